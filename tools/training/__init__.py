@@ -1,0 +1,1 @@
+"""Training of a study's models, SAEs and word vectors: `python -m tools.training --help`."""

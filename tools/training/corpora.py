@@ -1,0 +1,76 @@
+"""Raw training text on disk, and its tokens.
+
+A corpus `X` is `X.txt.gz` in the data folder: UTF-8 documents separated by a line `<|doc|>` between blank lines.
+Tokens are kept as one flat `uint16`/`uint32` array a corpus, documents joined by the end-of-text token.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from rich.progress import track
+from torch import Tensor, from_numpy
+from transformers import PreTrainedTokenizerFast
+
+from tools.errors import StudyError
+
+SEPARATOR = "\n\n<|doc|>\n"
+_ENCODE_BATCH = 256
+
+
+def read_documents(data: Path, corpus: str) -> list[str]:
+    """All documents of a corpus, in file order.
+
+    Raises:
+        StudyError: the file is not there.
+    """
+    path = data / f"{corpus}.txt.gz"
+    if not path.is_file():
+        raise StudyError(f"no corpus {corpus!r}: expected {path} (give the folder with --data)")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [document for document in file.read().split(SEPARATOR) if document.strip()]
+
+
+def tokenize_corpus(data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast, cache: Path) -> Int64[np.ndarray, " n"]:
+    """The corpus as one array of token ids, read from `cache` when it is there."""
+    path = cache / f"{corpus}.tokens.npy"
+    if not path.is_file():
+        separator = tokenizer.eos_token_id
+        parts: list[list[int]] = []
+        documents = read_documents(data, corpus)
+        for start in track(range(0, len(documents), _ENCODE_BATCH), description=f"tokenize {corpus}"):
+            batch = tokenizer(documents[start : start + _ENCODE_BATCH], add_special_tokens=False, verbose=False)
+            for ids in batch["input_ids"]:
+                parts += [ids, [separator]]
+        dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.concatenate([np.asarray(part, dtype=dtype) for part in parts]))
+    return np.load(path)
+
+
+def cut_rows(tokens: Int64[np.ndarray, " n"], context_size: int, bos: int) -> Int64[np.ndarray, "rows context_size"]:
+    """Consecutive windows of the stream, each opened by the BOS token: position 0 is always the same sink.
+
+    The models then see in training what instruments and SAE training show them later.
+    """
+    width = context_size - 1
+    rows = len(tokens) // width
+    body = tokens[: rows * width].reshape(rows, width).astype(np.int64)
+    return np.concatenate([np.full((rows, 1), bos), body], axis=1)
+
+
+def iterate_batches(rows: Int64[np.ndarray, "rows context_size"], batch: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+    """Endless shuffled batches [batch, context_size]; a new order each epoch; `skip` batches are passed over."""
+    epoch = 0
+    while True:
+        order = np.random.default_rng((seed, epoch)).permutation(len(rows))
+        for start in range(0, len(order) - batch + 1, batch):
+            if skip > 0:
+                skip -= 1
+                continue
+            yield from_numpy(rows[order[start : start + batch]])
+        epoch += 1

@@ -1,0 +1,170 @@
+"""A GPT-2-shaped language model: from scratch, or further from given weights.
+
+Hidden matrices are optimised with Muon (orthogonalised momentum), which on a small token budget learns about twice as
+much a token as AdamW; embeddings, norms and biases with AdamW.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+
+from tools.training.corpora import cut_rows, iterate_batches, tokenize_corpus
+from tools.training.recipe import LanguageModelRecipe, ModelRecipe
+
+CHECKPOINT_EVERY = 250
+HELDOUT_ROWS = 256
+
+
+def build_model(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """Fresh weights of the recipe's shape, or the pretrained ones it names."""
+    if recipe.pretrained:
+        return AutoModelForCausalLM.from_pretrained(recipe.pretrained)
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=recipe.context_size,
+        n_embd=recipe.d_model,
+        n_layer=recipe.n_layer,
+        n_head=recipe.n_head,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    # Plain attention compiles into two matrix products; the fused CPU kernel's backward pass is slower at this size.
+    return GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+
+
+def build_optimizers(model: PreTrainedModel, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices and AdamW for the rest, or AdamW for all."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]
+    chosen = {id(p) for p in matrices} if recipe.optimizer == "muon" else set[int]()
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    adamw = torch.optim.AdamW(
+        [
+            {"params": [p for p in rest if p.ndim == 2], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=recipe.embedding_lr,
+        betas=(0.9, 0.95),
+    )
+    if recipe.optimizer == "adamw":
+        return [adamw]
+    muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return [muon, adamw]
+
+
+def rate_factor(step: int, steps: int, recipe: LanguageModelRecipe) -> float:
+    """Warm-up, plateau, linear decay to zero over the last `decay_share`."""
+    warm = max(1, int(recipe.warmup_share * steps))
+    decay = max(1, int(recipe.decay_share * steps))
+    return min(1.0, (step + 1) / warm, (steps - step) / decay)
+
+
+def mean_loss(model: nn.Module, rows: Int64[np.ndarray, "rows context_size"], batch: int = 16) -> float:
+    """Next-token cross-entropy in nats over rows [rows, context_size], BOS never predicted."""
+    total, count = 0.0, 0
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for start in range(0, len(rows), batch):
+            tokens = torch.from_numpy(rows[start : start + batch])
+            total += float(_loss(model, tokens)) * tokens.shape[0]
+            count += tokens.shape[0]
+    return total / count
+
+
+def _loss(model: nn.Module, tokens: Int64[Tensor, "batch context_size"]) -> Float[Tensor, ""]:
+    logits = model(input_ids=tokens, use_cache=False).logits
+    return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+
+
+def train_language_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: LanguageModelRecipe,
+    *,
+    data: Path,
+    work: Path,
+    cache: Path,
+    context_size: int,
+    compile_model: bool = True,
+) -> dict[str, float]:
+    """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
+
+    Returns:
+        Held-out loss in nats for each held-out corpus.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    bos = int(tokenizer.bos_token_id)
+    rows = np.concatenate([cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.corpora])
+    heldout = {c: cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.heldout}
+    micro_batches = max(1, recipe.tokens_per_step // (recipe.rows_per_batch * context_size))
+    steps = math.ceil(recipe.tokens / (micro_batches * recipe.rows_per_batch * context_size))
+    optimizers = build_optimizers(model, recipe)
+    step = _resume(work / "checkpoint.pt", model, optimizers)
+    batches = iterate_batches(rows, recipe.rows_per_batch, recipe.seed, skip=step * micro_batches)
+    # Loss and model are compiled together: the softmax over the vocabulary then never exists in float32 as a whole.
+    loss_of = torch.compile(partial(_loss, model), dynamic=False) if compile_model else partial(_loss, model)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
+        task = progress.add_task("train", total=steps, completed=step)
+        began, first = time.monotonic(), step
+        while step < steps:
+            loss = _step(loss_of, batches, micro_batches, optimizers, rate_factor(step, steps, recipe))
+            step += 1
+            rate = (step - first) * micro_batches * recipe.rows_per_batch * context_size / (time.monotonic() - began)
+            progress.update(task, completed=step, description=f"train loss {loss:.3f} {rate:,.0f} tok/s")
+            if step % 10 == 0:
+                log.write(f"{step}\t{loss:.4f}\t{rate:.0f}\n")
+                log.flush()
+            if step % CHECKPOINT_EVERY == 0 or step == steps:
+                losses = {c: mean_loss(model, r[:HELDOUT_ROWS]) for c, r in heldout.items()}
+                log.write(f"{step}\theldout\t{losses}\n")
+                log.flush()
+                state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+                torch.save(state, work / "checkpoint.new")
+                (work / "checkpoint.new").replace(work / "checkpoint.pt")
+    model.save_pretrained(work / "model")
+    tokenizer.save_pretrained(work / "model")
+    return {c: mean_loss(model, r) for c, r in heldout.items()}
+
+
+def _step(
+    loss_of: Callable[[Tensor], Tensor], batches: Iterator[Tensor], micro_batches: int, optimizers: list[torch.optim.Optimizer], factor: float
+) -> float:
+    total = 0.0
+    for _ in range(micro_batches):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_of(next(batches))
+        (loss / micro_batches).backward()
+        total += loss.item() / micro_batches
+    parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group.setdefault("full_lr", group["lr"])
+            group["lr"] = group["full_lr"] * factor
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _resume(checkpoint: Path, model: PreTrainedModel, optimizers: list[torch.optim.Optimizer]) -> int:
+    if not checkpoint.is_file():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(stored)
+    return int(state["step"])

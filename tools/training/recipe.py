@@ -1,0 +1,120 @@
+"""What `study.toml` says about training, checked once and passed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import tomllib
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tools.errors import StudyError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokenizerRecipe(_Section):
+    """Byte-level BPE."""
+
+    vocab_size: int = 8192
+    sample_documents: int = 6000
+    """Documents of each corpus the merges are learned from."""
+
+
+class ModelRecipe(_Section):
+    """A GPT-2 architecture trained from scratch, or `pretrained` weights to start from."""
+
+    pretrained: str | None = None
+    n_layer: int = 6
+    d_model: int = 256
+    n_head: int = 8
+    context_size: int = 128
+
+
+class LanguageModelRecipe(_Section):
+    """One optimisation run. Rates follow a warm-up, a plateau and a linear decay to zero."""
+
+    corpora: list[str]
+    heldout: list[str]
+    tokens: int
+    tokens_per_step: int = 8192
+    rows_per_batch: int = 16
+    """Rows of one forward pass; a step accumulates `tokens_per_step` over several."""
+    matrix_lr: float = 3e-3
+    embedding_lr: float = 2e-3
+    weight_decay: float = 0.1
+    warmup_share: float = 0.03
+    decay_share: float = 0.35
+    optimizer: Literal["muon", "adamw"] = "muon"
+    seed: int = 0
+
+
+class SaeRecipe(_Section):
+    """One SAE training run through SAELens' runner; the same for both arms."""
+
+    hook_name: str
+    corpora: list[str]
+    heldout: list[str]
+    architecture: Literal["topk", "batchtopk", "standard"] = "topk"
+    d_sae: int = 2048
+    k: int = 24
+    l1_coefficient: float = 5.0
+    lr: float = 8e-4
+    training_tokens: int = 1_500_000
+    context_size: int = 128
+    train_batch_size_tokens: int = 2048
+    store_batch_size_prompts: int = 16
+    n_batches_in_buffer: int = 32
+    normalize_activations: str = "expected_average_only_in"
+    n_batches_for_norm_estimate: int = 50
+    dead_feature_window: int = 200
+    lr_warm_up_steps: int = 50
+    lr_decay_steps: int = 200
+    seed: int = 0
+
+
+class VectorsRecipe(_Section):
+    """gensim word vectors over all corpora."""
+
+    corpora: list[str]
+    dimensions: int = 100
+    window: int = 5
+    epochs: int = 5
+    min_count: int = 20
+    max_words: int = 40_000
+    seed: int = 0
+
+
+class Recipe(_Section):
+    """All of `[training]`."""
+
+    tokenizer: TokenizerRecipe | None = None
+    model: ModelRecipe
+    base: LanguageModelRecipe | None = None
+    finetuned: LanguageModelRecipe
+    sae: SaeRecipe
+    vectors: VectorsRecipe | None = None
+
+
+def load_recipe(study_file: Path) -> Recipe:
+    """Read the `[training]` table of a study file.
+
+    Raises:
+        StudyError: the file is missing, is not TOML, or its table does not fit.
+    """
+    try:
+        table = tomllib.loads(study_file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"no study file at {study_file}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{study_file} is not TOML: {error}") from error
+    if "training" not in table:
+        raise StudyError(f"{study_file} has no [training] table, so there is nothing to train")
+    try:
+        return Recipe.model_validate(table["training"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StudyError(f"{study_file}: training.{where}: {first['msg']}") from error
