@@ -35,7 +35,9 @@ def read_documents(data: Path, corpus: str) -> list[str]:
         return [document for document in file.read().split(SEPARATOR) if document.strip()]
 
 
-def tokenize_corpus(data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast, cache: Path) -> Int64[np.ndarray, " n"]:
+def tokenize_corpus(
+    data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast, cache: Path
+) -> Int64[np.ndarray, " n"]:
     """The corpus as one array of token ids, read from `cache` when it is there."""
     path = cache / f"{corpus}.tokens.npy"
     if not path.is_file():
@@ -63,7 +65,9 @@ def cut_rows(tokens: Int64[np.ndarray, " n"], context_size: int, bos: int) -> In
     return np.concatenate([np.full((rows, 1), bos), body], axis=1)
 
 
-def iterate_batches(rows: Int64[np.ndarray, "rows context_size"], batch: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+def iterate_batches(
+    rows: Int64[np.ndarray, "rows context_size"], batch: int, seed: int, skip: int = 0
+) -> Iterator[Tensor]:
     """Endless shuffled batches [batch, context_size]; a new order each epoch; `skip` batches are passed over."""
     epoch = 0
     while True:

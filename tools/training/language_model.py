@@ -62,7 +62,9 @@ def build_optimizers(model: PreTrainedModel, recipe: LanguageModelRecipe) -> lis
     )
     if recipe.optimizer == "adamw":
         return [adamw]
-    muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
+    muon = torch.optim.Muon(
+        matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
     return [muon, adamw]
 
 
@@ -107,7 +109,9 @@ def train_language_model(
     """
     work.mkdir(parents=True, exist_ok=True)
     bos = int(tokenizer.bos_token_id)
-    rows = np.concatenate([cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.corpora])
+    rows = np.concatenate(
+        [cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.corpora]
+    )
     heldout = {c: cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.heldout}
     micro_batches = max(1, recipe.tokens_per_step // (recipe.rows_per_batch * context_size))
     steps = math.ceil(recipe.tokens / (micro_batches * recipe.rows_per_batch * context_size))
@@ -141,7 +145,11 @@ def train_language_model(
 
 
 def _step(
-    loss_of: Callable[[Tensor], Tensor], batches: Iterator[Tensor], micro_batches: int, optimizers: list[torch.optim.Optimizer], factor: float
+    loss_of: Callable[[Tensor], Tensor],
+    batches: Iterator[Tensor],
+    micro_batches: int,
+    optimizers: list[torch.optim.Optimizer],
+    factor: float,
 ) -> float:
     total = 0.0
     for _ in range(micro_batches):

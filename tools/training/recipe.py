@@ -81,9 +81,11 @@ class VectorsRecipe(_Section):
     corpora: list[str]
     dimensions: int = 100
     window: int = 5
-    epochs: int = 5
-    min_count: int = 20
+    epochs: int = 4
+    min_count: int = 10
     max_words: int = 40_000
+    workers: int = 1
+    """With more than one, gensim is faster and no longer reproducible."""
     seed: int = 0
 
 

@@ -1,0 +1,38 @@
+# Both targets work on a fresh clone with only Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint fix types clean
+
+run: .venv/run.done
+	$(BIN)/python -m agent.run --sae base
+
+test: .venv/test.done lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+lint: .venv/test.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: .venv/test.done
+	$(BIN)/pyright
+
+fix: .venv/test.done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Torch comes first, pinned: an open range would choose a build with gigabytes of CUDA libraries.
+.venv/run.done: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/test.done: .venv/run.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .ruff_cache .pytest_cache

@@ -1,0 +1,62 @@
+"""What the command line decides, frozen and stored with the run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tools.records import Record
+
+
+class Limits(Record):
+    """What one feature, or the whole run, may use before it ends in a normal record."""
+
+    rounds: int = 2
+    """Times a hypothesis may be revised and tested again."""
+    calls_per_feature: int = 12
+    tool_calls_per_feature: int = 8
+    seconds_per_feature: float = 600
+    budget_tokens: int | None = None
+    """Input and output tokens of the whole run."""
+    budget_usd: float | None = None
+
+
+class LlmChoice(Record):
+    """Which models answer, and how. Never a key."""
+
+    model: str
+    judge_model: str
+    """The judge's model; the investigator's unless told otherwise."""
+    base_url: str | None = None
+    temperature: float = 0.0
+    max_output_tokens: int = 1200
+    timeout_seconds: float = 120
+    max_attempts: int = 6
+    requests_per_minute: int | None = None
+    concurrency: int = 8
+    prices: str | None = None
+    """File of prices that replaces the shipped table."""
+
+
+class RunConfig(Record):
+    """One run, complete: the same config and seed give the same decisions."""
+
+    study: str = "pocket"
+    sae: str = "base"
+    model: str | None = None
+    """For an SAE that is no arm of the study: the model it belongs to."""
+    evidence: str | None = None
+    """File of evidence from elsewhere; then no model is loaded."""
+    features: tuple[int, ...] | None = None
+    """Just these, instead of a selection."""
+    limit: int | None = None
+    """Most candidates investigated; the study's default if None."""
+    controls: float = Field(default=1.0, ge=0)
+    """Multiplies the study's numbers of controls; 0 for none."""
+    judge: Literal["rules", "llm"] = "rules"
+    judge_repeats: int = Field(default=1, ge=1)
+    llm: LlmChoice | None = None
+    limits: Limits = Limits()
+    seed: int = 0
+    device: str = "cpu"

@@ -1,0 +1,46 @@
+"""How a feature's investigation can fail. A failure is recorded as what it is, never as a verdict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tools.errors import UnveilError
+
+FailureType = Literal[
+    "rate_limited",  # 429 after the last retry
+    "server_error",  # 5xx after the last retry
+    "timeout",
+    "connection",  # refused, reset, or dropped in mid-body
+    "bad_request",  # 400 and 422 other than context length
+    "context_length",
+    "authentication",  # 401 and 403
+    "not_found",  # 404: unknown model or path
+    "refusal",
+    "content_filter",
+    "length",  # the reply was cut at its token limit
+    "empty",  # a reply with neither text nor tool call
+    "unparseable",  # no JSON object, or more than one, where one was asked for
+    "wrong_schema",  # JSON that does not fit the schema, after the repair round
+    "budget",  # the run's tokens or money are spent
+    "replay_missing",  # a replay met a call that the stored run never made
+    "bug",  # anything unforeseen; the message names the exception
+]
+
+
+class LlmFailure(UnveilError):
+    """One request to the LLM ended without a usable reply.
+
+    Attributes:
+        type: what happened, in the words a decision records.
+        attempts: how many HTTP requests were made for it.
+    """
+
+    def __init__(self, type: FailureType, message: str, attempts: int = 1) -> None:
+        super().__init__(f"{type}: {message}")
+        self.type: FailureType = type
+        self.message = message
+        self.attempts = attempts
+
+
+class RunError(UnveilError):
+    """A run folder cannot be created, read, resumed or replayed."""

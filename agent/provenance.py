@@ -1,0 +1,74 @@
+"""What produced a run: command, commit, versions and hashes of every input."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from agent.records import PromptRef, Provenance
+from tools.studies import Study
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "transformer_lens",
+    "sae_lens",
+    "gensim",
+    "numpy",
+    "openai",
+    "langgraph",
+    "pydantic",
+)
+
+
+def collect_provenance(
+    command: Sequence[str], study: Study, hashes: dict[str, str], prompts: Sequence[PromptRef] = ()
+) -> Provenance:
+    """Read git, the installed packages and the study's files. No network, no environment variables."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return Provenance(
+        command=tuple(command),
+        git_commit=commit,
+        git_dirty=None if status is None else bool(status),
+        python=platform.python_version(),
+        packages={name: _version(name) for name in PACKAGES},
+        sha256={**hashes, **_study_hashes(study)},
+        prompts=tuple(prompts),
+    )
+
+
+def _study_hashes(study: Study) -> dict[str, str]:
+    names = {
+        "vocabulary": study.domain.vocabulary,
+        "guideline": study.domain.guideline,
+        "corpus": study.corpus.file,
+        "vectors": study.vectors.file,
+    }
+    files = {role: study.folder / name for role, name in names.items() if name}
+    return {role: hash_file(path) for role, path in files.items() if path.is_file()}
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,207 @@
+"""What a run stores: its manifest, one decision a feature, one line a call. The contract of a run folder."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from agent.config import RunConfig
+from agent.errors import FailureType
+from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
+
+Verdict = Literal["yes", "no", "undecided"]
+
+
+class Usage(Record):
+    """What a call, or all calls for a feature, consumed."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    """0 also when the price table does not know the model."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            usd=self.usd + other.usd,
+        )
+
+
+class Failure(Record):
+    """Why there is no verdict."""
+
+    type: FailureType
+    message: str
+    attempts: int = Field(ge=0)
+
+
+class JudgeRef(Record):
+    """Who judged."""
+
+    kind: Literal["llm", "rules"]
+    model: str | None = None
+    prompt: str | None = None
+    prompt_sha256: str | None = None
+    repeats: int = 1
+    self_agreement: float | None = None
+    """Share of the repeats that gave the verdict recorded; None for a single judgement."""
+
+
+class SteeringVerdict(Record):
+    """Whether steering shows what the label says."""
+
+    verdict: Literal["passes", "fails", "undecided"]
+    win_rate: float | None
+    n: int
+    null_win_rate: float | None
+
+
+class Decision(Record):
+    """The verdict on one feature, or the reason why there is none."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    feature: FeatureRef
+    stratum: Stratum
+    status: Literal["decided", "failed"]
+    label: str | None = None
+    relevant: Verdict | None = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    interpretable: int | None = Field(default=None, ge=0, le=4)
+    steering: SteeringVerdict | None = None
+    reasons: tuple[str, ...] = ()
+    evidence_sha256: str
+    judge: JudgeRef
+    usage: Usage = Usage()
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _failed_has_no_verdict(self) -> Self:
+        verdicts = (self.relevant, self.confidence)
+        if self.status == "failed" and (self.failure is None or any(v is not None for v in verdicts)):
+            raise ValueError("a failed decision carries a failure and no verdict")
+        if self.status == "decided" and (self.failure is not None or any(v is None for v in verdicts)):
+            raise ValueError("a decided feature carries a verdict with its confidence and no failure")
+        return self
+
+
+class LlmCall(Record):
+    """One request and its reply, stored under the hash of the request. No keys, no headers."""
+
+    request_sha256: str
+    request: dict[str, JsonValue]
+    """Exactly the body sent: model, messages, tools, response format, sampling settings."""
+    reply: dict[str, JsonValue]
+    """The first choice's message, its finish reason, the served model's name and usage."""
+    purpose: str
+    usage: Usage
+    attempts: int
+
+
+class TranscriptStep(Record):
+    """One step of one feature's investigation, in order."""
+
+    step: int
+    kind: Literal["messages", "reply", "tool", "judgement", "rule", "failure", "decision"]
+    node: str
+    content: JsonValue
+    """Messages, reply, tool call with arguments and result, or verdict; shape by `kind`."""
+    request_sha256: str | None = None
+    usage: Usage | None = None
+
+
+class PromptRef(Record):
+    """One prompt file as it was used."""
+
+    name: str
+    sha256: str
+
+
+class StratumSize(Record):
+    """How many features a stratum holds and how many of them were drawn: the sampling weights of every estimate."""
+
+    stratum: Stratum
+    population: int | None
+    """None where it has no limit."""
+    drawn: int
+
+
+class SelectedFeature(Record):
+    """One direction to be investigated."""
+
+    feature: FeatureRef
+    stratum: Stratum
+
+
+class Selection(Record):
+    """What will be investigated, in order."""
+
+    items: tuple[SelectedFeature, ...]
+    sizes: tuple[StratumSize, ...]
+
+
+class Provenance(Record):
+    """What it takes to run the same again."""
+
+    command: tuple[str, ...]
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    packages: dict[str, str]
+    sha256: dict[str, str]
+    """Of model, SAE, corpus, vectors, vocabulary and guideline."""
+    prompts: tuple[PromptRef, ...] = ()
+
+
+class Manifest(Record):
+    """Written before anything else; `selection` follows once the survey has been read."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    started: str
+    """UTC, ISO 8601."""
+    config: RunConfig
+    study_title: str
+    domain: str
+    provenance: Provenance
+    selection: Selection | None = None
+    parent: str | None = None
+    """The run whose evidence this one judges again."""
+
+
+class StratumRow(Record):
+    """One line of the summary table."""
+
+    stratum: Stratum
+    population: int | None
+    n: int
+    yes: int
+    no: int
+    undecided: int
+    failed: int
+    median_coherence: float | None
+    steering_wins: int
+    """Texts won, of `steering_n`, all features of the stratum together."""
+    steering_n: int
+    null_win_rate: float | None
+
+
+class Summary(Record):
+    """What the run found, in counts that add up."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    d_sae: int | None
+    candidates: int | None
+    """Features with enough keyword hits, investigated or not."""
+    strata: tuple[StratumRow, ...]
+    accepted: StratumRow | None
+    """The features found relevant, as a row of their own."""
+    failures: dict[str, int]
+    usage: Usage
+    seconds: dict[str, float]
+    """Wall time by stage; the only figures here that differ between equal runs."""

@@ -1,0 +1,80 @@
+"""`report.html`: one file that opens from disk, with the table, the figures and the most telling features."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from agent.figures import draw_figures
+from agent.records import Decision, Summary
+from agent.store import RunFolder, write_whole
+from agent.tables import HEADER, decisions_csv, format_cells, strata_csv
+from tools.records import Context, Evidence
+from tools.studies import Study
+
+TELLING = 6
+"""Features shown of each kind."""
+
+
+def write_report(
+    folder: RunFolder, study: Study, summary: Summary, evidence: Sequence[Evidence], decisions: Sequence[Decision]
+) -> None:
+    """Write tables, figures and the report. Text from models and corpora is escaped by the template engine."""
+    tables = folder.path / "tables"
+    tables.mkdir(exist_ok=True)
+    write_whole(tables / "strata.csv", strata_csv(summary))
+    write_whole(tables / "decisions.csv", decisions_csv(decisions, evidence))
+    figures = draw_figures(folder.path / "figures", summary, evidence)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    by_key = {record.feature.key: record for record in evidence}
+    html = environment.get_template("report.html.j2").render(
+        manifest=folder.manifest(),
+        study=study,
+        header=HEADER,
+        rows=format_cells(summary),
+        summary=summary,
+        figures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in figures],
+        groups=[(title, [(d, by_key[d.feature.key]) for d in chosen]) for title, chosen in pick_telling(decisions)],
+        heat=heat,
+    )
+    write_whole(folder.path / "report.html", html)
+
+
+def pick_telling(decisions: Sequence[Decision]) -> list[tuple[str, list[Decision]]]:
+    """The surest yes, the undecided, the surest no among candidates, and any random direction that was accepted."""
+
+    def surest(chosen: Sequence[Decision]) -> list[Decision]:
+        return sorted(chosen, key=lambda d: -(d.confidence or 0))[:TELLING]
+
+    features = [d for d in decisions if d.feature.kind == "feature"]
+    groups = [
+        ("Relevant, surest first", surest([d for d in features if d.relevant == "yes"])),
+        ("Undecided", surest([d for d in features if d.relevant == "undecided"])),
+        (
+            "Candidates found not relevant",
+            surest([d for d in features if d.relevant == "no" and d.stratum == "candidates"]),
+        ),
+        (
+            "Random directions accepted: false positives by construction",
+            surest([d for d in decisions if d.relevant == "yes" and d.feature.kind != "feature"]),
+        ),
+    ]
+    return [(title, chosen) for title, chosen in groups if chosen]
+
+
+def heat(context: Context) -> list[tuple[str, float]]:
+    """Tokens of a context with their activation as a share of its maximum."""
+    top = max(context.max_activation, 1e-9)
+    return [
+        (token, round(max(0.0, value) / top, 2))
+        for token, value in zip(context.tokens, context.activations, strict=True)
+    ]

@@ -1,0 +1,150 @@
+"""The stages of a run, in order: survey, select, observe, investigate, summarise. Each leaves its result in the folder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agent.config import RunConfig
+from agent.errors import RunError
+from agent.graph import build_graph
+from agent.records import Decision, SelectedFeature, Selection, Summary
+from agent.report import write_report
+from agent.selection import select_features
+from agent.state import Context, FeatureState
+from agent.store import RunFolder, write_whole
+from agent.summary import summarise
+from tools.records import Evidence
+from tools.studies import Study
+
+
+class Stopwatch:
+    """Wall seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Adds the time of the block to the stage."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 3)
+
+
+def make_progress(console: Console) -> Progress:
+    """Bars with counts and elapsed time; on a console that is no terminal only the finished lines are shown."""
+    return Progress(
+        TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+
+
+def gather_evidence(
+    folder: RunFolder, study: Study, config: RunConfig, console: Console, watch: Stopwatch
+) -> tuple[list[Evidence], int]:
+    """Survey, select and observe, with the model on the bench; returns the evidence and the number of features."""
+    from tools.observation import observe
+    from tools.survey import survey_features, tabulate
+    from tools.workbench import load_arm
+
+    with watch.time("load"):
+        bench = load_arm(study, config.sae, config.device)
+    with watch.time("survey"):
+        survey = survey_features(bench, study, config.seed)
+        table = tabulate(survey)
+        write_table(folder.path / "features.parquet", table)
+    console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
+    selection = select_features(table, study, config)
+    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
+    console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
+    with watch.time("observe"), make_progress(console) as progress:
+        evidence = observe(bench, study, survey, selection.items, config.seed, progress)
+    folder.write_evidence(evidence)
+    return evidence, len(table)
+
+
+def write_table(file: Path, table: pd.DataFrame) -> None:
+    """Write a parquet file as a whole."""
+    fresh = file.with_suffix(".new")
+    table.to_parquet(fresh, index=False)
+    fresh.replace(file)
+
+
+def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:
+    """One line: how many of what, and what the survey's null says about keyword hits."""
+    parts = [
+        f"{size.drawn} {size.stratum}" + (f" of {size.population:,}" if size.population else "")
+        for size in selection.sizes
+    ]
+    chance = float((null_hits >= study.survey.candidate_hits).mean())
+    return (
+        ", ".join(parts or [f"{len(selection.items)} features"])
+        + f"; {chance:.1%} of random directions have as many hits"
+    )
+
+
+def investigate(
+    folder: RunFolder, study: Study, config: RunConfig, evidence: Sequence[Evidence], console: Console, watch: Stopwatch
+) -> list[Decision]:
+    """Run the graph for every feature that has no decision yet, many at once, and store each as it ends."""
+    manifest = folder.manifest()
+    if manifest.selection is None:
+        raise RunError(f"{folder.path} has evidence but no selection: start a new run")
+    done = {decision.feature.key for decision in folder.decisions()}
+    todo = [item for item in manifest.selection.items if item.feature.key not in done]
+    context = Context(run_id=manifest.run_id, study=study, evidence={e.feature.key: e for e in evidence})
+    with watch.time("investigate"), make_progress(console) as progress:
+        total = len(manifest.selection.items)
+        task = progress.add_task("investigate  features", total=total, completed=len(done))
+        asyncio.run(_investigate_all(folder, todo, context, config, lambda: progress.update(task, advance=1)))
+    folder.sort_decisions([item.feature for item in manifest.selection.items])
+    return folder.decisions()
+
+
+async def _investigate_all(
+    folder: RunFolder, todo: Sequence[SelectedFeature], context: Context, config: RunConfig, advance
+) -> None:
+    graph = build_graph()
+    slots = asyncio.Semaphore(config.llm.concurrency if config.llm else 1)
+
+    async def investigate_one(item: SelectedFeature) -> None:
+        async with slots:
+            result = await graph.ainvoke(FeatureState(item=item), context=context)
+        final = FeatureState.model_validate(result)
+        if final.decision is None:
+            raise RunError(f"the graph ended without a decision on {item.feature.key}: this is a bug")
+        folder.write_transcript(item.feature, final.steps)
+        folder.append_decision(final.decision)
+        advance()
+
+    async with asyncio.TaskGroup() as group:
+        for item in todo:
+            group.create_task(investigate_one(item))
+
+
+def conclude(
+    folder: RunFolder,
+    study: Study,
+    evidence: Sequence[Evidence],
+    decisions: Sequence[Decision],
+    d_sae: int | None,
+    watch: Stopwatch,
+) -> Summary:
+    """Write `summary.json`, tables, figures and the report."""
+    manifest = folder.manifest()
+    with watch.time("report"):
+        summary = summarise(manifest.run_id, decisions, evidence, manifest.selection, d_sae, watch.seconds)
+        write_report(folder, study, summary, evidence, decisions)
+    summary = summary.model_copy(update={"seconds": dict(watch.seconds)})
+    write_whole(folder.path / "summary.json", summary.model_dump_json(indent=1) + "\n")
+    return summary

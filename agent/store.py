@@ -1,0 +1,177 @@
+"""A run folder: written so that a kill at any moment loses nothing that was finished, and read back strictly.
+
+Lines are appended and flushed to disk at once. A last line without its newline was cut off by a kill: it is dropped when
+the folder is opened again, and what it recorded is done anew. A line that is whole but does not parse is damage, and an
+error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from agent.errors import RunError
+from agent.records import Decision, Manifest, TranscriptStep
+from tools.records import Evidence, FeatureRef
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def sha256_of(record: BaseModel) -> str:
+    """Hash of a record's canonical JSON."""
+    return hashlib.sha256(canonical_json(record.model_dump(mode="json")).encode()).hexdigest()
+
+
+def canonical_json(value: JsonValue) -> str:
+    """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON needs."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.decisions_file = path / "decisions.jsonl"
+        self.evidence_file = path / "evidence.jsonl"
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest) -> RunFolder:
+        """Make the folder and write the manifest first.
+
+        Raises:
+            RunError: the folder exists already.
+        """
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise RunError(f"{path} exists already: resume it with --resume {path}") from None
+        folder = cls(path)
+        folder.write_manifest(manifest)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open a run that was begun, dropping cut-off last lines.
+
+        Raises:
+            RunError: there is no run, or its manifest does not read.
+        """
+        folder = cls(path)
+        folder.manifest()
+        for file in sorted(path.glob("*.jsonl")) + sorted(path.glob("transcripts/*.jsonl")):
+            _drop_cut_line(file)
+        return folder
+
+    def manifest(self) -> Manifest:
+        """The run's manifest.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        file = self.path / "manifest.json"
+        if not file.is_file():
+            raise RunError(f"{self.path} is no run folder: it has no manifest.json")
+        try:
+            return Manifest.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise RunError(f"{file} is damaged: {_first(error)}; start a new run") from error
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest as a whole."""
+        write_whole(self.path / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
+
+    def evidence(self) -> list[Evidence] | None:
+        """All evidence, or None if the observation was not finished."""
+        return list(read_lines(self.evidence_file, Evidence)) if self.evidence_file.is_file() else None
+
+    def write_evidence(self, evidence: Sequence[Evidence]) -> None:
+        """Write the observation as a whole: it is made in batches, and half of it is of no use."""
+        write_whole(self.evidence_file, "".join(record.model_dump_json() + "\n" for record in evidence))
+
+    def count_features(self) -> int | None:
+        """Number of features surveyed, or None before the survey has been stored."""
+        from pyarrow.parquet import read_metadata
+
+        file = self.path / "features.parquet"
+        return read_metadata(file).num_rows if file.is_file() else None
+
+    def decisions(self) -> list[Decision]:
+        """Decisions so far, in the order they were made."""
+        return list(read_lines(self.decisions_file, Decision)) if self.decisions_file.is_file() else []
+
+    def append_decision(self, decision: Decision) -> None:
+        """Add one decision and see it on disk before returning."""
+        append_line(self.decisions_file, decision.model_dump_json())
+
+    def sort_decisions(self, order: Sequence[FeatureRef]) -> None:
+        """Put decisions into the order of the selection: with many at once they end in any order."""
+        place = {feature.key: number for number, feature in enumerate(order)}
+        ordered = sorted(self.decisions(), key=lambda decision: place[decision.feature.key])
+        write_whole(self.decisions_file, "".join(record.model_dump_json() + "\n" for record in ordered))
+
+    def write_transcript(self, feature: FeatureRef, steps: Iterable[TranscriptStep]) -> Path:
+        """Write one feature's transcript as a whole."""
+        file = self.path / "transcripts" / f"{feature.key}.jsonl"
+        file.parent.mkdir(exist_ok=True)
+        write_whole(file, "".join(step.model_dump_json() + "\n" for step in steps))
+        return file
+
+    def transcript(self, feature: FeatureRef) -> list[TranscriptStep]:
+        """One feature's transcript."""
+        return list(read_lines(self.path / "transcripts" / f"{feature.key}.jsonl", TranscriptStep))
+
+
+def append_line(file: Path, line: str) -> None:
+    """Append one line and flush it to disk."""
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(line + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    fresh = file.with_name(file.name + ".new")
+    with fresh.open("w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    fresh.replace(file)
+
+
+def read_lines(file: Path, kind: type[R]) -> Iterable[R]:
+    """Records of a JSONL file.
+
+    Raises:
+        RunError: the file is missing, or a line does not fit; the text names the line.
+    """
+    try:
+        lines = file.read_text("utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        raise RunError(f"{file} is missing") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{file} is not UTF-8: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield kind.model_validate_json(line)
+        except ValidationError as error:
+            raise RunError(f"{file}:{number}: {_first(error)}") from error
+
+
+def _drop_cut_line(file: Path) -> None:
+    content = file.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with file.open("r+b") as opened:
+            opened.truncate(content.rfind(b"\n") + 1)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'line'}: {first['msg']}"

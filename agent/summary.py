@@ -1,0 +1,70 @@
+"""Counts of a run's decisions by stratum: the table a run ends with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from agent.records import Decision, Selection, StratumRow, StratumSize, Summary, Usage
+from tools.records import STRATA, Evidence, Stratum
+
+
+def summarise(
+    run_id: str,
+    decisions: Sequence[Decision],
+    evidence: Sequence[Evidence],
+    selection: Selection | None,
+    d_sae: int | None,
+    seconds: dict[str, float],
+) -> Summary:
+    """Every decision is counted once: yes, no, undecided or failed."""
+    by_key = {record.feature.key: record for record in evidence}
+    sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
+    rows = [
+        _row(
+            stratum,
+            [d for d in decisions if d.stratum == stratum],
+            by_key,
+            sizes[stratum].population if stratum in sizes else None,
+        )
+        for stratum in STRATA
+        if any(d.stratum == stratum for d in decisions)
+    ]
+    accepted = [d for d in decisions if d.relevant == "yes" and d.feature.kind == "feature"]
+    usage = Usage()
+    for decision in decisions:
+        usage += decision.usage
+    return Summary(
+        run_id=run_id,
+        d_sae=d_sae,
+        candidates=sizes["candidates"].population if "candidates" in sizes else None,
+        strata=tuple(rows),
+        accepted=_row("candidates", accepted, by_key, None) if accepted else None,
+        failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
+        usage=usage,
+        seconds=seconds,
+    )
+
+
+def _row(
+    stratum: Stratum, decisions: Sequence[Decision], evidence: dict[str, Evidence], population: int | None
+) -> StratumRow:
+    verdicts = Counter(d.relevant for d in decisions if d.status == "decided")
+    found = [evidence[d.feature.key] for d in decisions if d.feature.key in evidence]
+    scores = [e.coherence.deduplicated for e in found if e.coherence and e.coherence.deduplicated is not None]
+    steering = [e.steering for e in found if e.steering]
+    n = sum(s.n for s in steering)
+    return StratumRow(
+        stratum=stratum,
+        population=population,
+        n=len(decisions),
+        yes=verdicts["yes"],
+        no=verdicts["no"],
+        undecided=verdicts["undecided"],
+        failed=sum(d.status == "failed" for d in decisions),
+        median_coherence=median(scores) if scores else None,
+        steering_wins=sum(round(s.win_rate * s.n) for s in steering),
+        steering_n=n,
+        null_win_rate=sum(s.null_win_rate * s.n for s in steering) / n if n else None,
+    )

@@ -1,0 +1,99 @@
+"""The summary as text for a terminal and as CSV for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from agent.records import Decision, StratumRow, Summary
+from tools.maths import wilson_interval
+from tools.records import Evidence
+
+HEADER = ("stratum", "n", "yes", "no", "undecided", "failed", "coherence", "steering wins [95 %]", "null")
+
+
+def format_summary(summary: Summary) -> list[str]:
+    """Aligned lines: strata by verdict, failures, median coherence, steering wins against the null."""
+    rows = format_cells(summary)
+    widths = [max(len(cells[i]) for cells in [HEADER, *rows]) for i in range(len(HEADER))]
+    lines = [_align(cells, widths) for cells in [HEADER, *rows]]
+    if summary.failures:
+        lines.append("failed: " + ", ".join(f"{count} {kind}" for kind, count in summary.failures.items()))
+    if summary.usage.calls:
+        u = summary.usage
+        lines.append(f"{u.calls:,} LLM calls, {u.input_tokens:,} + {u.output_tokens:,} tokens, {u.usd:.4f} USD")
+    lines.append("seconds: " + ", ".join(f"{stage} {value:.1f}" for stage, value in summary.seconds.items()))
+    return lines
+
+
+def format_cells(summary: Summary) -> list[tuple[str, ...]]:
+    """The table's cells as text, a row a stratum, and the accepted features as a row of their own."""
+    rows = [_cells(row, row.stratum) for row in summary.strata]
+    return rows + ([_cells(summary.accepted, "accepted features")] if summary.accepted else [])
+
+
+def _cells(row: StratumRow, name: str) -> tuple[str, ...]:
+    coherence = "-" if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    wins, null = "-", "-"
+    if row.steering_n and row.null_win_rate is not None:
+        interval = wilson_interval(row.steering_wins, row.steering_n)
+        wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+        null = f"{row.null_win_rate:.0%}"
+    return (name, str(row.n), str(row.yes), str(row.no), str(row.undecided), str(row.failed), coherence, wins, null)
+
+
+def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = cells
+    return "   ".join(
+        [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+    )
+
+
+def strata_csv(summary: Summary) -> str:
+    """One line a stratum, with counts and the interval of the steering wins."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    fields = [name for name in StratumRow.model_fields if name != "stratum"]
+    writer.writerow(["stratum", *fields, "win_rate_low", "win_rate_high"])
+    rows = [(row.stratum, row) for row in summary.strata] + (
+        [("accepted", summary.accepted)] if summary.accepted else []
+    )
+    for name, row in rows:
+        interval = wilson_interval(row.steering_wins, row.steering_n)
+        writer.writerow(
+            [name, *(getattr(row, field) for field in fields), f"{interval.low:.4f}", f"{interval.high:.4f}"]
+        )
+    return out.getvalue()
+
+
+def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> str:
+    """One line a feature: the verdict beside the numbers it rests on."""
+    by_key = {record.feature.key: record for record in evidence}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        "feature kind stratum status relevant confidence label keyword_hits keyword_null coherence density domain_lift "
+        "win_rate null_win_rate strength kl log_probability_lift survival_ratio failure".split()
+    )
+    for d in decisions:
+        e = by_key[d.feature.key]
+        k, c, a, s = e.keywords, e.coherence, e.activations, e.steering
+        writer.writerow(
+            [
+                d.feature.index,
+                d.feature.kind,
+                d.stratum,
+                d.status,
+                d.relevant,
+                d.confidence,
+                d.label,
+                *((len(k.hits), k.null_share) if k else (None, None)),
+                c.deduplicated if c else None,
+                *((a.density, a.domain_lift) if a else (None, None)),
+                *((s.win_rate, s.null_win_rate, s.strength, s.kl, s.log_probability_lift) if s else (None,) * 5),
+                e.causal.survival_ratio if e.causal else None,
+                d.failure.type if d.failure else None,
+            ]
+        )
+    return out.getvalue()

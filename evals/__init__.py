@@ -1,0 +1,1 @@
+"""The examiner: scores finished decisions; its scores never reach the investigator."""

@@ -1,0 +1,60 @@
+"""Small statistics that more than one instrument needs. Checked against known answers in tests."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+
+class Interval(NamedTuple):
+    """A two-sided confidence interval."""
+
+    low: float
+    high: float
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.959964) -> Interval:
+    """Wilson score interval of a proportion (Wilson 1927), 95 % by default; [0, 1] when nothing was observed."""
+    if n == 0:
+        return Interval(0.0, 1.0)
+    share = successes / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+
+
+def binomial_tail(successes: int, n: int, p: float) -> float:
+    """P(X >= successes) for X ~ Binomial(n, p): how often chance alone does at least as well."""
+    if successes <= 0:
+        return 1.0
+    p = min(max(p, 0.0), 1.0)
+    return float(sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(successes, n + 1)))
+
+
+def upper_share(null: Float[np.ndarray, " n"], values: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """For each value the share of a null sample that is at least as large, never 0: (1 + count) / (1 + n).
+
+    The permutation p-value of Phipson and Smyth (2010).
+    """
+    order = np.sort(null)
+    at_least = len(order) - np.searchsorted(order, values, side="left")
+    return (1.0 + at_least) / (1.0 + len(order))
+
+
+def derangement(n: int, seed: int) -> Int64[np.ndarray, " n"]:
+    """A random permutation of 0..n-1 that leaves no element in place.
+
+    Raises:
+        ValueError: n is 1, for which there is none.
+    """
+    if n == 1:
+        raise ValueError("one element has no derangement")
+    rng = np.random.default_rng(seed)
+    while True:
+        permutation = rng.permutation(n)
+        if not np.any(permutation == np.arange(n)):
+            return permutation

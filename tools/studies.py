@@ -1,0 +1,179 @@
+"""A study names what is compared: a domain, its arms, word vectors, a corpus and defaults. Data, read from a folder."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tools.errors import StudyError
+from tools.records import Record
+
+STUDIES = Path("studies")
+
+
+class Arm(Record):
+    """One model with its sparse autoencoder."""
+
+    model: str
+    """A folder in Hugging Face's layout, relative to the study, or a model's name on the hub."""
+    sae: str
+    """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
+    hook_name: str
+    """Empty: the hook that the SAE's own configuration names."""
+
+
+class Domain(Record):
+    """What the study looks for."""
+
+    name: str
+    definition: str
+    """One sentence."""
+    vocabulary: str
+    """File of lower-case words, one a line."""
+    guideline: str
+    """File with what counts and what does not, as a human annotator would get it."""
+
+
+class VectorsSource(Record):
+    """Word vectors: a safetensors file with its word list, or a name in gensim's downloader."""
+
+    file: str | None = None
+    words: str | None = None
+    gensim: str | None = None
+
+
+class CorpusSource(Record):
+    """Passages with their topics, and texts that come with installed packages."""
+
+    file: str | None = None
+    gensim_test_data: tuple[str, ...] = ()
+    """Files in gensim's test data, one document a line."""
+    held_out_share: float = Field(default=0.25, gt=0, lt=1)
+
+
+class SurveyDefaults(Record):
+    """How every feature is looked at."""
+
+    top_k: int = 10
+    candidate_hits: int = 2
+    """Keyword hits among the top tokens that make a candidate, as in the published study."""
+    null_directions: int = 4000
+    """Random directions the survey's null is estimated from."""
+    alpha: float = 0.01
+    """A keyword count that random directions reach more often than this is no evidence."""
+
+
+class ObservationDefaults(Record):
+    """How a selected feature is looked at more closely."""
+
+    context_tokens: int = 32
+    top_contexts: int = 8
+    quantile_contexts: int = 4
+
+
+class SteeringDefaults(Record):
+    """How text is continued with the feature added."""
+
+    prompts: tuple[str, ...]
+    new_tokens: int = 24
+    seeds: tuple[int, ...] = (0, 1)
+    temperature: float = 0.8
+    top_k: int = 40
+    target_kl: float = 0.5
+    """Nats between the unsteered and steered next-token distributions; sets the strength of each feature."""
+    max_strength: float = 2.0
+    """In mean residual norms; a feature that needs more is steered at this."""
+
+
+class ControlDefaults(Record):
+    """Sizes of the control strata."""
+
+    near: int = 30
+    unrelated: int = 30
+    random_directions: int = 60
+
+
+class Study(Record):
+    """Everything `study.toml` says but its training table."""
+
+    name: str
+    title: str
+    folder: Path
+    domain: Domain
+    arms: dict[str, Arm]
+    vectors: VectorsSource
+    corpus: CorpusSource
+    survey: SurveyDefaults = SurveyDefaults()
+    observation: ObservationDefaults = ObservationDefaults()
+    steering: SteeringDefaults
+    controls: ControlDefaults = ControlDefaults()
+    candidate_limit: int = 60
+    """Most candidates investigated by default; those with the most hits come first."""
+    hub: bool = False
+    """Some asset comes from a hub and may have to be downloaded."""
+
+    def asset(self, name: str) -> Path:
+        """Path of a file or folder of the study.
+
+        Raises:
+            StudyError: it is not there.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise StudyError(
+                f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+            )
+        return path
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises:
+            StudyError: there is none; the text lists those there are.
+        """
+        if name not in self.arms:
+            known = ", ".join(self.arms)
+            raise StudyError(
+                f"study {self.name} has no arm {name!r}: use one of {known}, or RELEASE/SAE_ID or a SAELens folder with --model"
+            )
+        return self.arms[name]
+
+
+def list_studies() -> list[str]:
+    """Names of the studies that ship with the project."""
+    return sorted(path.parent.name for path in STUDIES.glob("*/study.toml"))
+
+
+def load_study(name: str) -> Study:
+    """Read a study by its name under `studies/`, or from a folder or file of the user's own.
+
+    Raises:
+        StudyError: no such study, or its file does not fit.
+    """
+    path = _study_file(name)
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not TOML: {error}") from error
+    table.pop("training", None)
+    try:
+        return Study.model_validate({**table, "folder": path.parent})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StudyError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _study_file(name: str) -> Path:
+    for candidate in (STUDIES / name / "study.toml", Path(name) / "study.toml", Path(name)):
+        if candidate.is_file():
+            return candidate
+    raise StudyError(
+        f"no study {name!r}: use one of {', '.join(list_studies()) or 'none found'}, or a folder with a study.toml"
+    )
+
+
+SplitName = Literal["train", "held_out"]

@@ -1,0 +1,223 @@
+"""The survey: every feature's projection, keyword hits and coherence, with the null they are read against.
+
+No forward pass and no LLM. The null is a sample of random directions, projected and scored exactly as the features are.
+It is needed because rare words share a direction of the unembedding: on a small model many random directions list
+several words of any specialist domain, and a raw count of keyword hits would take them for features of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from tools.coherence import (
+    Coherence,
+    WordVectors,
+    load_vectors,
+    make_vectors,
+    published_rows,
+    score_coherence,
+    word_rows,
+)
+from tools.errors import LoadError, StudyError
+from tools.keywords import TokenWord, count_substring_hits, load_vocabulary, match_keywords, token_words
+from tools.maths import upper_share
+from tools.projection import ProjectionTable, project, random_directions
+from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenWeight
+from tools.studies import Study
+from tools.workbench import Workbench
+
+CONTENT_RANK = 150
+"""Words more frequent than this rank are function words and carry no topic."""
+
+
+class Lexicon(NamedTuple):
+    """What a model's vocabulary means to a study: words, domain words, vectors."""
+
+    tokens: tuple[str, ...]
+    words: tuple[TokenWord, ...]
+    vocabulary: frozenset[str]
+    vectors: WordVectors
+    published_rows: Int64[np.ndarray, " d_vocab"]
+    word_rows: Int64[np.ndarray, " d_vocab"]
+    is_domain: Bool[np.ndarray, " d_vocab"]
+    domain_centre: Float[np.ndarray, " dim"]
+    """Mean vector of the domain vocabulary, unit length."""
+
+
+class DirectionTable(NamedTuple):
+    """Survey results of n directions, row by row."""
+
+    projection: ProjectionTable
+    hits: Int64[np.ndarray, " n"]
+    coherence: Coherence
+    domain_similarity: Float[np.ndarray, " n"]
+    """Mean cosine of the top tokens' words with the domain's centre; NaN without any vector."""
+
+
+class Survey(NamedTuple):
+    """Features beside their null."""
+
+    features: DirectionTable
+    null: DirectionTable
+    lexicon: Lexicon
+
+
+def load_study_vectors(study: Study) -> WordVectors:
+    """The study's word vectors.
+
+    Raises:
+        StudyError: the study names none.
+        LoadError: they are corrupt, or come from gensim's downloader and cannot be had.
+    """
+    source = study.vectors
+    if source.file and source.words:
+        return load_vectors(study.asset(source.file), study.asset(source.words))
+    if not source.gensim:
+        raise StudyError(
+            f"study {study.name} names no word vectors: set vectors.file and vectors.words, or vectors.gensim"
+        )
+    import gensim.downloader
+
+    try:
+        keyed = gensim.downloader.load(source.gensim)
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"word vectors {source.gensim!r} are not in gensim's cache and cannot be fetched: {error}"
+        ) from error
+    return make_vectors(keyed.index_to_key, keyed.vectors)
+
+
+def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
+    """Read the study's vocabulary and vectors once, for a model's decoded token strings."""
+    vocabulary = load_vocabulary(study.asset(study.domain.vocabulary))
+    vectors = load_study_vectors(study)
+    words = token_words(tokens, vectors.words)
+    rows = [vectors.row[word] for word in sorted(vocabulary) if word in vectors.row]
+    if not rows:
+        raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
+    centre = vectors.matrix[rows].mean(axis=0)
+    return Lexicon(
+        tokens=tuple(tokens),
+        words=tuple(words),
+        vocabulary=vocabulary,
+        vectors=vectors,
+        published_rows=published_rows(tokens, vectors),
+        word_rows=word_rows(words, vectors),
+        is_domain=np.array([entry.word is not None and entry.word in vocabulary for entry in words]),
+        domain_centre=centre / np.linalg.norm(centre),
+    )
+
+
+def survey_features(bench: Workbench, study: Study, seed: int) -> Survey:
+    """Look at every feature of the SAE and at the null's random directions."""
+    lexicon = build_lexicon(bench.token_strings, study)
+    null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
+    return Survey(
+        features=survey_directions(bench.directions, bench.W_U, lexicon, study.survey.top_k),
+        null=survey_directions(null_directions, bench.W_U, lexicon, study.survey.top_k),
+        lexicon=lexicon,
+    )
+
+
+def survey_directions(
+    directions: Float[Tensor, "n d_model"], W_U: Float[Tensor, "d_model d_vocab"], lexicon: Lexicon, k: int
+) -> DirectionTable:
+    """Projection, hits, coherence and nearness to the domain of any unit directions."""
+    table = project(directions, W_U, k)
+    ids = table.top_ids.numpy()
+    rows = lexicon.word_rows[ids]
+    vectors = lexicon.vectors.matrix[np.where(rows >= 0, rows, 0)]
+    cosines = np.where(rows >= 0, vectors @ lexicon.domain_centre, 0.0)
+    n_words = (rows >= 0).sum(axis=1)
+    return DirectionTable(
+        projection=table,
+        hits=lexicon.is_domain[ids].sum(axis=1),
+        coherence=score_coherence(lexicon.published_rows[ids], rows, table.top_weights.numpy(), lexicon.vectors),
+        domain_similarity=np.where(n_words > 0, cosines.sum(axis=1) / np.maximum(n_words, 1), np.nan),
+    )
+
+
+def describe_projection(table: DirectionTable, row: int, lexicon: Lexicon) -> Projection:
+    """The projection of one direction as a record."""
+    p = table.projection
+    return Projection(
+        top=_token_weights(p.top_ids[row].numpy(), p.top_weights[row].numpy(), lexicon),
+        bottom=_token_weights(p.bottom_ids[row].numpy(), p.bottom_weights[row].numpy(), lexicon),
+        mean=float(p.mean[row]),
+        std=float(p.std[row]),
+        skewness=float(p.skewness[row]),
+        kurtosis=float(p.kurtosis[row]),
+    )
+
+
+def describe_keywords(table: DirectionTable, row: int, survey: Survey) -> KeywordEvidence:
+    """The keyword hits of one direction with their null share."""
+    lexicon = survey.lexicon
+    ids = table.projection.top_ids[row].numpy()
+    tokens = [lexicon.tokens[i] for i in ids]
+    hits = match_keywords(tokens, [lexicon.words[i] for i in ids], lexicon.vocabulary)
+    return KeywordEvidence(
+        hits=tuple(hits),
+        n_top=len(ids),
+        substring_hits=count_substring_hits(tokens, lexicon.vocabulary),
+        null_share=float(upper_share(survey.null.hits, np.array([len(hits)]))[0]),
+    )
+
+
+def describe_coherence(table: DirectionTable, row: int, survey: Survey) -> CoherenceEvidence:
+    """The coherence of one direction with its null share."""
+    score = float(table.coherence.deduplicated[row])
+    null = survey.null.coherence.deduplicated
+    usable = null[~np.isnan(null)]
+    return CoherenceEvidence(
+        weighted=_number(table.coherence.weighted[row]),
+        deduplicated=_number(score),
+        n_valid=int(table.coherence.n_valid[row]),
+        coverage=float(table.coherence.n_valid[row] / table.projection.top_ids.shape[1]),
+        null_share=None if np.isnan(score) else float(upper_share(usable, np.array([score]))[0]),
+    )
+
+
+def tabulate(survey: Survey) -> pd.DataFrame:
+    """One row a feature: what `features.parquet` holds."""
+    features, lexicon = survey.features, survey.lexicon
+    p = features.projection
+    top = p.top_ids.numpy()
+    return pd.DataFrame(
+        {
+            "index": np.arange(len(top)),
+            "top_tokens": [[lexicon.tokens[i] for i in row] for row in top],
+            "top_weights": list(p.top_weights.numpy()),
+            "bottom_tokens": [[lexicon.tokens[i] for i in row] for row in p.bottom_ids.numpy()],
+            "bottom_weights": list(p.bottom_weights.numpy()),
+            "mean": p.mean.numpy(),
+            "std": p.std.numpy(),
+            "skewness": p.skewness.numpy(),
+            "kurtosis": p.kurtosis.numpy(),
+            "keyword_hits": features.hits,
+            "keyword_null_share": upper_share(survey.null.hits, features.hits),
+            "coherence_weighted": features.coherence.weighted,
+            "coherence_deduplicated": features.coherence.deduplicated,
+            "n_valid": features.coherence.n_valid,
+            "domain_similarity": features.domain_similarity,
+        }
+    )
+
+
+def _token_weights(
+    ids: Int64[np.ndarray, " k"], weights: Float[np.ndarray, " k"], lexicon: Lexicon
+) -> tuple[TokenWeight, ...]:
+    return tuple(
+        TokenWeight(token_id=int(i), token=lexicon.tokens[i], word=lexicon.words[i].word, weight=float(w))
+        for i, w in zip(ids, weights, strict=True)
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
