@@ -16,6 +16,8 @@ class Limits(Record):
     """Times a hypothesis may be revised and tested again."""
     calls_per_feature: int = 12
     tool_calls_per_feature: int = 8
+    tokens_per_feature: int = 100_000
+    """Input and output together."""
     seconds_per_feature: float = 600
     budget_tokens: int | None = None
     """Input and output tokens of the whole run."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tools.errors import UnveilError
+
+if TYPE_CHECKING:
+    from agent.records import Usage
 
 FailureType = Literal[
     "rate_limited",  # 429 after the last retry
@@ -33,13 +36,15 @@ class LlmFailure(UnveilError):
     Attributes:
         type: what happened, in the words a decision records.
         attempts: how many HTTP requests were made for it.
+        usage: what it consumed all the same; None for nothing.
     """
 
-    def __init__(self, type: FailureType, message: str, attempts: int = 1) -> None:
+    def __init__(self, type: FailureType, message: str, attempts: int = 1, usage: Usage | None = None) -> None:
         super().__init__(f"{type}: {message}")
         self.type: FailureType = type
         self.message = message
         self.attempts = attempts
+        self.usage = usage
 
 
 class RunError(UnveilError):

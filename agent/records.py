@@ -90,16 +90,24 @@ class Decision(Record):
 
 
 class LlmCall(Record):
-    """One request and its reply, stored under the hash of the request. No keys, no headers."""
+    """One request and what came of it, stored under the hash of the request. No keys, no headers."""
 
     request_sha256: str
     request: dict[str, JsonValue]
     """Exactly the body sent: model, messages, tools, response format, sampling settings."""
-    reply: dict[str, JsonValue]
+    reply: dict[str, JsonValue] | None = None
     """The first choice's message, its finish reason, the served model's name and usage."""
+    failure: Failure | None = None
+    """Why no reply came, after the last try."""
     purpose: str
     usage: Usage
     attempts: int
+
+    @model_validator(mode="after")
+    def _reply_or_failure(self) -> Self:
+        if (self.reply is None) == (self.failure is None):
+            raise ValueError("a call carries either a reply or a failure")
+        return self
 
 
 class TranscriptStep(Record):

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated, Protocol, TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from agent.records import Decision, Failure, SelectedFeature, TranscriptStep, Usage
+from agent.config import LlmChoice, Limits
+from agent.records import Decision, Failure, JudgeRef, SelectedFeature, TranscriptStep, Usage
+from agent.replies import Reply, ToolCall
+from agent.requests import Message, ToolSpec
 from agent.rules import Judgement
+from agent.schemas import Hypothesis
+from agent.toolbox import Measurement, Toolbox
+from prompts.loader import Prompt
 from tools.records import Evidence
 from tools.studies import Study
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Observed(BaseModel):
+    """One measurement in the course of an investigation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    round: int
+    call_id: str
+    hypothesis: int | None
+    """Whose prediction it tests, from 1; None when the LLM chose it."""
+    measurement: Measurement
+
+
+class PendingCall(BaseModel):
+    """A measurement that is to be made next."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    call: ToolCall
+    hypothesis: int | None = None
 
 
 class FeatureState(BaseModel):
@@ -21,9 +51,23 @@ class FeatureState(BaseModel):
 
     item: SelectedFeature
     steps: Annotated[list[TranscriptStep], operator.add] = []
+    round: int = 0
+    """Times hypotheses were proposed."""
+    began: float | None = None
+    """Monotonic seconds at which the investigation began."""
+    hypotheses: tuple[Hypothesis, ...] = ()
+    pending: tuple[PendingCall, ...] = ()
+    observed: Annotated[list[Observed], operator.add] = []
+    conversation: Annotated[list[Message], Field(repr=False)] = []
+    """Of this round's experiments."""
+    plain: bool = False
+    """The server takes no tools: measurements are chosen by structured output."""
+    verdict: str | None = None
+    """What the judge found in the last round, in words for the investigator."""
+    judge: JudgeRef = JudgeRef(kind="rules")
     judgement: Judgement | None = None
     failure: Failure | None = None
-    usage: Usage = Usage()
+    usage: Annotated[Usage, operator.add] = Usage()
     decision: Decision | None = None
 
 
@@ -31,10 +75,51 @@ class FeatureUpdate(TypedDict, total=False):
     """What a node may return. The graph library drops a misspelt key in silence; the type checker does not."""
 
     steps: list[TranscriptStep]
+    round: int
+    began: float
+    hypotheses: tuple[Hypothesis, ...]
+    pending: tuple[PendingCall, ...]
+    observed: list[Observed]
+    conversation: list[Message]
+    plain: bool
+    verdict: str
+    judge: JudgeRef
     judgement: Judgement
     failure: Failure
     usage: Usage
     decision: Decision
+
+
+class Llm(Protocol):
+    """What the nodes need of `agent.llm.LlmClient`."""
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        purpose: str,
+        schema: type[S] | None = None,
+        tools: Sequence[ToolSpec] = (),
+        seed: int | None = None,
+    ) -> Reply[S]:
+        """Ask once; see the client for what it raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class Investigator:
+    """What an investigation by LLM needs."""
+
+    llm: Llm
+    judge: Llm
+    models: LlmChoice
+    prompts: dict[str, Prompt]
+    """`hypothesize`, `experiment` and `judge`."""
+    guideline: str
+    """What counts as the domain and what does not, as a human annotator would get it."""
+    toolbox: Toolbox
+    limits: Limits = Limits()
+    judge_repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,3 +130,5 @@ class Context:
     study: Study
     evidence: dict[str, Evidence]
     """By the feature's key."""
+    investigator: Investigator | None = None
+    """None for a run that judges by rules."""

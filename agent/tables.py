@@ -73,8 +73,27 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        "feature kind stratum status relevant confidence label keyword_hits keyword_null coherence density domain_lift "
-        "win_rate null_win_rate strength kl log_probability_lift survival_ratio failure".split()
+        [
+            "feature",
+            "kind",
+            "stratum",
+            "status",
+            "relevant",
+            "confidence",
+            "label",
+            "keyword_hits",
+            "keyword_null",
+            "coherence",
+            "density",
+            "domain_lift",
+            "win_rate",
+            "null_win_rate",
+            "strength",
+            "kl",
+            "log_probability_lift",
+            "survival_ratio",
+            "failure",
+        ]
     )
     for d in decisions:
         e = by_key[d.feature.key]

@@ -131,7 +131,7 @@ def describe_activations(
     order = np.argsort(-row_max, kind="stable")
     order = order[row_max[order] > 0]
     top = _different_documents(order, rows.documents, n_top)
-    rest = [row for row in order if row not in set(top)]
+    rest = [row for row in order.tolist() if row not in top]
     middles = (
         [rest[int((q + 0.5) * len(rest) / n_quantiles)] for q in range(n_quantiles)] if len(rest) >= n_quantiles else []
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -41,12 +40,11 @@ def ablate_feature(
     if not bool(active.any()):
         raise ValueError("the feature is active at none of the positions given")
     removed = activations[..., None] * direction  # [rows, positions, d_model]
-    clean = bench.logits(tokens)[active]
-    ablated = bench.logits(tokens, lambda residual: residual - removed.to(residual.dtype))[active]
-    change = ablated - clean
+    clean = bench.final_residual(tokens)[active]  # [n_positions, d_model]
+    ablated = bench.final_residual(tokens, lambda residual: residual - removed.to(residual.dtype))[active]
+    change = bench.unembed(ablated) - bench.unembed(clean)
     change = change - change.mean(dim=-1, keepdim=True)
-    scale = _final_scale(bench, tokens)[active]
-    promised = -(activations[active] / scale)[:, None] * (direction @ bench.W_U)
+    promised = -(activations[active] / _final_scale(bench, clean))[:, None] * (direction @ bench.W_U)
     return AblationEffect(change.mean(dim=0), promised.mean(dim=0), int(active.sum()))
 
 
@@ -58,9 +56,8 @@ def survival_ratio(effect: AblationEffect, token_ids: Int64[Tensor, " k"]) -> fl
     return float(effect.logits[token_ids].mean()) / promised
 
 
-def _final_scale(bench: Workbench, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions"]:
+def _final_scale(bench: Workbench, residual: Float[Tensor, "n d_model"]) -> Float[Tensor, " n"]:
     """What the final norm divides by, so that promise and effect are in the same units."""
-    residual = bench.final_residual(tokens)
     if "RMS" not in str(bench.bridge.cfg.normalization_type):
         residual = residual - residual.mean(dim=-1, keepdim=True)
     return residual.pow(2).mean(dim=-1).add(float(bench.bridge.cfg.eps)).sqrt()

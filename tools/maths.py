@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Real
 
 
 class Interval(NamedTuple):
@@ -31,11 +31,18 @@ def binomial_tail(successes: int, n: int, p: float) -> float:
     """P(X >= successes) for X ~ Binomial(n, p): how often chance alone does at least as well."""
     if successes <= 0:
         return 1.0
-    p = min(max(p, 0.0), 1.0)
-    return float(sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(successes, n + 1)))
+    if successes > n or p <= 0:
+        return 0.0
+    if p >= 1:
+        return 1.0
+    whole, yes, no = math.lgamma(n + 1), math.log(p), math.log1p(-p)  # logarithms: comb(n, k) outgrows a float
+    logs = [
+        whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * yes + (n - k) * no for k in range(successes, n + 1)
+    ]
+    return min(1.0, math.fsum(map(math.exp, logs)))
 
 
-def upper_share(null: Float[np.ndarray, " n"], values: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+def upper_share(null: Real[np.ndarray, " n"], values: Real[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     """For each value the share of a null sample that is at least as large, never 0: (1 + count) / (1 + n).
 
     The permutation p-value of Phipson and Smyth (2010).

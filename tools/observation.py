@@ -7,7 +7,7 @@ scored against the reference words of all the other directions, and the share of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -42,13 +42,19 @@ CAUSAL_ROWS = 4
 DIRECTIONS_PER_BATCH = 32
 
 
+@runtime_checkable
 class Selected(Protocol):
     """One direction chosen for investigation."""
 
     @property
-    def feature(self) -> FeatureRef: ...
+    def feature(self) -> FeatureRef:
+        """Which direction."""
+        ...
+
     @property
-    def stratum(self) -> Stratum: ...
+    def stratum(self) -> Stratum:
+        """Why it was chosen."""
+        ...
 
 
 class SteeredTexts(NamedTuple):

@@ -5,7 +5,8 @@ direction subtracted) draw their samples from the same random numbers, so that t
 A row's numbers depend on its seed, never on what else is in the batch.
 
 The published study's hook (`policy="published"`) adds to all positions but the last, and to nothing when the input is
-one token long: under a key-value cache no generated token is ever steered. It is kept to be compared with.
+one token long: under the study's key-value cache no generated token is ever steered. The policy means just that, with our cache and
+without, and is kept to be compared with.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Intervention:
         self._prompt_positions: int | None = None
 
     def __call__(self, residual: Float[Tensor, "rows positions d_model"]) -> Float[Tensor, "rows positions d_model"]:
+        """The residual stream with the vectors added where the policy says."""
         first, last = self._span(residual.shape[1])
         self._prompt_done = True
         self.calls += 1
@@ -69,7 +71,8 @@ class Intervention:
         if self.policy in ("prompt", "generated"):
             prompt_end = self._prompt_positions or (0 if self._prompt_done else n_positions)
             return (0, prompt_end) if self.policy == "prompt" else (prompt_end, n_positions)
-        return (0, n_positions - 1) if n_positions > 1 else (0, 0)
+        prompt_end = self._prompt_positions or n_positions
+        return (0, prompt_end - 1) if prompt_end > 1 else (0, 0)
 
     @property
     def counter(self) -> HookCounter:
@@ -130,6 +133,8 @@ def generate(
     n_rows, new_tokens = noise.shape
     tokens = torch.tensor([[bench.bos, *prompt]] * n_rows, dtype=torch.int64)
     edit = Intervention(vectors, policy)
+    if not use_cache:
+        edit = edit.over_whole_text(len(prompt) + 1)
     lists = reference if reference is not None else torch.zeros(0, bench.W_U.shape[1])
     log_mass = torch.zeros(n_rows, len(lists))
     cache = None
@@ -137,7 +142,7 @@ def generate(
         if use_cache:
             logits, cache = bench.step(tokens if cache is None else tokens[:, -1:], cache, edit)
         else:
-            logits = bench.step(tokens, None, edit.over_whole_text(len(prompt) + 1)).logits
+            logits = bench.step(tokens, None, edit).logits
         if len(lists):
             log_mass += (torch.softmax(logits, dim=-1) @ lists.T).clamp_min(1e-12).log()
         chosen = sample(logits, torch.from_numpy(noise[:, place]), temperature, top_k)

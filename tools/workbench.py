@@ -65,6 +65,8 @@ class Workbench:
         self.device: torch.device = next(bridge.original_model.parameters()).device
         self.lock = threading.RLock()
         self.W_U = process_unembedding(bridge)
+        trained_with = sae.cfg.metadata.model_from_pretrained_kwargs or {}
+        self.centred = bool(trained_with.get("center_writing_weights"))
         norms = sae.W_dec.detach().float().norm(dim=1)
         self.decoder_norms: Float[Tensor, " d_sae"] = norms
         self.directions: Float[Tensor, "d_sae d_model"] = sae.W_dec.detach().float() / norms.clamp_min(1e-8)[:, None]
@@ -98,28 +100,33 @@ class Workbench:
     @torch.no_grad()
     def residuals(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream at the hook; later layers are not run where the library allows it."""
-        caught: list[Tensor] = []
-
-        def keep(residual: Tensor, hook: Any) -> Tensor:
-            caught.append(residual.detach())
-            return residual
-
-        with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, keep)]):
-            self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=self.layer + 1)
-        return caught[0].float()
+        return self._read(self.hook_name, tokens, self.layer + 1)
 
     @torch.no_grad()
-    def final_residual(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream that the final norm reads."""
-        with self.lock:
+    def final_residual(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """The residual stream that the final norm reads, edited at the hook when asked."""
+        with self._editing(edit):
             return self.bridge(tokens.to(self.device), stop_at_layer=int(self.bridge.cfg.n_layers)).float()
+
+    @torch.no_grad()
+    def unembed(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
+        """Logits of final residuals: the final norm and the unembedding, at the positions one cares about."""
+        return self.bridge.unembed(self.bridge.ln_final(residual[None]))[0].float()
 
     @torch.no_grad()
     def encode(
         self, residuals: Float[Tensor, "*batch d_model"], features: Int64[Tensor, " n"] | None = None
     ) -> Float[Tensor, "*batch n"]:
-        """Feature activations, scaled by the decoder norms; of all features or of those listed."""
+        """Feature activations, scaled by the decoder norms; of all features or of those listed.
+
+        An SAE trained on a model with centred writing weights never saw the residual stream's mean over d_model, which
+        is all that such processing changes there; it is taken out for it.
+        """
         flat = residuals.reshape(-1, residuals.shape[-1]).to(self.sae.W_dec.dtype)
+        if self.centred:
+            flat = flat - flat.mean(dim=-1, keepdim=True)
         activations = self.sae.encode(flat).float() * self.decoder_norms
         if features is not None:
             activations = activations[:, features]
@@ -146,6 +153,19 @@ class Workbench:
                 tokens.to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1
             )
         return Decoded(output.logits[:, -1].float(), output.past_key_values)
+
+    def _read(
+        self, hook_name: str, tokens: Int64[Tensor, "rows positions"], stop_at_layer: int | None
+    ) -> Float[Tensor, "rows positions d_model"]:
+        caught: list[Tensor] = []
+
+        def keep(residual: Tensor, hook: Any) -> Tensor:
+            caught.append(residual.detach())
+            return residual
+
+        with self.lock, self.bridge.hooks(fwd_hooks=[(hook_name, keep)]):
+            self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=stop_at_layer)
+        return caught[0].float()
 
     @contextmanager
     def _editing(self, edit: ResidualEdit | None) -> Iterator[None]:
@@ -230,7 +250,8 @@ def _check_safetensors(file: Path) -> None:
 
 
 def _is_hub_name(study: Study, name: str) -> bool:
-    return study.hub and not (study.folder / name).exists() and not Path(name).exists()
+    is_folder = name.startswith(".") or (study.folder / name).exists() or Path(name).exists()
+    return study.hub and not is_folder
 
 
 def _local_or_name(study: Study, name: str) -> str:
@@ -312,11 +333,15 @@ def _load_sae(name: str, device: str) -> Any:
             f"SAE {name} expects inputs scaled by an average norm that its weights do not carry; "
             "fold the factor in and save it again (SAELens: fold_activation_norm_scaling_factor)"
         )
+    if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
+        sae.fold_W_dec_norm()  # its activations carry the decoder norms already: with unit rows both readings agree
     sae.eval()
     return sae
 
 
 def _check_shapes(bench: Workbench) -> None:
+    if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
+        raise StudyError(f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}")
     d_model = bench.W_U.shape[0]
     if bench.directions.shape[1] != d_model:
         raise LoadError(

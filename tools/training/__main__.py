@@ -1,8 +1,15 @@
-"""Build a study's models, SAEs and word vectors from text, one step a command.
+"""Build a study's tokenizer, models, SAEs and word vectors from text, one restartable step a command.
 
-python -m tools.training tokenizer --data TEXTS      8k byte-level BPE
-python -m tools.training base      --data TEXTS      the base language model
-python -m tools.training finetuned --data TEXTS      the same model trained further on the domain
+    python -m tools.training tokenizer --data TEXTS               byte-level BPE
+    python -m tools.training base      --data TEXTS               the base language model
+    python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
+    python -m tools.training sae       --data TEXTS --arm base    a sparse autoencoder on an arm's activations
+    python -m tools.training vectors   --data TEXTS               word vectors
+    python -m tools.training publish   --data TEXTS               half-precision assets into the study's folder
+    python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
+
+TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
+step reads, and with what settings, stands in the study file's [training] table.
 """
 
 from __future__ import annotations
@@ -11,9 +18,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.errors import UnveilError
+from tools.errors import StudyError, UnveilError
 
-STEPS = ("tokenizer", "base", "finetuned")
+STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,52 +34,50 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the raw corpora, X.txt.gz")
     parser.add_argument("--work", type=Path, help="checkpoints and results (default: runs/training/<study>)")
-    parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (no C++ compiler needed)")
+    parser.add_argument("--arm", default="base", choices=("base", "finetuned"), help="for sae (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="for sae: another seed than the study's; its SAE goes to sae-<seed>")
+    parser.add_argument(
+        "--rows", type=int, default=1500, help="for measure: rows of each held-out corpus (default: 1500)"
+    )
+    parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
     try:
         _run(arguments)
     except UnveilError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import torch
 
-    from tools.training.language_model import build_model, train_language_model
+    from tools.training import steps
     from tools.training.recipe import load_recipe
-    from tools.training.tokenizer import train_tokenizer
 
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.study / "study.toml")
     work: Path = arguments.work or Path("runs/training") / arguments.study.name
     work.mkdir(parents=True, exist_ok=True)
-    if arguments.step == "tokenizer":
-        assert recipe.tokenizer
-        train_tokenizer(
-            arguments.data, [*recipe.base.corpora, *recipe.finetuned.corpora], recipe.tokenizer, work / "tokenizer"
-        )
-        return
-    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
-    if arguments.step == "base":
-        model, run = build_model(recipe.model, tokenizer, recipe.base.seed), recipe.base
-    else:
-        model, run = AutoModelForCausalLM.from_pretrained(work / "base" / "model"), recipe.finetuned
-    losses = train_language_model(
-        model,
-        tokenizer,
-        run,
-        data=arguments.data,
-        work=work / arguments.step,
-        cache=work / "tokens",
-        context_size=recipe.model.context_size,
-        compile_model=not arguments.no_compile,
-    )
-    print(losses)
+    if not arguments.data.is_dir():
+        raise StudyError(f"--data {arguments.data} is no folder")
+    result = {
+        "tokenizer": lambda: steps.make_tokenizer(recipe, arguments.data, work),
+        "base": lambda: steps.make_model(recipe, "base", arguments.data, work, not arguments.no_compile),
+        "finetuned": lambda: steps.make_model(recipe, "finetuned", arguments.data, work, not arguments.no_compile),
+        "sae": lambda: steps.make_sae(recipe, arguments.arm, arguments.data, work, arguments.seed),
+        "vectors": lambda: steps.make_vectors(recipe, arguments.data, work),
+        "publish": lambda: steps.publish(arguments.study, work),
+        "measure": lambda: steps.measure(arguments.study, recipe, arguments.data, work, arguments.rows),
+    }[arguments.step]()
+    sys.stdout.write(f"{result}\n")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ def mix_rows(
     return mixed[rng.permutation(len(mixed))]
 
 
-def train_sae(model_folder: Path, recipe: SaeRecipe, rows: Int64[np.ndarray, "rows context_size"], work: Path) -> Path:
-    """Train on the rows and save the inference SAE, in half precision, into `work/sae`."""
+def train_sae(
+    model_folder: Path, recipe: SaeRecipe, rows: Int64[np.ndarray, "rows context_size"], work: Path, name: str = "sae"
+) -> Path:
+    """Train on the rows and save the inference SAE into `work/name`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the libraries
         from datasets import Dataset
@@ -48,8 +50,8 @@ def train_sae(model_folder: Path, recipe: SaeRecipe, rows: Int64[np.ndarray, "ro
             _runner_config(recipe, int(bridge.cfg.d_model), work), override_dataset=dataset, override_model=bridge
         )
         sae = runner.run()
-    sae.save_inference_model(str(work / "sae"))
-    return work / "sae"
+    sae.save_inference_model(str(work / name))
+    return work / name
 
 
 def _runner_config(recipe: SaeRecipe, d_in: int, work: Path) -> Any:

@@ -1,0 +1,143 @@
+"""The file that remembers every call of a run under the hash of its request.
+
+What a server turned out not to understand is remembered too, as the refusals it answered with: a resumed run need not
+find it out again, and a replayed one takes the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent.errors import RunError
+from agent.records import LlmCall, Usage
+from agent.requests import Dialect, Request
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    call: LlmCall
+    data: bytes
+
+
+class CallStore:
+    """The calls of a run: on disk as one line each, in memory only where each line is.
+
+    Args:
+        path: the file; it appears with the first call.
+        replay_only: nothing is sent or written; a call that is not here is an error.
+
+    Raises:
+        RunError: a line is damaged. A last line cut off by a kill is dropped instead.
+    """
+
+    def __init__(self, path: Path, *, replay_only: bool = False) -> None:
+        self.path = path
+        self.replay_only = replay_only
+        self.spent = Usage()
+        """Of all calls in the file."""
+        self._places: dict[str, tuple[int, int, bool]] = {}
+        """Offset and length in bytes, and whether the line is a reply."""
+        self._dialects: dict[str, tuple[Dialect, ...]] = {}
+        self._size = 0
+        self._waiting: list[_Line] = []
+        self._writing = asyncio.Lock()
+        self._load()
+
+    def get(self, sha256: str) -> LlmCall | None:
+        """The call with that request: its reply if there ever was one, or else its latest failure."""
+        if sha256 not in self._places:
+            return None
+        offset, length, _ = self._places[sha256]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return LlmCall.model_validate_json(file.read(length))
+
+    def find(self, request: Request) -> LlmCall | None:
+        """What came of a request in any dialect spoken so far: a reply, or else the failure that ended it."""
+        failure: LlmCall | None = None
+        seen: set[str] = set()
+        for dialect in reversed(self.dialects(request.model)):
+            if dialect.spelling in seen:
+                continue
+            seen.add(dialect.spelling)
+            call = self.get(request.written(dialect).sha256)
+            if call is not None and call.failure is None:
+                return call
+            if call is not None and dialect.refusal(call) is None:
+                failure = failure or call
+        return failure
+
+    def dialects(self, model: str) -> tuple[Dialect, ...]:
+        """What was believed of the model's server, in order; the last is believed now."""
+        return self._dialects.get(model, (Dialect(),))
+
+    async def put(self, call: LlmCall) -> None:
+        """Append a call; on disk when this returns. Calls that wait at the same time share one flush.
+
+        Raises:
+            RunError: the store is for replay only.
+            OSError: it could not be written; the file is as before.
+        """
+        if self.replay_only:
+            raise RunError(f"{self.path} is being replayed and takes no new calls")
+        line = _Line(call, call.model_dump_json().encode() + b"\n")
+        self._waiting.append(line)
+        # A caller that is cancelled meanwhile leaves the batch to be finished for the others in it.
+        await asyncio.shield(self._commit(line))
+
+    async def _commit(self, line: _Line) -> None:
+        async with self._writing:
+            if line not in self._waiting:
+                return
+            batch, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
+            except OSError:
+                self._waiting = [each for each in batch if each is not line] + self._waiting
+                raise
+            for each in batch:
+                self._note(each.call, len(each.data))
+
+    def _append(self, lines: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            try:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self._size)
+                raise
+
+    def _load(self) -> None:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    call = LlmCall.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    raise RunError(f"{self.path}:{number}: {first['msg']}") from error
+                self._note(call, len(line))
+        if not self.replay_only:
+            os.truncate(self.path, self._size)
+
+    def _note(self, call: LlmCall, length: int) -> None:
+        """Take a line that is on disk into account."""
+        known = self._places.get(call.request_sha256)
+        if call.failure is None or known is None or not known[2]:
+            self._places[call.request_sha256] = (self._size, length, call.failure is None)
+        self._size += length
+        self.spent += call.usage
+        model = str(call.request.get("model"))
+        *earlier, now = self.dialects(model)
+        learnt = now.learn(call)
+        self._dialects[model] = (*earlier, now) if learnt == now else (*earlier, now, learnt)

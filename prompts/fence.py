@@ -1,0 +1,83 @@
+"""Fences: everything that comes from a corpus, a model or a token list stands inside one, and cannot get out.
+
+A fence opens with `<<<label` and closes with `label>>>`, each on a line of its own. What stands inside cannot write either
+mark, because no angle bracket of any kind survives in it, and cannot open a line, because each of its lines is given
+`| ` first. Characters that are not seen (controls, zero-width, direction overrides, tags, variation selectors) are
+spelt out, so that nothing reaches the reader of the text which a person looking at it would miss.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = {"\u115f", "\u1160", "\u17b4", "\u17b5", "\u2800", "\u3164", "\uffa0", "\ufffc"}
+"""Blank by their glyph, although their category is not one of the unseen."""
+_UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_ANGLES = {"≪": "‹‹", "≫": "››", "⋘": "‹‹‹", "⋙": "›››", "⟨": "‹", "⟩": "›", "〈": "‹", "〉": "›", "《": "‹‹", "》": "››"}
+_CONTROL_WORD = re.compile(r"\[(/?[A-Z_]{3,20})\]")
+"""`[INST]` and its kind, which some models' templates read as the start of a turn."""
+
+
+def escape(text: str, *, newlines: bool = False) -> str:
+    """The text as one line that cannot forge a fence: angle brackets replaced, unseen characters spelt out.
+
+    Args:
+        text: anything.
+        newlines: keep line feeds; by default they are shown as `⏎`.
+    """
+    escaped = "".join("\n" if letter == "\n" and newlines else _escape_letter(letter) for letter in text)
+    return _CONTROL_WORD.sub(r"⟦\1⟧", escaped)
+
+
+def clip(text: str, cap: int) -> str:
+    """At most about `cap` characters; what is left out is counted in a mark at the end."""
+    if len(text) <= cap:
+        return text
+    return f"{text[:cap]} [… {len(text) - cap} characters left out]"
+
+
+def fence(label: str, text: str, cap: int) -> str:
+    """The text inside a fence.
+
+    Args:
+        label: lower-case words that say what it is; ours, never from outside.
+        text: from outside; its line feeds are kept, each line marked.
+        cap: most characters of it, after escaping.
+
+    Raises:
+        ValueError: the label is not of the letters a-z and spaces.
+    """
+    if not re.fullmatch(r"[a-z][a-z ]*", label):
+        raise ValueError(f"a fence's label is lower-case words, not {label!r}")
+    lines = clip(escape(text, newlines=True), cap).split("\n")
+    return "\n".join([f"<<<{label}", *(f"| {line}" for line in lines), f"{label}>>>"])
+
+
+def outside(rendered: str) -> str:
+    """What of a rendered prompt stands outside every fence: the text that may instruct."""
+    kept: list[str] = []
+    label: str | None = None
+    for line in rendered.split("\n"):
+        if label is None and (opened := re.fullmatch(r"<<<([a-z][a-z ]*)", line)):
+            label = opened[1]
+        elif label is None:
+            kept.append(line)
+        elif line == f"{label}>>>":
+            label = None
+    return "\n".join(kept)
+
+
+def _escape_letter(letter: str) -> str:
+    if " " <= letter <= "~" and letter not in "<>":
+        return letter
+    if letter in "\n\r\t":
+        return {"\n": "⏎", "\r": "␍", "\t": " "}[letter]
+    if letter in _ANGLES:
+        return _ANGLES[letter]
+    code = ord(letter)
+    selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F
+    if selector or letter in _INVISIBLE or unicodedata.category(letter) in _UNSEEN_CATEGORIES:
+        return f"\\u{{{code:x}}}"
+    plain = unicodedata.normalize("NFKC", letter)
+    return plain.replace("<", "‹").replace(">", "›") if "<" in plain or ">" in plain else letter

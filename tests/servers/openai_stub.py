@@ -1,0 +1,472 @@
+"""An OpenAI-compatible chat server on loopback that can be told to misbehave.
+
+A *policy* decides every reply: a function of the request body and of how often that body has come, from 1. `serve` runs
+a server in a thread of its own for a test; by hand it is
+
+    python -m tests.servers.openai_stub --port 8000 --script happy
+    OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=any python -m agent.run
+
+It speaks `POST /v1/chat/completions` (tools, response_format, usage, error bodies, headers; no streaming) and
+`GET /v1/models`, refuses what the real one refuses, and keeps every request for assertions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from typing import Any, NamedTuple
+
+JsonDict = dict[str, Any]
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """One reply. `{key}` in `content` and in the error's message becomes the bearer token the request carried."""
+
+    content: str | None = None
+    calls: tuple[tuple[str, str], ...] = ()
+    """Tool calls: name and raw arguments."""
+    finish_reason: str | None = None
+    """None for what the rest implies."""
+    refusal: str | None = None
+    status: int = 200
+    error: JsonDict | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    delay: float = 0.0
+    """Seconds before anything is sent."""
+    raw: bytes | None = None
+    """Sent as the body, whatever the other fields say."""
+    reset_after: int | None = None
+    """The connection is reset after this many bytes of the body."""
+    hang: bool = False
+    """No answer ever comes."""
+    usage: bool = True
+
+
+Policy = Callable[[JsonDict, int], Scripted]
+
+
+class Recorded(NamedTuple):
+    """One request as it came."""
+
+    sha256: str
+    """Of the body as it came."""
+    body: JsonDict
+    attempt: int
+    key: str
+    at: float
+    """Monotonic seconds."""
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def instance_of(schema: JsonDict, root: JsonDict | None = None, word: str | None = None) -> Any:
+    """A value that fits a JSON schema: first enum word, two items, 1, 0.5; `word` replaces every enum's word."""
+    root = root or schema
+    if "$ref" in schema:
+        return instance_of(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, word)
+    if "const" in schema or "enum" in schema:
+        value = schema["const"] if "const" in schema else schema["enum"][0]
+        return word if word is not None and isinstance(value, str) else value
+    for union in ("anyOf", "oneOf", "allOf"):
+        if union in schema:
+            return instance_of(next(s for s in schema[union] if s.get("type") != "null"), root, word)
+    kind = schema.get("type", "object")
+    if kind == "object":
+        return {name: instance_of(part, root, word) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [instance_of(schema.get("items", {}), root, word) for _ in range(max(2, schema.get("minItems", 0)))]
+    low, high = schema.get("minimum", 0), schema.get("maximum", 1)
+    simple = {"integer": max(low, min(1, high)), "number": (low + high) / 2, "boolean": True, "null": None}
+    return simple.get(kind, "stub")
+
+
+def schema_asked_for(body: JsonDict) -> JsonDict | None:
+    """The schema in `response_format`, or else the last one written on a line of its own in a message."""
+    response_format = body.get("response_format", {})
+    if response_format.get("type") == "json_schema":
+        return response_format["json_schema"]["schema"]
+    for message in reversed(body["messages"]):
+        for line in reversed(str(message.get("content") or "").splitlines()):
+            if line.startswith("{") and '"properties"' in line:
+                with contextlib.suppress(ValueError):
+                    return json.loads(line)
+    return None
+
+
+def answer(body: JsonDict, word: str | None = None) -> str:
+    """The text of an obedient reply: JSON if JSON was asked for."""
+    schema = schema_asked_for(body)
+    return "stub" if schema is None else json.dumps(instance_of(schema, word=word))
+
+
+def happy(body: JsonDict, attempt: int) -> Scripted:
+    """Does what it is asked: one call of the first tool, then the answer."""
+    if body.get("tools") and not any(message["role"] == "tool" for message in body["messages"]):
+        function = body["tools"][0]["function"]
+        return Scripted(calls=((function["name"], json.dumps(instance_of(function["parameters"]))),))
+    return Scripted(content=answer(body))
+
+
+def failing(
+    status: int,
+    message: str = "scripted failure",
+    code: str | None = None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Policy:
+    """Always that status, with the real server's error body."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    return lambda body, attempt: Scripted(status=status, error=error, headers=headers or {})
+
+
+def saying(content: str | None = None, **rest: Any) -> Policy:
+    """Always that reply."""
+    return lambda body, attempt: Scripted(content=content, **rest)
+
+
+def wrapping(before: str, after: str) -> Policy:
+    """The right answer with text around it."""
+    return lambda body, attempt: Scripted(content=before + answer(body) + after)
+
+
+def broken(**damage: Any) -> Policy:
+    """The right answer, with `reset_after`, `hang` or another field damaged."""
+    return lambda body, attempt: replace(happy(body, attempt), **damage)
+
+
+def at_first(bad: Policy, times: int = 1, then: Policy = happy) -> Policy:
+    """`bad` for the first `times` of each body, then another policy."""
+    return lambda body, attempt: bad(body, attempt) if attempt <= times else then(body, attempt)
+
+
+def refusing(*words: str, then: Policy = happy) -> Policy:
+    """400 for a body that has one of these fields, or a response_format of one of these types."""
+
+    def policy(body: JsonDict, attempt: int) -> Scripted:
+        kind = body.get("response_format", {}).get("type")
+        found = [word for word in words if body.get(word) is not None or kind == word]
+        if not found:
+            return then(body, attempt)
+        param = "response_format" if found[0] == kind else found[0]
+        return failing(400, f"'{param}' of this kind ({found[0]}) is not supported", param=param)(body, attempt)
+
+    return policy
+
+
+def _date_soon(body: JsonDict, attempt: int) -> Scripted:
+    return failing(429, headers={"Retry-After": formatdate(time.time() + 1, usegmt=True)})(body, attempt)
+
+
+def _extra_field(body: JsonDict, attempt: int) -> Scripted:
+    return Scripted(content=json.dumps({**json.loads(answer(body)), "surprise": 1}))
+
+
+def _missing_field(body: JsonDict, attempt: int) -> Scripted:
+    whole = json.loads(answer(body))
+    return Scripted(content=json.dumps(dict(itertools.islice(whole.items(), 1, None))))
+
+
+def _calling(name: str | None, arguments: str | None) -> Policy:
+    """Always a tool call; None takes what the request offers."""
+
+    def policy(body: JsonDict, attempt: int) -> Scripted:
+        function = body["tools"][0]["function"] if body.get("tools") else {"name": "none", "parameters": {}}
+        fitting = json.dumps(instance_of(function["parameters"]))
+        return Scripted(calls=((name or function["name"], fitting if arguments is None else arguments),))
+
+    return policy
+
+
+SCRIPTS: dict[str, Policy] = {
+    "happy": happy,
+    "rate_limited": failing(429, "Rate limit reached", "rate_limit_exceeded"),
+    "rate_limited_seconds": failing(429, "Rate limit reached", headers={"Retry-After": "1"}),
+    "rate_limited_date": _date_soon,
+    "insufficient_quota": failing(429, "You exceeded your current quota", "insufficient_quota"),
+    "server_error": failing(500, "The server had an error"),
+    "unavailable": failing(503, "Overloaded", headers={"Retry-After": "0"}),
+    "gateway_page": saying(status=502, raw=b"<html><body>Bad Gateway</body></html>"),
+    "hang": broken(hang=True),
+    "reset": broken(reset_after=20),
+    "truncated_body": saying(raw=b'{"id": "chatcmpl-1", "object": "chat.completion", "choices": [{"mess'),
+    "error_in_200": saying(raw=b'{"error": {"message": "provider is overloaded", "code": 503}}'),
+    "fenced": wrapping("```json\n", "\n```"),
+    "prose": wrapping("Here is my answer:\n", "\nI hope this helps."),
+    "two_objects": wrapping('{"draft": true}\n', ""),
+    "cut_json": lambda body, attempt: Scripted(content=answer(body)[:-2]),
+    "wrong_schema": _missing_field,
+    "extra_field": _extra_field,
+    "unknown_word": lambda body, attempt: Scripted(content=answer(body, word="perhaps")),
+    "no_json": saying("I would rather not say it in JSON."),
+    "empty": saying(""),
+    "no_choice": saying(raw=b'{"id": "chatcmpl-1", "object": "chat.completion", "choices": []}'),
+    "refusal": saying(refusal="I can't help with that."),
+    "content_filter": saying("I", finish_reason="content_filter"),
+    "length": lambda body, attempt: Scripted(content=answer(body)[:10], finish_reason="length"),
+    "context_length": failing(400, "This model's maximum context length is 8192 tokens.", "context_length_exceeded"),
+    "bad_request": failing(400, "Invalid value: 'wizard'. Supported roles are 'user'.", "invalid_value", "messages[0]"),
+    "authentication": failing(401, "Incorrect API key provided: {key}", "invalid_api_key"),
+    "forbidden": failing(403, "Project may not use this model"),
+    "not_found": failing(404, "The model does not exist", "model_not_found"),
+    "unprocessable": failing(422, "Unprocessable"),
+    "unknown_tool": _calling("launch_rocket", "{}"),
+    "invalid_arguments": _calling(None, '{"text": '),
+    "tool_loop": _calling(None, None),
+    "no_json_schema": refusing("json_schema"),
+    "no_response_format": refusing("json_schema", "json_object"),
+    "no_tools": refusing("tools"),
+    "no_sampling": refusing("max_tokens", "temperature"),
+    "key_echo": failing(400, "Bad header 'Authorization: Bearer {key}'"),
+    "no_usage": broken(usage=False),
+}
+"""Replies and misbehaviours by name; each is for ever, `at_first` makes it pass."""
+
+
+def mixed(body: JsonDict, attempt: int) -> Scripted:
+    """Half of all bodies are served, each of the others meets one misbehaviour, chosen by its content."""
+    number = int.from_bytes(hashlib.sha256(json.dumps(body["messages"]).encode()).digest()[:4], "big")
+    names = sorted(SCRIPTS.keys() - {"happy", "hang"})
+    return happy(body, attempt) if number % 2 else SCRIPTS[names[number // 2 % len(names)]](body, attempt)
+
+
+SCRIPTS["mixed"] = mixed
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+class StubServer:
+    """The server; `requests` and `counts` grow as it works.
+
+    Args:
+        policy: what to reply.
+        delay: seconds added to every reply.
+        keep: keep the requests' bodies; without it only `counts` grows, for measurements of memory.
+    """
+
+    def __init__(self, policy: Policy, delay: float = 0.0, keep: bool = True) -> None:
+        self.policy = policy
+        self.delay = delay
+        self.keep = keep
+        self.requests: list[Recorded] = []
+        self.counts: Counter[str] = Counter()
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self.port = 0
+
+    @property
+    def base_url(self) -> str:
+        """What a client is given."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def start(self, port: int = 0) -> asyncio.Server:
+        """Listen on loopback; port 0 takes a free one."""
+        server = await asyncio.start_server(self._connection, "127.0.0.1", port, backlog=1024)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while await self._exchange(reader, writer):
+                pass
+        writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its reply; False when the connection is gone."""
+        head, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        pairs = (line.split(":", 1) for line in lines if ":" in line)
+        headers = {name.strip().lower(): value.strip() for name, value in pairs}
+        data = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        try:
+            method, path, _ = head.split(" ", 2)
+            key = headers.get("authorization", "").removeprefix("Bearer ")
+            reply = self._reply(method, path, data, key)
+            await asyncio.sleep(self.delay + reply.delay)
+            if reply.hang:
+                await reader.read()
+                return False
+            return await _write(writer, reply)
+        finally:
+            self.in_flight -= 1
+
+    def _reply(self, method: str, path: str, data: bytes, key: str) -> Scripted:
+        if (method, path) == ("GET", "/v1/models"):
+            models = {"object": "list", "data": [{"id": "stub", "object": "model", "created": 0, "owned_by": "stub"}]}
+            return Scripted(raw=json.dumps(models).encode())
+        if (method, path) != ("POST", "/v1/chat/completions"):
+            return failing(404, f"Invalid URL ({method} {path})")({}, 1)
+        try:
+            body: JsonDict = json.loads(data)
+        except ValueError:
+            return failing(400, "We could not parse the JSON body of your request.")({}, 1)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.counts[sha256] += 1
+        if self.keep:
+            self.requests.append(Recorded(sha256, body, self.counts[sha256], key, time.monotonic()))
+        wrong = _objection(body)
+        reply = failing(400, wrong)(body, 1) if wrong else self.policy(body, self.counts[sha256])
+        return replace(reply, raw=_body(body, reply, key))
+
+
+def _objection(body: JsonDict) -> str | None:
+    """What the real server would not accept, whatever the policy."""
+    messages = body.get("messages")
+    if not body.get("model") or not messages:
+        return "you must provide a model parameter and messages"
+    offered: set[str] = set()
+    for message in messages:
+        offered |= {call["id"] for call in message.get("tool_calls") or ()}
+        if message["role"] == "tool" and message.get("tool_call_id") not in offered:
+            return "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
+    response_format = body.get("response_format", {"type": "text"})
+    if response_format["type"] == "json_object" and "json" not in json.dumps(messages).lower():
+        return "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
+    if response_format["type"] == "json_schema" and response_format["json_schema"].get("strict"):
+        return _schema_objection(response_format["json_schema"]["schema"])
+    return None
+
+
+def _schema_objection(part: Any) -> str | None:
+    """What strict mode does not accept in a schema."""
+    if isinstance(part, list):
+        return next(filter(None, map(_schema_objection, part)), None)
+    if not isinstance(part, dict):
+        return None
+    if isinstance(part.get("properties"), dict):
+        if part.get("additionalProperties") is not False:
+            return "Invalid schema for response_format: 'additionalProperties' is required to be supplied and false."
+        if list(part["properties"]) != part.get("required"):
+            return "Invalid schema for response_format: 'required' must include every key in properties."
+    return next(filter(None, map(_schema_objection, part.values())), None)
+
+
+def _body(request: JsonDict, reply: Scripted, key: str) -> bytes:
+    if reply.raw is not None:
+        return reply.raw
+    if reply.error is not None:
+        return json.dumps({"error": {**reply.error, "message": reply.error["message"].replace("{key}", key)}}).encode()
+    calls = [
+        {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for number, (name, arguments) in enumerate(reply.calls)
+    ]
+    content = reply.content.replace("{key}", key) if reply.content is not None else None
+    message: JsonDict = {"role": "assistant", "content": content, "refusal": reply.refusal}
+    if calls:
+        message["tool_calls"] = calls
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": reply.finish_reason or ("tool_calls" if calls else "stop"),
+    }
+    tokens_in = sum(len(str(message.get("content") or "")) for message in request["messages"]) // 4
+    tokens_out = (len(content or "") + sum(len(arguments) for _, arguments in reply.calls)) // 4
+    body: JsonDict = {
+        "id": "chatcmpl-stub",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": request["model"],
+        "choices": [choice],
+    }
+    if reply.usage:
+        total = tokens_in + tokens_out
+        body["usage"] = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": total}
+    return json.dumps(body).encode()
+
+
+async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
+    body = reply.raw or b""
+    lines = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Status')}", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", "x-request-id: req_stub"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    writer.write(head + (body if reply.reset_after is None else body[: reply.reset_after]))
+    await writer.drain()
+    if reply.reset_after is None:
+        return True
+    await asyncio.sleep(0.01)  # so that the client has read the head before the reset
+    # Linger 0 turns the close into a reset.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    return False
+
+
+@contextlib.contextmanager
+def serve(policy: Policy, delay: float = 0.0, keep: bool = True) -> Iterator[StubServer]:
+    """A running server, in a thread with a loop of its own, stopped at the end."""
+    stub = StubServer(policy, delay, keep)
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        server = await stub.start()
+        started.set()
+        try:
+            await server.serve_forever()
+        finally:
+            server.close()
+
+    async def stop() -> None:
+        tasks = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    main = loop.create_task(run())
+
+    def work() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(main)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        yield stub
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=5)
+        thread.join(timeout=5)
+        loop.close()
+
+
+def main() -> None:
+    """Serve by hand until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.servers.openai_stub", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--script", choices=sorted(SCRIPTS), default="happy")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each reply")
+    arguments = parser.parse_args()
+    stub = StubServer(SCRIPTS[arguments.script], arguments.delay, keep=False)
+
+    async def run() -> None:
+        server = await stub.start(arguments.port)
+        sys.stdout.write(f"{stub.base_url} answers by script {arguments.script}; stop it with Ctrl-C\n")
+        sys.stdout.flush()
+        await server.serve_forever()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

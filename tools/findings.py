@@ -1,0 +1,124 @@
+"""What the instruments of the catalogue return: small records that are stored with a run and read by a language model."""
+
+from __future__ import annotations
+
+from tools.records import Record
+
+
+class SentenceActivation(Record):
+    """One sentence."""
+
+    sentence: str
+    max_activation: float
+    peak: str
+    """The token with the largest activation; empty if none is active."""
+    n_active: int
+    n_tokens: int
+
+
+class SentenceActivations(Record):
+    """Activations on sentences, in the order given."""
+
+    sentences: tuple[SentenceActivation, ...]
+    largest_in_corpus: float
+    """Of the part of the corpus that is kept at hand."""
+
+
+class WordChange(Record):
+    """One word under steering."""
+
+    word: str
+    change: float
+    """Nats of log-probability, steered minus unsteered, at the word's first token."""
+    whole: bool
+    """The word is a single token; otherwise the change is that of its beginning."""
+
+
+class PromotedWords(Record):
+    """What steering does to the probability of words."""
+
+    strength: float
+    n_prompts: int
+    words: tuple[WordChange, ...]
+
+
+class SteeredText(Record):
+    """One beginning, continued with and without the feature from the same random numbers."""
+
+    prompt: str
+    strength: float
+    unsteered: str
+    steered: str
+    repeats_itself: bool
+    """The steered text has collapsed into repetition."""
+
+
+class TokenNumber(Record):
+    """A token with its logit weight or its change in logit."""
+
+    token: str
+    value: float
+
+
+class AblationFound(Record):
+    """What setting the feature to zero does to the next token's logits, mean over the positions where it is active."""
+
+    n_positions: int
+    lowered: tuple[TokenNumber, ...]
+    raised: tuple[TokenNumber, ...]
+
+
+class Neighbour(Record):
+    """Another feature of the same autoencoder."""
+
+    cosine: float
+    top_tokens: tuple[str, ...]
+
+
+class Neighbours(Record):
+    """The features that write most nearly the same direction, nearest first."""
+
+    neighbours: tuple[Neighbour, ...]
+
+
+class ContextFound(Record):
+    """One stretch of text, active tokens between « and »."""
+
+    text: str
+    max_activation: float
+
+
+class ContextsFound(Record):
+    """Contexts by falling activation, from documents not shown before."""
+
+    first: int
+    contexts: tuple[ContextFound, ...]
+
+
+class WordLookup(Record):
+    """One word in the domain's vocabulary and in the feature's projection."""
+
+    word: str
+    in_domain_vocabulary: bool
+    logit_weight: float
+    """Of the word's first token."""
+    rank: int
+    """1 is the token with the largest logit weight."""
+    whole: bool
+    """The word is a single token."""
+
+
+class WordsFound(Record):
+    """Words looked up, in the order given."""
+
+    n_tokens: int
+    """Size of the model's vocabulary, for the ranks."""
+    words: tuple[WordLookup, ...]
+
+
+class TokensFound(Record):
+    """A stretch of the feature's projection."""
+
+    first: int
+    top: tuple[TokenNumber, ...]
+    bottom: tuple[TokenNumber, ...]
