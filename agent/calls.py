@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from agent.errors import RunError
 from agent.records import LlmCall, Usage
-from agent.requests import Dialect, Request
+from agent.requests import Dialect, Request, Written
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +57,21 @@ class CallStore:
             file.seek(offset)
             return LlmCall.model_validate_json(file.read(length))
 
-    def find(self, request: Request) -> LlmCall | None:
-        """What came of a request in any dialect spoken so far: a reply, or else the failure that ended it."""
-        failure: LlmCall | None = None
-        seen: set[str] = set()
-        for dialect in reversed(self.dialects(request.model)):
-            if dialect.spelling in seen:
-                continue
-            seen.add(dialect.spelling)
-            call = self.get(request.written(dialect).sha256)
-            if call is not None and call.failure is None:
-                return call
-            if call is not None and dialect.refusal(call) is None:
-                failure = failure or call
-        return failure
+    def find(self, request: Request) -> tuple[LlmCall | None, Written]:
+        """What came of a request, and how it is written in the dialect of now.
+
+        The request is looked for in every dialect spoken so far; a reply goes before the failure that ended it.
+        """
+        *earlier, now = self.dialects(request.model)
+        written = request.written(now)
+        calls = [(now, self.get(written.sha256))]
+        spelt = {now.spelling}
+        for dialect in reversed(earlier):
+            if dialect.spelling not in spelt:
+                spelt.add(dialect.spelling)
+                calls.append((dialect, self.get(request.written(dialect).sha256)))
+        ends = [call for dialect, call in calls if call is not None and dialect.refusal(call) is None]
+        return next((call for call in ends if call.failure is None), ends[0] if ends else None), written
 
     def dialects(self, model: str) -> tuple[Dialect, ...]:
         """What was believed of the model's server, in order; the last is believed now."""

@@ -1,22 +1,38 @@
-"""The graph of one feature's investigation: a table of nodes and edges."""
+"""The graph of one feature's investigation: a table of nodes and edges.
+
+Where a node decides what comes next, its return type lists where that can be, and the drawing shows it dashed.
+"""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 
-from agent.nodes import apply_rules, record
+from agent.nodes import apply_rules, experiment, hypothesize, judge, measure, record
 from agent.state import Context, FeatureState
 
 
-def build_graph() -> CompiledStateGraph:
-    """One feature: judge by rules, then record."""
+def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, FeatureState]:
+    """One feature: by rules, or hypothesize, measure, experiment and judge until policy says that it is settled."""
     return (
         StateGraph(FeatureState, context_schema=Context)
         .add_node(apply_rules)
+        .add_node(hypothesize)
+        .add_node(measure)
+        .add_node(experiment)
+        .add_node(judge)
         .add_node(record)
-        .add_edge(START, "apply_rules")
-        .add_edge("apply_rules", "record")
+        .add_conditional_edges(START, choose_way)
         .add_edge("record", END)
         .compile(name="feature")
     )
+
+
+async def choose_way(state: FeatureState, runtime: Runtime[Context]) -> Literal["apply_rules", "hypothesize", "judge"]:
+    """Rules without an LLM; straight to the judge when hypotheses are given, as when a run is judged again."""
+    if runtime.context.investigator is None:
+        return "apply_rules"
+    return "judge" if state.round else "hypothesize"

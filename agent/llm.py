@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import ssl
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from agent.errors import LlmFailure
 from agent.prices import PriceTable
 from agent.records import Failure, LlmCall, Usage
 from agent.replies import Reply, ToolCall, estimated_tokens, read_reply, reported_tokens
-from agent.requests import Message, Request, ToolSpec, Written
+from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
 from agent.structured import Unfit, parse, repair, strict_json_schema
 
 __all__ = [
@@ -37,11 +38,7 @@ __all__ = [
 S = TypeVar("S", bound=BaseModel)
 
 _CONNECT_S = 10.0
-_CONNECTIONS_PER_POOL = 32
-
-
-class ToolsUnsupported(Exception):
-    """The server takes no tools: ask for the same through structured output. A signal to the caller, not a failure."""
+_CONNECTIONS_PER_POOL = 16
 
 
 class LlmClient:
@@ -135,7 +132,7 @@ class LlmClient:
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""
         while True:
-            stored = self.store.find(request)
+            stored, written = self.store.find(request)
             if stored is not None and (stored.failure is None or self.store.replay_only):
                 return read_reply(stored, cached=True)
             dialect = self.store.dialects(request.model)[-1]
@@ -143,7 +140,6 @@ class LlmClient:
                 raise ToolsUnsupported
             if self.store.replay_only:
                 raise LlmFailure("replay_missing", f"the stored run never made this call ({purpose})", attempts=0)
-            written = request.written(dialect)
             sent = self._in_flight.get(written.sha256)
             call = await asyncio.shield(sent or self._start(written, purpose))
             if dialect.refusal(call) is None:
@@ -251,19 +247,20 @@ class Wire:
     def _pool(self) -> openai.AsyncOpenAI:
         """The next of several small pools: one large pool looks through all its connections for every request."""
         if not self._pools:
-            self._pools = [self._connect() for _ in range(-(-self._settings.max_in_flight // _CONNECTIONS_PER_POOL))]
+            certificates = httpx2.create_ssl_context()  # slow to make, so there is one
+            count = -(-self._settings.max_in_flight // _CONNECTIONS_PER_POOL)
+            self._pools = [self._connect(certificates) for _ in range(count)]
         return self._pools[next(self._turns) % len(self._pools)]
 
-    def _connect(self) -> openai.AsyncOpenAI:
-        kept = httpx2.Limits(max_connections=None, max_keepalive_connections=2 * _CONNECTIONS_PER_POOL)
+    def _connect(self, certificates: ssl.SSLContext) -> openai.AsyncOpenAI:
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=2 * _CONNECTIONS_PER_POOL)
         timeout = httpx2.Timeout(None, connect=_CONNECT_S)
-        http = openai.DefaultAsyncHttpxClient(limits=kept, timeout=timeout)
         return openai.AsyncOpenAI(
             api_key=self._settings.key or "none",
             base_url=self._settings.base_url,
             max_retries=0,
             timeout=timeout,
-            http_client=http,
+            http_client=openai.DefaultAsyncHttpxClient(verify=certificates, limits=limits, timeout=timeout),
         )
 
 

@@ -2,56 +2,197 @@
 
 from __future__ import annotations
 
+import time
+from typing import Literal
+
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
-from agent.records import Decision, JudgeRef, TranscriptStep
+from agent.briefing import brief_investigator
+from agent.experiments import choose, count_chosen, open_conversation, show_results
+from agent.guard import guarded
+from agent.judge import Case, Judge
+from agent.policy import Spent, estimate_tokens, failure_stands, why_settle, why_stop_experiments
+from agent.predictions import brief_earlier, plan_tests
+from agent.records import Decision, JudgeRef, Usage
+from agent.requests import Message
 from agent.rules import judge_by_rules
-from agent.state import Context, FeatureState, FeatureUpdate
+from agent.schemas import Hypotheses
+from agent.state import Context, FeatureState, FeatureUpdate, Investigator, Observed, PendingCall
 from agent.store import sha256_of
+from agent.transcript import Notes, parsed
+from tools.records import Evidence
 
 
-async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> FeatureUpdate:
+@guarded
+async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
     """Judge by the study's own procedure, without an LLM."""
-    context = runtime.context
-    judgement = judge_by_rules(context.evidence[state.item.feature.key], context.study)
-    step = TranscriptStep(
-        step=len(state.steps),
-        kind="rule",
-        node="apply_rules",
-        content={
-            "relevant": judgement.relevant,
-            "confidence": judgement.confidence,
-            "reasons": list(judgement.reasons),
+    notes = Notes(state, "apply_rules")
+    judgement = judge_by_rules(_evidence(state, runtime), runtime.context.study)
+    reasons = list(judgement.reasons)
+    notes.add("rule", {"relevant": judgement.relevant, "confidence": judgement.confidence, "reasons": [*reasons]})
+    return Command(update=FeatureUpdate(judgement=judgement, steps=notes.steps), goto="record")
+
+
+@guarded
+async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["measure", "judge", "record"]]:
+    """Propose competing hypotheses and plan the tests of everything they predict."""
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "hypothesize")
+    earlier = ""
+    if state.verdict is not None:
+        earlier = brief_earlier(state.hypotheses, state.observed, state.round, state.verdict)
+    domain = runtime.context.study.domain
+    system, user = path.prompts["hypothesize"].render(
+        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence), earlier=earlier
+    )
+    messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=Hypotheses)
+    hypotheses = parsed(reply).hypotheses
+    tests = plan_tests(hypotheses, evidence) if path.toolbox.specs else ()
+    update = FeatureUpdate(
+        steps=notes.steps,
+        usage=notes.usage,
+        round=state.round + 1,
+        began=time.monotonic() if state.began is None else state.began,
+        hypotheses=hypotheses,
+        pending=tests,
+        conversation=[],
+    )
+    return Command(update=update, goto="measure" if tests else "judge")
+
+
+@guarded
+async def measure(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["experiment", "record"]]:
+    """Make the measurements that are pending, one after the other."""
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "measure")
+    left = path.limits.tool_calls_per_feature - count_chosen(state)
+    results, observed = [], list[Observed]()
+    for place, (call, hypothesis) in enumerate((p.call, p.hypothesis) for p in state.pending):
+        if hypothesis is None and place >= left:
+            results.append((call, None))
+            continue
+        found = await path.toolbox.measure(evidence, call.name, call.arguments)
+        results.append((call, found))
+        observed.append(Observed(round=state.round, call_id=call.id, hypothesis=hypothesis, measurement=found))
+        notes.add("tool", observed[-1].model_dump(mode="json"))
+    conversation = state.conversation
+    if conversation:
+        conversation = [*conversation, *show_results(results, state.plain)]
+    update = FeatureUpdate(steps=notes.steps, observed=observed, pending=(), conversation=conversation)
+    return Command(update=update, goto="experiment")
+
+
+@guarded
+async def experiment(
+    state: FeatureState, runtime: Runtime[Context]
+) -> Command[Literal["measure", "experiment", "judge", "record"]]:
+    """Let the LLM choose further measurements, until it has seen enough or a limit is reached."""
+    from agent.llm import ToolsUnsupported  # the client's library is heavy, and a run by rules needs none of it
+
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "experiment")
+    domain = runtime.context.study.domain
+    conversation = state.conversation or open_conversation(state, path, evidence, domain)
+    stop = why_stop_experiments(
+        _spent(state, path, evidence), path.limits, path.judge_repeats, estimate_tokens(conversation)
+    )
+    if stop is not None:
+        notes.add("rule", {"experiments end": stop})
+        return Command(update=FeatureUpdate(steps=notes.steps), goto="judge")
+    try:
+        chosen = await choose(path, conversation, len(state.conversation), state.plain, notes)
+    except ToolsUnsupported:
+        return Command(update=FeatureUpdate(plain=True, conversation=[]), goto="experiment")
+    update = FeatureUpdate(
+        steps=notes.steps,
+        usage=notes.usage,
+        pending=tuple(PendingCall(call=call) for call in chosen.calls),
+        conversation=[*conversation, chosen.said],
+    )
+    return Command(update=update, goto="measure" if chosen.calls else "judge")
+
+
+@guarded
+async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["hypothesize", "record"]]:
+    """Have the case judged blind, by another prompt and perhaps another model; then record it, or try again."""
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "judge")
+    case = Case(evidence, state.hypotheses, tuple(state.observed), state.round)
+    who = Judge(path.judge, path.prompts["judge"], runtime.context.study.domain, path.guideline, path.judge_repeats)
+    verdicts = await who.judge(case, notes)
+    panel = verdicts.panel
+    spent = _spent(state, path, evidence, notes.usage)
+    settled = why_settle(panel, spent, path.limits, path.judge_repeats, can_test=bool(path.toolbox.specs))
+    notes.add(
+        "judgement",
+        {
+            "round": state.round,
+            "panel": {**panel._asdict(), "reasons": list(panel.reasons)},
+            "identified": verdicts.identified,
+            "shown": verdicts.shown,
+            "recorded because": settled,
         },
     )
-    return {"judgement": judgement, "steps": [step]}
+    update = FeatureUpdate(
+        steps=notes.steps,
+        usage=notes.usage,
+        judgement=verdicts.judgement,
+        judge=_judge_ref(path, panel.self_agreement if path.judge_repeats > 1 else None),
+        verdict=f"relevant: {panel.relevant}; better hypothesis: {panel.better_hypothesis}; {' '.join(panel.reasons)}",
+    )
+    return Command(update=update, goto="hypothesize" if settled is None else "record")
 
 
+@guarded
 async def record(state: FeatureState, runtime: Runtime[Context]) -> FeatureUpdate:
     """Turn the verdict, or the failure, into the decision that is stored."""
-    context = runtime.context
-    evidence_sha256 = sha256_of(context.evidence[state.item.feature.key])
-    common = {
+    context, notes = runtime.context, Notes(state, "record")
+    path = context.investigator
+    fields: dict[str, object] = {
         "run_id": context.run_id,
         "feature": state.item.feature,
         "stratum": state.item.stratum,
-        "evidence_sha256": evidence_sha256,
-        "judge": JudgeRef(kind="rules"),
+        "evidence_sha256": sha256_of(_evidence(state, runtime)),
+        "judge": state.judge or (JudgeRef(kind="rules") if path is None else _judge_ref(path, None)),
         "usage": state.usage,
     }
-    if state.judgement is None:
-        return {"decision": Decision(status="failed", failure=state.failure, **common)}
-    decision = Decision(
-        status="decided",
-        label=state.judgement.label,
-        relevant=state.judgement.relevant,
-        confidence=state.judgement.confidence,
-        interpretable=state.judgement.interpretable,
-        steering=state.judgement.steering,
-        reasons=state.judgement.reasons,
-        **common,
+    judgement = state.judgement
+    if judgement is None or failure_stands(state.failure, has_judgement=True):
+        fields |= {"status": "failed", "failure": state.failure}
+    else:
+        fields |= {"status": "decided", **judgement._asdict()}
+    decision = Decision.model_validate(fields)
+    notes.add("decision", decision.model_dump(mode="json"))
+    return {"decision": decision, "steps": notes.steps}
+
+
+def _evidence(state: FeatureState, runtime: Runtime[Context]) -> Evidence:
+    return runtime.context.evidence[state.item.feature.key]
+
+
+def _path(runtime: Runtime[Context]) -> Investigator:
+    if runtime.context.investigator is None:
+        raise TypeError("the context has no investigator, which every node but the rules' needs")
+    return runtime.context.investigator
+
+
+def _spent(state: FeatureState, path: Investigator, evidence: Evidence, more: Usage | None = None) -> Spent:
+    usage = state.usage + (more or Usage())
+    seconds = 0.0 if state.began is None else time.monotonic() - state.began
+    return Spent(
+        rounds=state.round,
+        calls=usage.calls,
+        tool_calls=count_chosen(state),
+        tokens=usage.input_tokens + usage.output_tokens,
+        time_is_up=path.toolbox.time_is_up(evidence, len(state.steps), seconds > path.limits.seconds_per_feature),
     )
-    step = TranscriptStep(
-        step=len(state.steps), kind="decision", node="record", content=decision.model_dump(mode="json")
+
+
+def _judge_ref(path: Investigator, self_agreement: float | None) -> JudgeRef:
+    prompt = path.prompts["judge"]
+    return JudgeRef(
+        kind="llm",
+        model=path.models.judge_model,
+        prompt=prompt.name,
+        prompt_sha256=prompt.sha256,
+        repeats=path.judge_repeats,
+        self_agreement=self_agreement,
     )
-    return {"decision": decision, "steps": [step]}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, median_low
 from typing import Literal, NamedTuple, TypeVar
 
 from agent.config import Limits
-from agent.records import Verdict
+from agent.records import Failure, Verdict
+from agent.requests import Message
 from agent.schemas import JudgeReply
 from tools.maths import binomial_tail
 
@@ -18,6 +20,11 @@ SteeringWord = Literal["passes", "fails", "undecided"]
 ALPHA = 0.05
 CHANCE_OF_A_PAIR = 0.5
 """Of naming the steered text blindly; `neither` never hits, so this is an upper bound."""
+
+
+MOST_STEP_TOKENS = 6000
+"""Input tokens of one step of an investigation; experiments end when the conversation has grown to it."""
+_CHARACTERS_PER_TOKEN = 4
 
 
 class Spent(NamedTuple):
@@ -44,11 +51,30 @@ class Panel(NamedTuple):
     self_agreement: float
 
 
-def why_stop_experiments(spent: Spent, limits: Limits, judge_calls: int) -> str | None:
-    """The limit that ends the experiments, or None; calls for the judgement are kept back."""
+def why_stop_experiments(spent: Spent, limits: Limits, judge_calls: int, step_tokens: int) -> str | None:
+    """The limit that ends the experiments, or None; calls for the judgement are kept back.
+
+    Args:
+        spent: so far.
+        limits: of the feature.
+        judge_calls: how many a judgement takes.
+        step_tokens: of the conversation that would be sent next.
+    """
+    if step_tokens > MOST_STEP_TOKENS:
+        return f"the conversation has grown to {step_tokens} tokens"
     if spent.tool_calls >= limits.tool_calls_per_feature:
         return f"{limits.tool_calls_per_feature} measurements chosen"
     return _why_stop(spent, limits, needed_calls=1 + judge_calls)
+
+
+def failure_stands(failure: Failure | None, has_judgement: bool) -> bool:
+    """Whether a feature failed. A spent budget is a limit like any other: it leaves an earlier round's verdict standing."""
+    return failure is not None and not (failure.type == "budget" and has_judgement)
+
+
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    """Tokens of a conversation by rule of thumb, four characters each."""
+    return sum(len(json.dumps(message, ensure_ascii=False)) for message in messages) // _CHARACTERS_PER_TOKEN
 
 
 def why_settle(panel: Panel, spent: Spent, limits: Limits, judge_calls: int, can_test: bool) -> str | None:
@@ -92,10 +118,12 @@ def aggregate(replies: Sequence[JudgeReply], n_repeats: int) -> Panel:
         replies: at least one.
         n_repeats: how many were asked for; one that failed agrees with none.
     """
-    verdict, n_agreeing = Counter(reply.relevant for reply in replies).most_common(1)[0]
+    votes: Counter[Verdict] = Counter(reply.relevant for reply in replies)
+    verdict, n_agreeing = votes.most_common(1)[0]
     agreeing = [reply for reply in replies if reply.relevant == verdict]
     share = n_agreeing / n_repeats
     relevant: Verdict = verdict if share > 0.5 else "undecided"
+    opinions: list[SteeringWord] = [reply.steering for reply in replies]
     spokesman = max(agreeing, key=lambda reply: reply.confidence)
     return Panel(
         relevant=relevant,
@@ -103,7 +131,7 @@ def aggregate(replies: Sequence[JudgeReply], n_repeats: int) -> Panel:
         interpretable=median_low([reply.interpretable for reply in replies]),
         label=spokesman.label,
         better_hypothesis=_majority([reply.better_hypothesis for reply in replies], None, n_repeats),
-        steering=_majority([reply.steering for reply in replies], "undecided", n_repeats),
+        steering=_majority(opinions, "undecided", n_repeats),
         reasons=spokesman.reasons,
         self_agreement=round(sum(reply.relevant == relevant for reply in replies) / n_repeats, 4),
     )

@@ -23,6 +23,10 @@ _FORMAT_WORDS = re.compile(r"response_format|json_schema|json_object|structured.
 _TOOL_WORDS = re.compile(r"\btools?\b|tool_choice|tool.?call|function.?call", re.IGNORECASE)
 
 
+class ToolsUnsupported(Exception):
+    """The server takes no tools: ask for the same through structured output. A signal to the caller, not a failure."""
+
+
 class ToolSpec(Record):
     """An instrument as it is offered to the model."""
 

@@ -8,6 +8,7 @@ python -m agent.run --resume runs/RUN        go on with a run that was stopped
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,9 +21,12 @@ from tools.errors import UnveilError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agent.assembly import Assembly
     from agent.config import RunConfig
+    from agent.records import PromptRef
     from agent.store import RunFolder
     from tools.studies import Study
+    from tools.workbench import ArmHashes, Workbench
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -48,10 +52,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=1.0,
         help="multiplies the numbers of control features; 0 for none (default: 1)",
     )
-    how = parser.add_argument_group("how")
-    how.add_argument(
-        "--judge", choices=("rules", "llm"), help="who judges (default: llm if one is configured, else rules)"
+    llm = parser.add_argument_group(
+        "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
     )
+    llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
+    llm.add_argument("--llm-model", metavar="M", help="the investigator's model (default: OPENAI_MODEL)")
+    llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
+    llm.add_argument(
+        "--judge-repeats", type=_positive, default=1, metavar="K", help="judgements a feature (default: 1)"
+    )
+    llm.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint, with its /v1")
+    llm.add_argument("--concurrency", type=_positive, default=8, metavar="N", help="features at once (default: 8)")
+    llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
+    llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
+    llm.add_argument("--prices", metavar="FILE", help="prices that replace the shipped table")
+    how = parser.add_argument_group("how")
     how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
     how.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
     how.add_argument(
@@ -71,16 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
         if arguments.resume:
             return _resume(arguments.resume, console)
         return _start(arguments, console, list(sys.argv[1:] if argv is None else argv))
     except UnveilError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"error: {error}")
+        errors.print(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted: what was finished is kept; go on with --resume RUN")
+        errors.print("interrupted: what was finished is kept; go on with --resume RUN")
         return 130
 
 
@@ -88,15 +104,11 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     from agent.provenance import collect_provenance
     from agent.records import Manifest
     from agent.store import RunFolder
-    from tools.keywords import load_vocabulary
     from tools.studies import load_study
-    from tools.workbench import check_arm_files
 
-    config = configure(arguments)
+    config = configure(arguments, os.environ)
     study = _with_own_sae(load_study(config.study), config)
-    hashes = check_arm_files(study, config.sae)
-    load_vocabulary(study.asset(study.domain.vocabulary))
-    study.asset(study.domain.guideline)
+    hashes = check_inputs(study, config)
     for line in banner(study, config):
         console.print(line)
     if arguments.dry_run:
@@ -110,7 +122,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         config=config,
         study_title=study.title,
         domain=study.domain.name,
-        provenance=collect_provenance(command, study, hashes.model_dump()),
+        provenance=collect_provenance(command, study, hashes.model_dump(), _prompt_refs(config)),
     )
     return _work(RunFolder.create(arguments.runs / run_id, manifest), study, config, console)
 
@@ -118,37 +130,90 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
 def _resume(path: Path, console: Console) -> int:
     from agent.store import RunFolder
     from tools.studies import load_study
-    from tools.workbench import check_arm_files
 
     folder = RunFolder.open(path)
     config = folder.manifest().config
     study = _with_own_sae(load_study(config.study), config)
-    check_arm_files(study, config.sae)
+    check_inputs(study, config)
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
     return _work(folder, study, config, console)
 
 
 def _work(folder: RunFolder, study: Study, config: RunConfig, console: Console) -> int:
-    from agent.stages import Stopwatch, conclude, gather_evidence, investigate
+    from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
     from agent.tables import format_summary
 
     watch = Stopwatch()
-    evidence, d_sae = folder.evidence(), folder.count_features()
-    if evidence is None or d_sae is None:
-        evidence, d_sae = gather_evidence(folder, study, config, console, watch)
-    decisions = investigate(folder, study, config, evidence, console, watch)
-    summary = conclude(folder, study, evidence, decisions, d_sae, watch)
+    evidence = folder.evidence()
+    bench = open_bench(study, config, watch) if evidence is None or config.llm else None
+    if evidence is None:
+        assert bench is not None
+        evidence = gather_evidence(folder, study, config, bench, console, watch)
+    assembly = _assemble(folder, study, config, bench) if config.llm else None
+    decisions = investigate(folder, study, config, evidence, assembly, console, watch)
+    summary = conclude(folder, study, evidence, decisions, folder.count_features(), watch)
     console.print()
     for line in format_summary(summary):
-        console.print(line, markup=False)
-    console.print(f"\n{folder.path / 'report.html'}", markup=False)
+        console.print(line)
+    console.print(f"\n{folder.path / 'report.html'}")
     return 0
 
 
-def configure(arguments: argparse.Namespace) -> RunConfig:
-    """The frozen config of a command line."""
-    from agent.config import RunConfig
+def _assemble(folder: RunFolder, study: Study, config: RunConfig, bench: Workbench | None) -> Assembly:
+    from agent.assembly import Assembly
+    from tools.catalogue import TOOLS
+    from tools.subject import Laboratory
 
+    assert config.llm is not None
+    laboratory = Laboratory(bench, study, config.seed) if bench else None
+    key = os.environ.get("OPENAI_API_KEY")
+    return Assembly(config, config.llm, study, folder.path, key, TOOLS, laboratory)
+
+
+def check_inputs(study: Study, config: RunConfig) -> ArmHashes:
+    """Everything that can be found wrong before a heavy import or a run folder is made.
+
+    Raises:
+        UnveilError: it was.
+    """
+    from tools.keywords import load_vocabulary
+    from tools.workbench import check_arm_files
+
+    hashes = check_arm_files(study, config.sae)
+    load_vocabulary(study.asset(study.domain.vocabulary))
+    study.asset(study.domain.guideline)
+    for name in (study.vectors.file, study.vectors.words, study.corpus.file):
+        if name:
+            study.asset(name)
+    return hashes
+
+
+def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
+    """The frozen config of a command line; flags come before the environment, which is read here and nowhere else.
+
+    Raises:
+        RunError: an LLM is to judge but no model is named.
+    """
+    from agent.config import Limits, LlmChoice, RunConfig
+    from agent.errors import RunError
+
+    base_url = arguments.base_url or environment.get("OPENAI_BASE_URL") or None
+    configured = bool(base_url or environment.get("OPENAI_API_KEY"))
+    judge = arguments.judge or ("llm" if configured else "rules")
+    model = arguments.llm_model or environment.get("OPENAI_MODEL")
+    if judge == "llm" and not configured:
+        raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
+    if judge == "llm" and not model:
+        raise RunError("name the model with --llm-model or OPENAI_MODEL, or let the rules judge with --judge rules")
+    choice = None
+    if judge == "llm":
+        choice = LlmChoice(
+            model=model,
+            judge_model=arguments.judge_model or model,
+            base_url=base_url,
+            concurrency=arguments.concurrency,
+            prices=arguments.prices,
+        )
     return RunConfig(
         study=arguments.study,
         sae=arguments.sae,
@@ -156,7 +221,10 @@ def configure(arguments: argparse.Namespace) -> RunConfig:
         features=arguments.features,
         limit=arguments.limit,
         controls=arguments.controls,
-        judge=arguments.judge or "rules",
+        judge=judge,
+        judge_repeats=arguments.judge_repeats,
+        llm=choice,
+        limits=Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
         seed=arguments.seed,
         device=arguments.device,
     )
@@ -165,10 +233,19 @@ def configure(arguments: argparse.Namespace) -> RunConfig:
 def banner(study: Study, config: RunConfig) -> list[str]:
     """What is about to run, and by whom it is judged."""
     hint = " (embedded; --study gpt2-medical studies GPT-2 small)" if study.name == "pocket" else ""
-    lines = [f"unveil · study {study.name}{hint} · arm {config.sae} · judge: {config.judge}"]
-    if config.judge == "rules":
-        lines.append("  no LLM configured: set OPENAI_API_KEY or OPENAI_BASE_URL to let a model judge")
+    judge = "rules" if config.llm is None else f"{config.llm.judge_model} at {config.llm.base_url or 'OpenAI'}"
+    lines = [f"unveil · study {study.name}{hint} · arm {config.sae} · judge: {judge}"]
+    if config.llm is None:
+        lines.append("  no LLM judges this run: set OPENAI_API_KEY or OPENAI_BASE_URL, and --llm-model, to let one")
     return lines
+
+
+def _prompt_refs(config: RunConfig) -> list[PromptRef]:
+    if config.llm is None:
+        return []
+    from agent.assembly import prompt_refs
+
+    return prompt_refs()
 
 
 def name_run(config: RunConfig, started: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
 
@@ -89,5 +89,5 @@ class JudgeReply(Record):
 @functools.cache
 def judge_reply_for(n_hypotheses: int) -> type[JudgeReply]:
     """The judge's reply with `better_hypothesis` from 1 to that number, or null: no other hypothesis can be chosen."""
-    number = Annotated[int, Field(ge=1, le=n_hypotheses)] | None
-    return create_model("JudgeReply", __base__=JudgeReply, better_hypothesis=(number, ...))
+    field: Any = (int | None, Field(ge=1, le=n_hypotheses)) if n_hypotheses else (None, Field())
+    return create_model("JudgeReply", __base__=JudgeReply, better_hypothesis=field)

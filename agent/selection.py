@@ -29,10 +29,11 @@ def select_features(table: pd.DataFrame, study: Study, config: RunConfig) -> Sel
         return _select_named(table, study, config)
     hits = table["keyword_hits"].to_numpy()
     lead = np.array([weights[0] for weights in table["top_weights"]])
-    candidates = np.flatnonzero(hits >= study.survey.candidate_hits)
+    alive = table["alive"].to_numpy()
+    candidates = np.flatnonzero(alive & (hits >= study.survey.candidate_hits))
     limit = study.candidate_limit if config.limit is None else config.limit
     ranked = candidates[np.lexsort((candidates, -lead[candidates], -hits[candidates]))]
-    negatives = np.flatnonzero(hits < study.survey.candidate_hits)
+    negatives = np.flatnonzero(alive & (hits < study.survey.candidate_hits))
     similarity = np.nan_to_num(table["domain_similarity"].to_numpy()[negatives], nan=-1.0)
     n_near = round(NEAR_SHARE * len(negatives))
     by_nearness = negatives[np.argsort(-similarity, kind="stable")]

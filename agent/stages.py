@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,10 @@ from agent.store import RunFolder, write_whole
 from agent.summary import summarise
 from tools.records import Evidence
 from tools.studies import Study
+
+if TYPE_CHECKING:
+    from agent.assembly import Assembly
+    from tools.workbench import Workbench
 
 
 class Stopwatch:
@@ -49,18 +54,23 @@ def make_progress(console: Console) -> Progress:
     )
 
 
-def gather_evidence(
-    folder: RunFolder, study: Study, config: RunConfig, console: Console, watch: Stopwatch
-) -> tuple[list[Evidence], int]:
-    """Survey, select and observe, with the model on the bench; returns the evidence and the number of features."""
-    from tools.observation import observe
-    from tools.survey import survey_features, tabulate
+def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
+    """Put the run's arm on the bench."""
     from tools.workbench import load_arm
 
     with watch.time("load"):
-        bench = load_arm(study, config.sae, config.device)
-    with watch.time("survey"):
-        survey = survey_features(bench, study, config.seed)
+        return load_arm(study, config.sae, config.device)
+
+
+def gather_evidence(
+    folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
+) -> list[Evidence]:
+    """Survey, select and observe, with the model on the bench."""
+    from tools.observation import observe
+    from tools.survey import survey_features, tabulate
+
+    with watch.time("survey"), make_progress(console) as progress:
+        survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
@@ -70,7 +80,7 @@ def gather_evidence(
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
     folder.write_evidence(evidence)
-    return evidence, len(table)
+    return evidence
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
@@ -94,28 +104,51 @@ def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study
 
 
 def investigate(
-    folder: RunFolder, study: Study, config: RunConfig, evidence: Sequence[Evidence], console: Console, watch: Stopwatch
+    folder: RunFolder,
+    study: Study,
+    config: RunConfig,
+    evidence: Sequence[Evidence],
+    assembly: Assembly | None,
+    console: Console,
+    watch: Stopwatch,
 ) -> list[Decision]:
-    """Run the graph for every feature that has no decision yet, many at once, and store each as it ends."""
+    """Run the graph for every feature that has no decision yet, many at once, and store each as it ends.
+
+    Args:
+        folder: of the run.
+        study: what is looked for.
+        config: the run's.
+        evidence: of all selected features.
+        assembly: what an LLM needs to investigate and judge; None for the rules judge.
+        console: for progress.
+        watch: for the time taken.
+    """
     manifest = folder.manifest()
     if manifest.selection is None:
         raise RunError(f"{folder.path} has evidence but no selection: start a new run")
     done = {decision.feature.key for decision in folder.decisions()}
     todo = [item for item in manifest.selection.items if item.feature.key not in done]
-    context = Context(run_id=manifest.run_id, study=study, evidence={e.feature.key: e for e in evidence})
+    by_key = {record.feature.key: record for record in evidence}
     with watch.time("investigate"), make_progress(console) as progress:
         total = len(manifest.selection.items)
         task = progress.add_task("investigate  features", total=total, completed=len(done))
-        asyncio.run(_investigate_all(folder, todo, context, config, lambda: progress.update(task, advance=1)))
+
+        async def work() -> None:
+            async with assembly or nullcontext() as investigator:
+                context = Context(manifest.run_id, study, by_key, investigator)
+                at_once = config.llm.concurrency if config.llm else 1
+                await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
+
+        asyncio.run(work())
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
 
 
 async def _investigate_all(
-    folder: RunFolder, todo: Sequence[SelectedFeature], context: Context, config: RunConfig, advance
+    folder: RunFolder, todo: Sequence[SelectedFeature], context: Context, at_once: int, advance: Callable[[], None]
 ) -> None:
     graph = build_graph()
-    slots = asyncio.Semaphore(config.llm.concurrency if config.llm else 1)
+    slots = asyncio.Semaphore(at_once)
 
     async def investigate_one(item: SelectedFeature) -> None:
         async with slots:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from agent.config import LlmChoice, Limits
+from agent.config import Limits, LlmChoice
 from agent.records import Decision, Failure, JudgeRef, SelectedFeature, TranscriptStep, Usage
 from agent.replies import Reply, ToolCall
 from agent.requests import Message, ToolSpec
@@ -58,13 +58,13 @@ class FeatureState(BaseModel):
     hypotheses: tuple[Hypothesis, ...] = ()
     pending: tuple[PendingCall, ...] = ()
     observed: Annotated[list[Observed], operator.add] = []
-    conversation: Annotated[list[Message], Field(repr=False)] = []
+    conversation: list[Message] = []
     """Of this round's experiments."""
     plain: bool = False
     """The server takes no tools: measurements are chosen by structured output."""
     verdict: str | None = None
     """What the judge found in the last round, in words for the investigator."""
-    judge: JudgeRef = JudgeRef(kind="rules")
+    judge: JudgeRef | None = None
     judgement: Judgement | None = None
     failure: Failure | None = None
     usage: Annotated[Usage, operator.add] = Usage()

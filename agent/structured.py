@@ -24,10 +24,10 @@ _IN_WORDS = {
     "maximum": "at most {}",
     "exclusiveMinimum": "above {}",
     "exclusiveMaximum": "below {}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
+    "minItems": "number of items at least {}",
+    "maxItems": "number of items at most {}",
+    "minLength": "length at least {}",
+    "maxLength": "length at most {}",
     "pattern": "matches {}",
 }
 _MOST_PROBLEMS = 10
@@ -68,7 +68,7 @@ def _strict(part: dict[str, Any], definitions: dict[str, Any], inside: tuple[str
         beside = {key: value for key, value in part.items() if key != "$ref"}
         return _strict({**definitions[name], **beside}, definitions, (*inside, name))
     strict: Schema = {key: value for key, value in part.items() if key in _KEPT}
-    limits = [_IN_WORDS[key].format(value) for key, value in part.items() if key in _IN_WORDS]
+    limits = [words.format(part[key]) for key, words in _IN_WORDS.items() if key in part]
     for key, value in part.items():
         if key == "properties":
             strict[key] = {name: _strict(field, definitions, inside) for name, field in value.items()}

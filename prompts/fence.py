@@ -14,7 +14,20 @@ import unicodedata
 _INVISIBLE = {"\u115f", "\u1160", "\u17b4", "\u17b5", "\u2800", "\u3164", "\uffa0", "\ufffc"}
 """Blank by their glyph, although their category is not one of the unseen."""
 _UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_ANGLES = {"≪": "‹‹", "≫": "››", "⋘": "‹‹‹", "⋙": "›››", "⟨": "‹", "⟩": "›", "〈": "‹", "〉": "›", "《": "‹‹", "》": "››"}
+_ANGLES = {
+    "≪": "‹‹",
+    "≫": "››",
+    "⋘": "‹‹‹",
+    "⋙": "›››",
+    "⟨": "‹",
+    "⟩": "›",
+    "〈": "‹",
+    "〉": "›",
+    "《": "‹‹",
+    "》": "››",
+}
+_ORDINARY = re.compile(r"[ -;=?-Z\\-~]*")
+"""ASCII without angle or opening brackets: most text, and nothing in it to escape."""
 _CONTROL_WORD = re.compile(r"\[(/?[A-Z_]{3,20})\]")
 """`[INST]` and its kind, which some models' templates read as the start of a turn."""
 
@@ -26,6 +39,8 @@ def escape(text: str, *, newlines: bool = False) -> str:
         text: anything.
         newlines: keep line feeds; by default they are shown as `⏎`.
     """
+    if _ORDINARY.fullmatch(text):
+        return text
     escaped = "".join("\n" if letter == "\n" and newlines else _escape_letter(letter) for letter in text)
     return _CONTROL_WORD.sub(r"⟦\1⟧", escaped)
 

@@ -45,6 +45,7 @@ def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActiv
     """Largest activation of the feature in each of the sentences you write.
 
     Args:
+        subject: one direction on the bench.
         sentences: 1 to 12 short texts.
     """
     _check_number(sentences, MOST_SENTENCES, "sentences")
@@ -56,6 +57,7 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """Change of each word's log-probability when the feature is added, mean over neutral beginnings of sentences.
 
     Args:
+        subject: one direction on the bench.
         words: 1 to 20 single words.
         strength: length of what is added, in mean lengths of the residual stream, 0.05 to 4.
     """
@@ -81,6 +83,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
     """How the model continues a beginning of yours, without and with the feature added.
 
     Args:
+        subject: one direction on the bench.
         prompt: the beginning of a text.
         strength: length of what is added, in mean lengths of the residual stream, 0.05 to 4.
     """
@@ -110,6 +113,7 @@ def ablate(subject: Subject, sentence: str) -> AblationFound:
     """Which next tokens become less and more likely when the feature is set to zero where a sentence activates it.
 
     Args:
+        subject: one direction on the bench.
         sentence: a text in which the feature is active.
     """
     tokens = _row(subject, sentence)
@@ -130,15 +134,16 @@ def find_neighbours(subject: Subject, n: int) -> Neighbours:
     """The features whose directions are nearest to this one's by cosine, with their top tokens.
 
     Args:
+        subject: one direction on the bench.
         n: how many, 1 to 10.
     """
     _check_range(n, 1, 10, "n")
     directions = subject.bench.directions
     cosines = directions @ subject.direction  # [d_sae]
-    if subject.index is not None:
-        cosines[subject.index] = -2
+    if subject.row is not None:
+        cosines[subject.row] = -2
     nearest = cosines.topk(min(n, len(cosines) - 1))
-    tops = (directions[nearest.indices] @ subject.bench.W_U).topk(8, dim=1).indices  # [n, 8]
+    tops = (directions[nearest.indices] @ subject.lens).topk(8, dim=1).indices  # [n, 8]
     found = [
         Neighbour(cosine=_rounded(float(cosine)), top_tokens=tuple(subject.bench.token_strings[i] for i in ids))
         for cosine, ids in zip(nearest.values, tops.tolist(), strict=True)
@@ -150,6 +155,7 @@ def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
     """More text in which the feature is active, by falling activation, from documents not shown before.
 
     Args:
+        subject: one direction on the bench.
         first: place of the first one shown, from 1; go on with `first + n`.
         n: how many, 1 to 8.
     """
@@ -172,10 +178,11 @@ def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
     """Whether words belong to the domain's vocabulary, and their logit weight and rank in the feature's projection.
 
     Args:
+        subject: one direction on the bench.
         words: 1 to 20 single words.
     """
     _check_number(words, MOST_WORDS, "words")
-    weights = (subject.direction @ subject.bench.W_U).cpu()
+    weights = (subject.direction @ subject.lens).cpu()
     found: list[WordLookup] = []
     for word in words:
         ids = _word_tokens(subject, word)
@@ -196,10 +203,11 @@ def project_tokens(subject: Subject, first: int, k: int) -> TokensFound:
     """The tokens whose logits the feature's weights raise and lower most, from a rank of your choice on.
 
     Args:
+        subject: one direction on the bench.
         first: rank of the first one shown, from 1.
         k: how many of each, 1 to 20.
     """
-    weights = (subject.direction @ subject.bench.W_U).cpu()
+    weights = (subject.direction @ subject.lens).cpu()
     _check_range(k, 1, MOST_TOKENS, "k")
     _check_range(first, 1, len(weights) - k, "first")
     order = weights.argsort(descending=True, stable=True)
@@ -272,9 +280,7 @@ def _word_tokens(subject: Subject, word: str) -> list[int]:
     return ids
 
 
-def _numbers(
-    subject: Subject, values: Float[Tensor, " d_vocab"], ids: Int64[Tensor, " k"]
-) -> tuple[TokenNumber, ...]:
+def _numbers(subject: Subject, values: Float[Tensor, " d_vocab"], ids: Int64[Tensor, " k"]) -> tuple[TokenNumber, ...]:
     return tuple(
         TokenNumber(token=subject.bench.token_strings[i], value=_rounded(float(values[i]))) for i in ids.tolist()
     )

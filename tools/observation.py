@@ -78,6 +78,8 @@ def observe(
     progress: Progress | None = None,
 ) -> list[Evidence]:
     """Everything a judge may look at, for each selected direction, in order."""
+    if not selected:
+        return []
     lexicon = survey.lexicon
     is_feature = [item.feature.kind == "feature" for item in selected]
     features = [item.feature.index for item, real in zip(selected, is_feature, strict=True) if real]
@@ -87,7 +89,7 @@ def observe(
     randoms = drawn[[s.feature.index for s, real in zip(selected, is_feature, strict=True) if not real]]
     order = np.argsort(np.argsort([not real for real in is_feature], kind="stable"))  # features first, then randoms
     directions = torch.cat([bench.directions[features], randoms])[order]  # [n, d_model], as selected
-    table = survey_directions(directions, bench.W_U, lexicon, study.survey.top_k)
+    table = survey_directions(directions, survey.lens, lexicon, study.survey.top_k)
 
     passages = load_passages(study, "train")
     rows = tokenize_passages(bench, passages, bench.context_size)
@@ -195,7 +197,7 @@ def score_steering(
 ) -> list[SteeringEvidence]:
     """Scores, wins and the swapped-reference null of every direction."""
     n, n_prompts, n_seeds = len(top_ids), len(study.steering.prompts), len(study.steering.seeds)
-    references = [list(dict.fromkeys(row for row in lexicon.word_rows[ids] if row >= 0)) for ids in top_ids]
+    references = [list(dict.fromkeys(row for row in lexicon.word_rows[ids].tolist() if row >= 0)) for ids in top_ids]
     shape = (n, n_prompts * n_seeds, len(ARMS))
     scores = score_texts(steered.texts, references, lexicon).reshape(*shape, n)
     collapsed = np.array([distinct_share(text) < MIN_DISTINCT for text in steered.texts]).reshape(shape)

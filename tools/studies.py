@@ -54,8 +54,14 @@ class CorpusSource(Record):
     held_out_share: float = Field(default=0.25, gt=0, lt=1)
 
 
+LensName = Literal["direct", "effect"]
+
+
 class SurveyDefaults(Record):
     """How every feature is looked at."""
+
+    lens: LensName = "direct"
+    """How directions are read as tokens (`tools.lens`); the published study reads directly."""
 
     top_k: int = 10
     candidate_hits: int = 2

@@ -6,6 +6,7 @@ of the residual stream exceeds the level at which it is as dense as the observat
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from tools.errors import ToolError
 from tools.observation import draw_random_stratum
 from tools.records import Evidence
 from tools.studies import Study
-from tools.survey import Lexicon, build_lexicon
+from tools.survey import Lexicon, build_lexicon, study_lens
 from tools.workbench import Workbench
 
 SAMPLE_ROWS = 256
@@ -38,15 +39,18 @@ class Sample(NamedTuple):
     """Mean length at real tokens, the unit of steering strength."""
 
 
-class Subject(NamedTuple):
+@dataclass(frozen=True)
+class Subject:
     """One direction on the bench."""
 
     bench: Workbench
     study: Study
     lexicon: Lexicon
+    lens: Float[Tensor, "d_model d_vocab"]
+    """What directions are projected on (`tools.lens`)."""
     sample: Sample
     key: str
-    index: int | None
+    row: int | None
     """Row of the decoder; None for a random direction."""
     direction: Float[Tensor, " d_model"]
     level: float
@@ -57,9 +61,9 @@ class Subject(NamedTuple):
 
     def activations(self, residuals: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch"]:
         """Activation of the direction at each position."""
-        if self.index is None:
+        if self.row is None:
             return (residuals @ self.direction - self.level).clamp_min(0)
-        return self.bench.encode(residuals, torch.tensor([self.index]))[..., 0]
+        return self.bench.encode(residuals, torch.tensor([self.row]))[..., 0]
 
     def tokenize(self, text: str, room: int = 0) -> list[int]:
         """Ids of a text that leaves `room` positions of the model's context free.
@@ -96,9 +100,10 @@ class Laboratory:
             bench=self.bench,
             study=self.study,
             lexicon=self.lexicon,
+            lens=self.lens,
             sample=self.sample,
             key=feature.key,
-            index=feature.index if real else None,
+            row=feature.index if real else None,
             direction=direction,
             level=0.0 if real else self._level(direction, shown.density if shown else DEFAULT_DENSITY),
             seen=frozenset(context.document for context in contexts),
@@ -109,6 +114,11 @@ class Laboratory:
     def lexicon(self) -> Lexicon:
         """What the model's tokens mean to the study."""
         return build_lexicon(self.bench.token_strings, self.study)
+
+    @cached_property
+    def lens(self) -> Float[Tensor, "d_model d_vocab"]:
+        """The study's lens."""
+        return study_lens(self.bench, self.study)
 
     @cached_property
     def sample(self) -> Sample:

@@ -1,6 +1,8 @@
 """The survey: every feature's projection, keyword hits and coherence, with the null they are read against.
 
-No forward pass and no LLM. The null is a sample of random directions, projected and scored exactly as the features are.
+No LLM, and no forward pass but the few of the effect lens.
+
+The null is a sample of random directions, projected and scored exactly as the features are.
 It is needed because rare words share a direction of the unembedding: on a small model many random directions list
 several words of any specialist domain, and a raw count of keyword hits would take them for features of it.
 """
@@ -12,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float, Int64
+from rich.progress import Progress
 from torch import Tensor
 
 from tools.coherence import (
@@ -24,14 +28,18 @@ from tools.coherence import (
     score_coherence,
     word_rows,
 )
+from tools.corpus import cut_rows, load_passages
 from tools.errors import LoadError, StudyError
 from tools.keywords import TokenWord, count_substring_hits, load_vocabulary, match_keywords, token_words
+from tools.lens import make_lens
 from tools.maths import upper_share
 from tools.projection import ProjectionTable, project, random_directions
 from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenWeight
 from tools.studies import Study
 from tools.workbench import Workbench
 
+LENS_ROWS, LENS_WIDTH = 16, 64
+"""Text that the effect lens is averaged over: about a thousand positions."""
 CONTENT_RANK = 150
 """Words more frequent than this rank are function words and carry no topic."""
 
@@ -66,6 +74,12 @@ class Survey(NamedTuple):
     features: DirectionTable
     null: DirectionTable
     lexicon: Lexicon
+    lens: Float[Tensor, "d_model d_vocab"]
+    """What all directions were projected on (`tools.lens`)."""
+    direct_hits: Int64[np.ndarray, " d_sae"]
+    """Keyword hits of the features under the direct lens, the published definition, whatever lens the study uses."""
+    alive: Bool[np.ndarray, " d_sae"]
+    """False for features known to be dead: they are never selected."""
 
 
 def load_study_vectors(study: Study) -> WordVectors:
@@ -114,22 +128,48 @@ def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
     )
 
 
-def survey_features(bench: Workbench, study: Study, seed: int) -> Survey:
+def survey_features(bench: Workbench, study: Study, seed: int, progress: Progress | None = None) -> Survey:
     """Look at every feature of the SAE and at the null's random directions."""
     lexicon = build_lexicon(bench.token_strings, study)
+    k = study.survey.top_k
+    lens = study_lens(bench, study, progress)
     null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
+    features = survey_directions(bench.directions, lens, lexicon, k)
+    direct = study.survey.lens == "direct"
     return Survey(
-        features=survey_directions(bench.directions, bench.W_U, lexicon, study.survey.top_k),
-        null=survey_directions(null_directions, bench.W_U, lexicon, study.survey.top_k),
+        features=features,
+        null=survey_directions(null_directions, lens, lexicon, k),
         lexicon=lexicon,
+        lens=lens,
+        direct_hits=features.hits if direct else survey_directions(bench.directions, bench.W_U, lexicon, k).hits,
+        alive=bench.alive.numpy(),
     )
 
 
+def study_lens(bench: Workbench, study: Study, progress: Progress | None = None) -> Float[Tensor, "d_model d_vocab"]:
+    """The study's lens, averaged over rows spread evenly over the `train` split if it needs text.
+
+    Raises:
+        StudyError: the corpus has no row long enough.
+    """
+    if study.survey.lens == "direct":
+        return bench.W_U
+    width = min(bench.context_size, LENS_WIDTH)
+    passages = load_passages(study, "train")
+    ids = [bench.tokenize(passage.text) for passage in passages]
+    rows = cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
+    full = np.flatnonzero(rows.real.sum(axis=1) == width - 1)
+    if not len(full):
+        raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
+    kept = full[np.unique(np.linspace(0, len(full) - 1, LENS_ROWS).round().astype(int))]
+    return make_lens(bench, study.survey.lens, torch.from_numpy(rows.tokens[kept]), progress)
+
+
 def survey_directions(
-    directions: Float[Tensor, "n d_model"], W_U: Float[Tensor, "d_model d_vocab"], lexicon: Lexicon, k: int
+    directions: Float[Tensor, "n d_model"], lens: Float[Tensor, "d_model d_vocab"], lexicon: Lexicon, k: int
 ) -> DirectionTable:
     """Projection, hits, coherence and nearness to the domain of any unit directions."""
-    table = project(directions, W_U, k)
+    table = project(directions, lens, k)
     ids = table.top_ids.numpy()
     rows = lexicon.word_rows[ids]
     vectors = lexicon.vectors.matrix[np.where(rows >= 0, rows, 0)]
@@ -201,11 +241,13 @@ def tabulate(survey: Survey) -> pd.DataFrame:
             "skewness": p.skewness.numpy(),
             "kurtosis": p.kurtosis.numpy(),
             "keyword_hits": features.hits,
+            "keyword_hits_direct": survey.direct_hits,
             "keyword_null_share": upper_share(survey.null.hits, features.hits),
             "coherence_weighted": features.coherence.weighted,
             "coherence_deduplicated": features.coherence.deduplicated,
             "n_valid": features.coherence.n_valid,
             "domain_similarity": features.domain_similarity,
+            "alive": survey.alive,
         }
     )
 

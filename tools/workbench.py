@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tools.errors import LoadError, StudyError
@@ -33,6 +33,9 @@ ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor,
 """Receives the residual stream at the hook and returns what the model goes on with."""
 
 PROBE_SECONDS = 1.0
+SPARSITY_FILE = "sparsity.safetensors"
+"""log10 of each feature's density, as SAELens writes it."""
+DEAD_LOG_DENSITY = -9.0
 
 
 class ArmHashes(Record):
@@ -53,7 +56,9 @@ class Decoded(NamedTuple):
 class Workbench:
     """A model and its SAE. Thread-safe for whole calls: hooks are state on a shared module, so a lock guards it."""
 
-    def __init__(self, bridge: Any, sae: Any, arm: Arm, arm_name: str, hashes: ArmHashes) -> None:
+    def __init__(
+        self, bridge: Any, sae: Any, arm: Arm, arm_name: str, hashes: ArmHashes, sae_folder: Path | None = None
+    ) -> None:
         self.bridge = bridge
         self.sae = sae
         self.arm = arm
@@ -71,6 +76,7 @@ class Workbench:
         self.decoder_norms: Float[Tensor, " d_sae"] = norms
         self.directions: Float[Tensor, "d_sae d_model"] = sae.W_dec.detach().float() / norms.clamp_min(1e-8)[:, None]
         self.token_strings: list[str] = [self.tokenizer.decode([i]) for i in range(self.W_U.shape[1])]
+        self.alive = _read_alive(sae, sae_folder)
         _check_shapes(self)
 
     @property
@@ -107,8 +113,24 @@ class Workbench:
         self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
     ) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream that the final norm reads, edited at the hook when asked."""
+        caught: list[Tensor] = []
+
+        def keep(residual: Tensor, hook: Any) -> Tensor:
+            caught.append(residual)
+            return residual
+
+        last = f"blocks.{int(self.bridge.cfg.n_layers) - 1}.hook_resid_post"
+        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(last, keep)]):
+            self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
+        return caught[0].float()
+
+    def normed_final_residual(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """What the unembedding reads; differentiable in what the edit returns, unlike everything else here."""
         with self._editing(edit):
-            return self.bridge(tokens.to(self.device), stop_at_layer=int(self.bridge.cfg.n_layers)).float()
+            model = self.bridge.original_model.base_model
+            return model(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state
 
     @torch.no_grad()
     def unembed(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
@@ -203,7 +225,8 @@ def load_arm(study: Study, arm_name: str, device: str = "cpu") -> Workbench:
     _silence_libraries()
     bridge = _load_model(_local_or_name(study, arm.model), device)
     sae = _load_sae(_local_or_name(study, arm.sae), device)
-    return Workbench(bridge, sae, arm, arm_name, hashes)
+    sae_folder = Path(_local_or_name(study, arm.sae))
+    return Workbench(bridge, sae, arm, arm_name, hashes, sae_folder if sae_folder.is_dir() else None)
 
 
 def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
@@ -339,9 +362,24 @@ def _load_sae(name: str, device: str) -> Any:
     return sae
 
 
+def _read_alive(sae: Any, folder: Path | None) -> Bool[Tensor, " d_sae"]:
+    """Features known to be active somewhere, by the sparsity file that SAELens keeps beside an SAE; all without one."""
+    from safetensors.torch import load_file
+
+    file = folder / SPARSITY_FILE if folder else None
+    if file is None or not file.is_file():
+        return torch.ones(sae.W_dec.shape[0], dtype=torch.bool)
+    log_density = load_file(file).get("sparsity")
+    if log_density is None or log_density.shape != sae.W_dec.shape[:1]:
+        raise LoadError(f"{file} does not hold a tensor 'sparsity' with one value a feature: delete it or make it anew")
+    return log_density > DEAD_LOG_DENSITY
+
+
 def _check_shapes(bench: Workbench) -> None:
     if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
-        raise StudyError(f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}")
+        raise StudyError(
+            f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}"
+        )
     d_model = bench.W_U.shape[0]
     if bench.directions.shape[1] != d_model:
         raise LoadError(

@@ -37,6 +37,7 @@ def table() -> pd.DataFrame:
             "keyword_hits": hits,
             "top_weights": [np.array([weight]) for weight in rng.random(200)],
             "domain_similarity": rng.random(200),
+            "alive": np.ones(200, dtype=bool),
         }
     )
 
@@ -86,6 +87,13 @@ def test_the_seed_decides_the_controls_and_nothing_else(table: pd.DataFrame) -> 
 def test_controls_can_be_left_out(table: pd.DataFrame) -> None:
     selection = select_features(table, STUDY, RunConfig(controls=0))
     assert {item.stratum for item in selection.items} == {"candidates"}
+
+
+def test_dead_features_are_in_no_stratum(table: pd.DataFrame) -> None:
+    table.loc[[3, 0, 1, 2], "alive"] = False
+    selection = select_features(table, STUDY, RunConfig(controls=100))
+    chosen = {item.feature.index for item in selection.items if item.feature.kind == "feature"}
+    assert not chosen & {0, 1, 2, 3}
 
 
 def test_named_features_are_taken_as_they_are(table: pd.DataFrame) -> None:

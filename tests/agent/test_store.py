@@ -19,9 +19,7 @@ MANIFEST = Manifest(
     config=RunConfig(),
     study_title="A study",
     domain="medicine",
-    provenance=Provenance(
-        command=(), git_commit=None, git_dirty=None, python="3.11", packages={}, sha256={}
-    ),
+    provenance=Provenance(command=(), git_commit=None, git_dirty=None, python="3.11", packages={}, sha256={}),
 )
 
 

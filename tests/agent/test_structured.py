@@ -141,7 +141,7 @@ def test_strict_schema_has_closed_objects_with_every_field_required_in_order() -
     assert items["required"] == ["word", "weight"] and items["additionalProperties"] is False  # type: ignore[index, call-overload]
     spelt = json.dumps(schema)
     assert not any(f'"{word}"' in spelt for word in ("minimum", "maximum", "minItems", "default", "title", "$ref"))
-    assert "What speaks for it. (at least 1 items)" in spelt and "(at least 0, at most 1)" in spelt
+    assert "What speaks for it. (number of items at least 1)" in spelt and "(at least 0, at most 1)" in spelt
 
 
 def test_an_instance_of_the_strict_schema_is_accepted() -> None:

@@ -25,6 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, NamedTuple
@@ -413,39 +414,23 @@ async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
 def serve(policy: Policy, delay: float = 0.0, keep: bool = True) -> Iterator[StubServer]:
     """A running server, in a thread with a loop of its own, stopped at the end."""
     stub = StubServer(policy, delay, keep)
-    started = threading.Event()
-    loop = asyncio.new_event_loop()
+    started: Future[Callable[[], object]] = Future()
 
     async def run() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
         server = await stub.start()
-        started.set()
-        try:
-            await server.serve_forever()
-        finally:
-            server.close()
+        started.set_result(lambda: loop.call_soon_threadsafe(ended.set))
+        await ended.wait()
+        server.close()
 
-    async def stop() -> None:
-        tasks = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    main = loop.create_task(run())
-
-    def work() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            loop.run_until_complete(main)
-
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    started.wait()
+    stop = started.result(timeout=10)
     try:
         yield stub
     finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=5)
-        thread.join(timeout=5)
-        loop.close()
+        stop()
+        thread.join(timeout=10)
 
 
 def main() -> None:

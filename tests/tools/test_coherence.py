@@ -107,7 +107,9 @@ def test_both_scores_equal_the_double_loop(seed: int, n: int, k: int, dim: int) 
     result = score_coherence(published, words, weights, vectors)
     for i in range(n):
         first = np.array([row if row not in words[i, :place] else -1 for place, row in enumerate(words[i])])
-        assert result.weighted[i] == pytest.approx(naive(published[i], weights[i], vectors.matrix), abs=1e-5, nan_ok=True)
+        assert result.weighted[i] == pytest.approx(
+            naive(published[i], weights[i], vectors.matrix), abs=1e-5, nan_ok=True
+        )
         assert result.deduplicated[i] == pytest.approx(naive(first, weights[i], vectors.matrix), abs=1e-5, nan_ok=True)
         assert result.n_valid[i] == (published[i] >= 0).sum()
 
@@ -119,7 +121,9 @@ def test_score_does_not_depend_on_the_scale_of_the_weights(scale: float) -> None
     assert plain == pytest.approx(scaled, abs=1e-3)
 
 
-@pytest.mark.parametrize(("token", "word"), [(" Heart", "heart"), ("heart-attack", "heartattack"), ("42", ""), (" ", "")])
+@pytest.mark.parametrize(
+    ("token", "word"), [(" Heart", "heart"), ("heart-attack", "heartattack"), ("42", ""), (" ", "")]
+)
 def test_published_cleaning_keeps_lower_case_letters(token: str, word: str) -> None:
     assert clean_token(token) == word
 

@@ -72,9 +72,7 @@ def test_seed_moves_the_null_and_no_feature(bench: Workbench, study: Study, surv
     assert torch.equal(other.features.projection.top_weights, survey.features.projection.top_weights)
 
 
-def test_domain_similarity_ranks_a_medical_direction_above_an_everyday_one(
-    bench: Workbench, lexicon: Lexicon
-) -> None:
+def test_domain_similarity_ranks_a_medical_direction_above_an_everyday_one(bench: Workbench, lexicon: Lexicon) -> None:
     directions = torch.stack(
         [
             token_direction(bench, " doctor", " patient", " nurse", " hospital"),

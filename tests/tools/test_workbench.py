@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from tools.errors import LoadError, StudyError, UnveilError
 from tools.studies import Arm, Study, load_study
 from tools.workbench import Workbench, check_arm_files, load_arm
-
-from transformers import AutoModelForCausalLM  # isort: skip
 
 HOOK = "blocks.1.hook_resid_pre"
 N_LAYERS = 3
@@ -221,6 +221,22 @@ def test_final_residual_is_what_the_final_norm_reads(bench: Workbench, source: A
     torch.testing.assert_close(source.transformer.ln_f(final).detach(), states[-1].detach(), atol=1e-5, rtol=1e-5)
 
 
+def test_final_residual_sees_the_edit(bench: Workbench, last_bench: Workbench, tokens: torch.Tensor) -> None:
+    def push(residual: torch.Tensor) -> torch.Tensor:
+        return residual + 3 * bench.directions[0]
+
+    for one in (bench, last_bench):
+        edited = one.final_residual(tokens, push)
+        torch.testing.assert_close(one.unembed(edited), one.logits(tokens, push), atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(edited, one.final_residual(tokens), atol=0.1)
+
+
+def test_unembedding_a_final_residual_gives_the_logits(bench: Workbench, tokens: torch.Tensor) -> None:
+    final, logits = bench.final_residual(tokens), bench.logits(tokens)
+    torch.testing.assert_close(bench.unembed(final), logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(bench.unembed(final[0, 3:5]), logits[0, 3:5], atol=1e-4, rtol=1e-4)
+
+
 def test_processed_unembedding_tells_log_odds(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
     """Projecting the normalised final residual gives the model's logits up to a constant a position and the bias."""
     final = bench.final_residual(tokens)
@@ -255,6 +271,16 @@ def test_edit_that_raises_leaves_no_hook_behind(bench: Workbench, tokens: torch.
     with pytest.raises(RuntimeError, match="broken edit"):
         bench.logits(tokens, fail)
     assert torch.equal(bench.logits(tokens), before)
+
+
+def test_threads_never_see_each_others_edits(bench: Workbench, tokens: torch.Tensor) -> None:
+    def read(scale: float) -> torch.Tensor:
+        return bench.logits(tokens, (lambda residual: residual + scale * bench.directions[0]) if scale else None)
+
+    scales = [0.0, 4.0, -4.0, 8.0] * 6
+    with ThreadPoolExecutor(4) as pool:
+        for scale, logits in zip(scales, pool.map(read, scales), strict=True):
+            assert torch.equal(logits, read(scale))
 
 
 def test_activations_times_directions_are_what_the_sae_writes(bench: Workbench, tokens: torch.Tensor) -> None:

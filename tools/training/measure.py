@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from rich.progress import track
 from torch import Tensor
 
@@ -37,13 +37,17 @@ class ArmFigures(Record):
     """One arm."""
 
     loss: dict[str, float]
-    """Nats a token by held-out corpus."""
+    """Nats a token by held-out corpus, in windows that do not overlap: the first tokens of each have no context."""
+    loss_in_context: dict[str, float]
+    """The same over the second half of half-overlapping windows: every token has at least half a window before it."""
     sae: dict[str, SaeFigures]
     dead_share: float
     """Features active at no token of all the held-out corpora together."""
     n_tokens: int
     medical_candidates: int
-    """Features with enough word-level keyword hits, dead ones left out."""
+    """Features with enough word-level keyword hits under the study's lens, dead ones left out."""
+    direct_candidates: int
+    """The same under the direct lens."""
     beyond_null: int
     """Of these, those with more hits than the survey's null allows."""
     random_with_hits: float
@@ -59,14 +63,17 @@ class _Batch(NamedTuple):
 
 def measure_arm(
     bench: Workbench, study: Study, data: Path, corpora: Sequence[str], cache: Path, rows: int
-) -> ArmFigures:
-    """All figures of one arm on the first `rows` rows of each held-out corpus."""
+) -> tuple[ArmFigures, Float[Tensor, " d_sae"]]:
+    """All figures of one arm on the first `rows` rows of each held-out corpus, and each feature's density."""
     counts = torch.zeros(bench.d_sae)
     loss: dict[str, float] = {}
+    in_context: dict[str, float] = {}
     sae: dict[str, SaeFigures] = {}
     n_tokens = 0
     for corpus in corpora:
-        cut = cut_rows(tokenize_corpus(data, corpus, bench.tokenizer, cache), bench.context_size, bench.bos)[:rows]
+        stream = tokenize_corpus(data, corpus, bench.tokenizer, cache)
+        cut = cut_rows(stream, bench.context_size, bench.bos)[:rows]
+        in_context[corpus] = _loss_in_context(bench, stream[: cut.shape[0] * (cut.shape[1] - 1)])
         loss[corpus], sae[corpus], active = _measure_corpus(bench, cut, corpus)
         counts += active
         n_tokens += cut.shape[0] * (cut.shape[1] - 1)
@@ -76,16 +83,19 @@ def measure_arm(
     null = np.array([(survey.null.hits >= h).mean() for h in survey.features.hits])
     words = [survey.lexicon.words[i].word for i in survey.features.projection.top_ids.numpy()[enough].ravel()]
     named = [word for word in words if word is not None]
-    return ArmFigures(
+    figures = ArmFigures(
         loss=loss,
+        loss_in_context=in_context,
         sae=sae,
         dead_share=float(1 - alive.mean()),
         n_tokens=n_tokens,
         medical_candidates=int(enough.sum()),
+        direct_candidates=int(((survey.direct_hits >= study.survey.candidate_hits) & alive).sum()),
         beyond_null=int((enough & (null <= study.survey.alpha)).sum()),
         random_with_hits=float((survey.null.hits >= study.survey.candidate_hits).mean()),
         vector_coverage=sum(word in survey.lexicon.vectors.row for word in named) / max(1, len(named)),
     )
+    return figures, counts / n_tokens
 
 
 def _measure_corpus(
@@ -118,6 +128,21 @@ def _measure_corpus(
         l0=float(counts.sum() / n_tokens),
     )
     return clean / n_rows, figures, counts
+
+
+def _loss_in_context(bench: Workbench, stream: Int64[np.ndarray, " n"]) -> float:
+    width = bench.context_size - 1
+    half = width // 2
+    starts = range(0, len(stream) - width + 1, half)
+    rows = np.stack([np.concatenate([[bench.bos], stream[start : start + width]]).astype(np.int64) for start in starts])
+    total = 0.0
+    for start in track(range(0, len(rows), ROWS_PER_BATCH), description="measure in context"):
+        tokens = torch.from_numpy(rows[start : start + ROWS_PER_BATCH])
+        logits = bench.logits(tokens)[:, -half - 1 : -1]
+        total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, -half:].flatten())) * len(
+            tokens
+        )
+    return total / len(rows)
 
 
 def _keep_bos(edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -91,18 +91,20 @@ def publish(study: Path, work: Path) -> str:
 
 
 def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: int) -> Path:
-    """Measure the published assets and write `figures.json` beside the study file."""
+    """Measure the published assets: `figures.json` beside the study file, and each SAE's sparsity file."""
     from tools.studies import load_study
     from tools.survey import load_study_vectors
     from tools.training.measure import measure_arm, nearest_check
-    from tools.workbench import load_arm
+    from tools.workbench import SPARSITY_FILE, load_arm
 
     study = load_study(str(study_folder))
     anchor, near, far = CARD_ANCHOR
     figures: dict[str, object] = {"vectors": nearest_check(load_study_vectors(study), anchor, near, far)}
     for arm in study.arms:
         bench = load_arm(study, arm)
-        figures[arm] = measure_arm(bench, study, data, recipe.sae.heldout, work / "tokens", rows).model_dump()
+        measured, density = measure_arm(bench, study, data, recipe.sae.heldout, work / "tokens", rows)
+        figures[arm] = measured.model_dump()
+        save_file({"sparsity": density.clamp_min(1e-10).log10()}, study.asset(study.arms[arm].sae) / SPARSITY_FILE)
     file = study_folder / "figures.json"
     file.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     return file

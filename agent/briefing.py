@@ -1,0 +1,174 @@
+"""Evidence as the fenced text an LLM reads. What was not measured is left out; nothing stands in for it.
+
+The judge's version says nothing of who proposed what, of which stratum a feature was drawn from, of the steering score
+or of the rules' verdict, and carries no name by which a feature could be recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent.schemas import Hypothesis
+from prompts.fence import clip, escape, fence
+from tools.records import (
+    ActivationEvidence,
+    CausalEvidence,
+    Context,
+    Evidence,
+    KeywordEvidence,
+    SteeredPair,
+    SteeringEvidence,
+    TokenWeight,
+)
+
+MARKED_SHARE = 0.25
+"""Tokens of a context with more than this share of its largest activation are marked."""
+TEXT = 140
+"""Most characters of one continuation."""
+_CAPS = {"investigator": 9000, "judge": 4400}
+
+
+def brief_investigator(evidence: Evidence) -> str:
+    """All the evidence, steering with its score."""
+    return _fenced([*_weights(evidence), *_effects(evidence, 8, 4, 260), *_steering(evidence.steering)], "investigator")
+
+
+def brief_judge(evidence: Evidence) -> str:
+    """The evidence without steering: its texts are shown as blind pairs, its score not at all."""
+    return _fenced([*_weights(evidence), *_effects(evidence, 6, 3, 220)], "judge")
+
+
+def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> str:
+    """Pairs of continuations as A and B, in the order given."""
+    if not pairs:
+        return "There are no pairs."
+    lines: list[str] = []
+    for number, (pair, is_a) in enumerate(zip(pairs, steered_is_a, strict=True), 1):
+        a, b = (pair.steered, pair.unsteered) if is_a else (pair.unsteered, pair.steered)
+        lines += [
+            f"pair {number}: {clip(escape(pair.prompt), TEXT)}",
+            f"  A: {clip(escape(a), TEXT)}",
+            f"  B: {clip(escape(b), TEXT)}",
+        ]
+    return fence("pairs", "\n".join(lines), 4400)
+
+
+def brief_hypotheses(hypotheses: Sequence[Hypothesis], order: Sequence[int]) -> str:
+    """Labels, numbered as shown."""
+    if not hypotheses:
+        return "No hypothesis was proposed."
+    lines = [f"hypothesis {number}: {escape(hypotheses[place].label)}" for number, place in enumerate(order, 1)]
+    return fence("hypotheses", "\n".join(lines), 600)
+
+
+def show_context(context: Context, cap: int) -> str:
+    """One context as one line: the stretch around its peak, «strong tokens with their activation» marked."""
+    if not context.tokens:
+        return ""
+    values = context.activations
+    peak = max(range(len(values)), key=values.__getitem__)
+    pieces = [
+        _mark(token, value, MARKED_SHARE * context.max_activation)
+        for token, value in zip(context.tokens, values, strict=True)
+    ]
+    first, stop = peak, peak + 1
+    length = len(pieces[peak])
+    while first > 0 or stop < len(pieces):
+        grow_left = first > 0 and (stop == len(pieces) or peak - first <= stop - 1 - peak)
+        length += len(pieces[first - 1] if grow_left else pieces[stop])
+        if length > cap:
+            break
+        first, stop = (first - 1, stop) if grow_left else (first, stop + 1)
+    return ("…" if first else "") + "".join(pieces[first:stop]) + ("…" if stop < len(pieces) else "")
+
+
+def number(value: float) -> str:
+    """Three digits: more would carry nothing."""
+    return f"{value:.3g}"
+
+
+def _fenced(lines: Sequence[str], reader: str) -> str:
+    return fence("evidence", "\n".join(lines), _CAPS[reader]) if lines else "Nothing was measured."
+
+
+def _weights(evidence: Evidence) -> Iterable[str]:
+    if evidence.projection:
+        yield f"top tokens by logit weight: {_tokens(evidence.projection.top)}"
+        yield f"bottom tokens by logit weight: {_tokens(evidence.projection.bottom)}"
+    if evidence.keywords:
+        yield _keywords(evidence.keywords)
+    coherence = evidence.coherence
+    if coherence and coherence.deduplicated is not None:
+        null = "" if coherence.null_share is None else f"; {coherence.null_share:.1%} of random directions reach that"
+        yield (
+            f"mean cosine of the top tokens' words: {coherence.deduplicated:.2f} "
+            f"({coherence.coverage:.0%} of the tokens have a word vector){null}"
+        )
+
+
+def _effects(evidence: Evidence, n_top: int, n_quantiles: int, cap: int) -> Iterable[str]:
+    if evidence.activations:
+        yield from _activations(evidence.activations, n_top, n_quantiles, cap)
+    if evidence.causal:
+        yield _causal(evidence.causal)
+
+
+def _keywords(keywords: KeywordEvidence) -> str:
+    words = ", ".join(dict.fromkeys(escape(hit.word) for hit in keywords.hits)) or "none"
+    return (
+        f"words of the domain's vocabulary among the {keywords.n_top} top tokens: {len(keywords.hits)} ({words}); "
+        f"{keywords.null_share:.1%} of random directions have as many"
+    )
+
+
+def _activations(found: ActivationEvidence, n_top: int, n_quantiles: int, cap: int) -> Iterable[str]:
+    lift = (
+        ""
+        if found.domain_lift is None
+        else (f"; words of the domain stand near active tokens {number(found.domain_lift)} times as often as elsewhere")
+    )
+    yield (
+        f"active at {found.density:.3%} of {found.n_tokens} tokens, largest activation "
+        f"{number(found.max_activation)}{lift}"
+    )
+    for title, contexts in (
+        ("contexts with the largest activations", found.top[:n_top]),
+        ("contexts drawn from the rest, by falling activation", found.quantiles[:n_quantiles]),
+    ):
+        if contexts:
+            yield f"{title}:"
+        for place, context in enumerate(contexts, 1):
+            yield f"  {place}. (up to {number(context.max_activation)}) {show_context(context, cap)}"
+
+
+def _causal(causal: CausalEvidence) -> str:
+    survival = "" if causal.survival_ratio is None else f"; survival {number(causal.survival_ratio)}"
+    return (
+        f"ablation at {causal.n_contexts} active tokens: the top tokens' logits change by "
+        f"{number(causal.ablation_effect)} against all tokens{survival}"
+    )
+
+
+def _steering(steering: SteeringEvidence | None) -> Iterable[str]:
+    if steering is None:
+        return
+    yield (
+        f"steering at {number(steering.strength)} mean residual norms (KL {number(steering.kl)} nats): "
+        f"{steering.win_rate:.0%} of {steering.n} steered texts are more like the top tokens' words than their "
+        f"unsteered twins; {steering.null_win_rate:.0%} under other features' words; log-probability of the top "
+        f"tokens {steering.log_probability_lift:+.2f} nats"
+    )
+    step = max(1, len(steering.pairs) // 4)
+    for pair in steering.pairs[::step][:4]:
+        yield f"  after: {clip(escape(pair.prompt), TEXT)}"
+        yield f"    unsteered: {clip(escape(pair.unsteered), TEXT)}"
+        yield f"    steered: {clip(escape(pair.steered), TEXT)}"
+
+
+def _tokens(tokens: Sequence[TokenWeight]) -> str:
+    return ", ".join(f'"{clip(escape(entry.token), 40)}" {entry.weight:.2f}' for entry in tokens[:20])
+
+
+def _mark(token: str, value: float, floor: float) -> str:
+    plain = clip(escape(token), 60).replace("«", "‹").replace("»", "›")
+    return f"«{plain} {number(value)}»" if value > max(floor, 0.0) else plain

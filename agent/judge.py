@@ -1,0 +1,172 @@
+"""The judge: one case, put to a model several times, each time blind, and the answers as one judgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from agent.blinding import choose_pairs, count_identified, named_steered, order_hypotheses, order_pairs
+from agent.briefing import brief_hypotheses, brief_judge, brief_pairs
+from agent.errors import LlmFailure
+from agent.policy import Panel, aggregate, combine_steering, is_quorate, judge_blind_choices
+from agent.predictions import brief_tests_for_judge
+from agent.records import SteeringVerdict
+from agent.replies import Reply
+from agent.requests import Message
+from agent.rules import Judgement, steering_verdict
+from agent.schemas import Hypothesis, JudgeReply, judge_reply_for
+from agent.state import Llm, Observed
+from agent.transcript import Abandoned, Notes, parsed
+from prompts.fence import clip
+from prompts.loader import Prompt
+from tools.records import Evidence, SteeredPair
+from tools.studies import Domain
+
+GUIDELINE = 3000
+"""Most characters of a guideline in a prompt."""
+
+
+class Case(NamedTuple):
+    """What is judged."""
+
+    evidence: Evidence
+    hypotheses: tuple[Hypothesis, ...] = ()
+    observed: tuple[Observed, ...] = ()
+    round: int = 0
+    """Whose tests are shown."""
+
+
+class Blind(NamedTuple):
+    """One repeat's orders: derived from the feature's key, and written down all the same."""
+
+    pairs: tuple[SteeredPair, ...]
+    steered_is_a: tuple[bool, ...]
+    hypotheses: tuple[int, ...]
+
+    def record(self) -> dict[str, JsonValue]:
+        """For the transcript."""
+        return {
+            "pairs": [{"prompt": pair.prompt, "seed": pair.seed} for pair in self.pairs],
+            "steered_is": ["A" if is_a else "B" for is_a in self.steered_is_a],
+            "hypotheses_shown": [place + 1 for place in self.hypotheses],
+        }
+
+
+class Verdicts(NamedTuple):
+    """The outcome of all repeats."""
+
+    judgement: Judgement
+    panel: Panel
+    identified: int
+    """Pairs whose steered text was named by more than half of the replies, of `shown`."""
+    shown: int
+
+
+class Judge(NamedTuple):
+    """A model with the prompt and the guideline it judges by."""
+
+    llm: Llm
+    prompt: Prompt
+    domain: Domain
+    guideline: str
+    repeats: int = 1
+
+    async def judge(self, case: Case, notes: Notes) -> Verdicts:
+        """Put the case to the model as often as asked, all at once.
+
+        Raises:
+            Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
+        """
+        blinds = [blind(case, repeat) for repeat in range(self.repeats)]
+        asked = [self.messages(case, order) for order in blinds]
+        outcomes = await asyncio.gather(*(self._ask(case, m, repeat) for repeat, m in enumerate(asked)))
+        replies: list[JudgeReply] = []
+        named: list[tuple[bool, ...]] = []
+        failures = []
+        for repeat, (order, messages, outcome) in enumerate(zip(blinds, asked, outcomes, strict=True)):
+            notes.add_messages(messages)
+            if isinstance(outcome, LlmFailure):
+                failures.append(notes.add_failure(outcome))
+                continue
+            notes.add_reply(outcome)
+            reply = _in_investigators_order(parsed(outcome), order.hypotheses)
+            replies.append(reply)
+            named.append(named_steered(reply, order.steered_is_a))
+            notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
+        if not is_quorate(len(replies), self.repeats):
+            raise Abandoned(failures[0], notes)
+        return conclude(case.evidence, replies, named, self.repeats)
+
+    def messages(self, case: Case, order: Blind) -> list[Message]:
+        """What one repeat is shown."""
+        system, user = self.prompt.render(
+            domain=self.domain.name,
+            definition=self.domain.definition,
+            guideline=clip(self.guideline.strip(), GUIDELINE),
+            evidence=brief_judge(case.evidence),
+            hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
+            tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
+            pairs=brief_pairs(order.pairs, order.steered_is_a),
+        )
+        return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+    async def _ask(self, case: Case, messages: list[Message], repeat: int) -> Reply[JudgeReply] | LlmFailure:
+        schema = judge_reply_for(len(case.hypotheses))
+        seed = repeat if self.repeats > 1 else None  # repeats of a case without pairs differ in nothing else
+        try:
+            return await self.llm.complete(messages, purpose="judge", schema=schema, seed=seed)
+        except LlmFailure as failure:
+            return failure
+
+
+def blind(case: Case, repeat: int) -> Blind:
+    """The orders of one repeat."""
+    key, pairs = case.evidence.feature.key, choose_pairs(case.evidence.steering)
+    return Blind(pairs, order_pairs(key, len(pairs), repeat), order_hypotheses(key, len(case.hypotheses), repeat))
+
+
+def conclude(
+    evidence: Evidence, replies: Sequence[JudgeReply], named: Sequence[Sequence[bool]], repeats: int
+) -> Verdicts:
+    """One judgement from the replies. Steering passes only by the judge's eyes and the measure together.
+
+    Args:
+        evidence: what was judged.
+        replies: at least one, `better_hypothesis` in the investigator's order.
+        named: for each reply and pair, whether the steered text was named.
+        repeats: how many were asked for.
+    """
+    panel = aggregate(replies, repeats)
+    identified, shown = count_identified(named), len(named[0])
+    steering = steering_verdict(evidence.steering)
+    reasons = list(panel.reasons)
+    if shown:
+        reasons.append(f"the judge named the steered text in {identified} of {shown} blind pairs")
+    if len(replies) < repeats or panel.self_agreement < 1:
+        counts = Counter(reply.relevant for reply in replies)
+        listed = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        reasons.append(f"{repeats} judgements: {listed}, {repeats - len(replies)} failed")
+    judgement = Judgement(
+        label=panel.label,
+        relevant=panel.relevant,
+        confidence=panel.confidence,
+        interpretable=panel.interpretable,
+        steering=steering and _with_verdict(steering, panel, identified, shown),
+        reasons=tuple(reasons),
+    )
+    return Verdicts(judgement, panel, identified, shown)
+
+
+def _with_verdict(measured: SteeringVerdict, panel: Panel, identified: int, shown: int) -> SteeringVerdict:
+    verdict = combine_steering(measured.verdict, judge_blind_choices(identified, shown), panel.steering)
+    return measured.model_copy(update={"verdict": verdict})
+
+
+def _in_investigators_order(reply: JudgeReply, shown: Sequence[int]) -> JudgeReply:
+    if reply.better_hypothesis is None:
+        return reply
+    return reply.model_copy(update={"better_hypothesis": shown[reply.better_hypothesis - 1] + 1})

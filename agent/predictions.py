@@ -1,0 +1,131 @@
+"""What hypotheses predict, as measurements to be made, and what these showed, as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.briefing import number
+from agent.policy import separation
+from agent.replies import ToolCall
+from agent.schemas import Hypothesis
+from agent.state import Observed, PendingCall
+from prompts.fence import clip, escape, fence
+from tools.findings import PromotedWords, SentenceActivation, SentenceActivations
+from tools.records import Evidence
+
+INPUTS, OUTPUTS = "measure_activations", "promote_words"
+"""The instruments of the catalogue that test the two sides of a hypothesis."""
+UNBLINDING = {"continue_text"}
+"""Instruments whose results would teach the judge which text of a pair is steered."""
+DEFAULT_STRENGTH = 0.5
+WEAKEST, STRONGEST = 0.05, 4.0
+_SENTENCE = 110
+_RESULT = 300
+
+
+def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:
+    """Two measurements a hypothesis, whether or not anybody asks for them: sentences, and words under steering."""
+    observed = evidence.steering.strength if evidence.steering else DEFAULT_STRENGTH
+    strength = float(number(min(max(observed, WEAKEST), STRONGEST)))
+    return tuple(
+        PendingCall(call=_call(f"prediction_{place}_{instrument}", instrument, arguments), hypothesis=place)
+        for place, hypothesis in enumerate(hypotheses, 1)
+        for instrument, arguments in (
+            (INPUTS, {"sentences": [*hypothesis.about_inputs.will_activate, *hypothesis.about_inputs.near_misses]}),
+            (OUTPUTS, {"words": list(hypothesis.about_outputs.will_be_promoted), "strength": strength}),
+        )
+    )
+
+
+def brief_tests(
+    hypotheses: Sequence[Hypothesis], order: Sequence[int], observed: Sequence[Observed], round: int
+) -> str:
+    """How each hypothesis' predictions came out.
+
+    Args:
+        hypotheses: of the round, in the investigator's order.
+        order: in which they are shown, numbers from 0.
+        observed: all measurements so far.
+        round: whose tests are meant.
+    """
+    lines = list(_test_lines(hypotheses, order, observed, round))
+    return fence("tests", "\n".join(lines), 3000) if lines else "No prediction was tested."
+
+
+def brief_tests_for_judge(
+    hypotheses: Sequence[Hypothesis], order: Sequence[int], observed: Sequence[Observed], round: int
+) -> str:
+    """The tests, and what else was measured, except what would give the steered texts away."""
+    lines = list(_test_lines(hypotheses, order, observed, round))
+    chosen = [o for o in observed if o.hypothesis is None and o.measurement.instrument not in UNBLINDING]
+    lines += [f"also measured: {_one_line(o)}" for o in chosen if o.measurement.status == "ok"][-5:]
+    return fence("tests", "\n".join(lines), 3000) if lines else "No prediction was tested."
+
+
+def brief_earlier(hypotheses: Sequence[Hypothesis], observed: Sequence[Observed], round: int, verdict: str) -> str:
+    """For another round: what was proposed, what was measured, and what the judge made of it."""
+    labels = [f"hypothesis {place}: {escape(h.label)}" for place, h in enumerate(hypotheses, 1)]
+    tests = _test_lines(hypotheses, range(len(hypotheses)), observed, round)
+    chosen = [f"also measured: {_one_line(o)}" for o in observed if o.hypothesis is None]
+    lines = [*labels, *tests, *chosen[-8:], f"a judge found: {clip(escape(verdict), 1200)}"]
+    return (
+        "An earlier round did not settle it. Propose hypotheses that take its results into account; one of the earlier "
+        "ones may come again with sharper predictions.\n\n" + fence("earlier round", "\n".join(lines), 6000)
+    )
+
+
+def _test_lines(
+    hypotheses: Sequence[Hypothesis], order: Sequence[int], observed: Sequence[Observed], round: int
+) -> Iterable[str]:
+    tests = {
+        (o.hypothesis, o.measurement.instrument): o.measurement
+        for o in observed
+        if o.hypothesis is not None and o.round == round
+    }
+    for shown, place in enumerate(order, 1):
+        inputs, outputs = tests.get((place + 1, INPUTS)), tests.get((place + 1, OUTPUTS))
+        if inputs is None and outputs is None:
+            continue
+        yield f"hypothesis {shown}:"
+        for measurement, describe in ((inputs, _inputs), (outputs, _outputs)):
+            if measurement is not None and measurement.status == "error":
+                yield f"  not measured: {clip(escape(str(measurement.result)), _RESULT)}"
+            elif measurement is not None:
+                yield from describe(hypotheses[place], measurement.result)
+
+
+def _inputs(hypothesis: Hypothesis, result: object) -> Iterable[str]:
+    found = SentenceActivations.model_validate(result)
+    n_predicted = len(hypothesis.about_inputs.will_activate)
+    active, silent = found.sentences[:n_predicted], found.sentences[n_predicted:]
+    apart = separation([s.max_activation for s in active], [s.max_activation for s in silent])
+    yield from (f"  predicted active: {_sentence(s)}" for s in active)
+    yield from (f"  predicted silent: {_sentence(s)}" for s in silent)
+    if apart is not None:
+        yield (
+            f"  separation {apart:.2f} (1: every predicted sentence above every near miss, 0.5: chance); "
+            f"largest activation in the corpus {number(found.largest_in_corpus)}"
+        )
+
+
+def _outputs(_: Hypothesis, result: object) -> Iterable[str]:
+    found = PromotedWords.model_validate(result)
+    words = ", ".join(f"{clip(escape(w.word), 40)} {w.change:+.2f}" for w in found.words)
+    yield f"  predicted promoted, change in nats: {words}"
+
+
+def _sentence(found: SentenceActivation) -> str:
+    where = f" at {clip(escape(found.peak), 40)!r}" if found.peak else ""
+    return f"{number(found.max_activation)}{where} in: {clip(escape(found.sentence), _SENTENCE)}"
+
+
+def _one_line(observed: Observed) -> str:
+    measurement = observed.measurement
+    arguments = json.dumps(measurement.arguments, ensure_ascii=False)
+    return clip(escape(f"{measurement.instrument} {arguments}: {measurement.observation()}"), _RESULT)
+
+
+def _call(id: str, instrument: str, arguments: Mapping[str, object]) -> ToolCall:
+    written = json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(id=id, name=instrument, arguments=written, parsed=json.loads(written))

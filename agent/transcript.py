@@ -1,0 +1,121 @@
+"""What a node writes down while it works: steps in order, and what they consumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, JsonValue
+
+from agent.errors import LlmFailure
+from agent.records import Failure, TranscriptStep, Usage
+from agent.replies import Reply
+from agent.requests import Message
+
+if TYPE_CHECKING:
+    from agent.requests import ToolSpec
+    from agent.state import FeatureState, Llm
+
+S = TypeVar("S", bound=BaseModel)
+Kind = Literal["messages", "reply", "tool", "judgement", "rule", "failure", "decision"]
+
+
+class Notes:
+    """The steps of one node, numbered on from those the state holds."""
+
+    def __init__(self, state: FeatureState, node: str) -> None:
+        self.steps: list[TranscriptStep] = []
+        self.usage = Usage()
+        self._first = len(state.steps)
+        self._node = node
+
+    def add(
+        self, kind: Kind, content: JsonValue, request_sha256: str | None = None, usage: Usage | None = None
+    ) -> None:
+        """One more step."""
+        self.steps.append(
+            TranscriptStep(
+                step=self._first + len(self.steps),
+                kind=kind,
+                node=self._node,
+                content=content,
+                request_sha256=request_sha256,
+                usage=usage,
+            )
+        )
+
+    async def ask(
+        self,
+        llm: Llm,
+        messages: Sequence[Message],
+        *,
+        purpose: str,
+        schema: type[S] | None = None,
+        tools: Sequence[ToolSpec] = (),
+        n_known: int = 0,
+    ) -> Reply[S]:
+        """Ask, and write down both sides.
+
+        Args:
+            llm: whom.
+            messages: the conversation; the first `n_known` are in the transcript already.
+            purpose: as the client takes it, like the next two.
+            schema: what the reply must be.
+            tools: what the model may call.
+            n_known: as said above.
+
+        Raises:
+            Abandoned: there is no usable reply.
+            ToolsUnsupported: tools were offered and the server takes none.
+        """
+        self.add_messages(messages[n_known:])
+        try:
+            reply = await llm.complete(messages, purpose=purpose, schema=schema, tools=tools)
+        except LlmFailure as failure:
+            raise Abandoned(self.add_failure(failure), self) from failure
+        self.add_reply(reply)
+        return reply
+
+    def add_messages(self, messages: Sequence[Message]) -> None:
+        """What is about to be said to the LLM."""
+        if messages:
+            self.add("messages", list(messages))
+
+    def add_reply(self, reply: Reply[Any]) -> None:
+        """What the LLM answered. Whether it came from the store is left out: a replay's transcript reads the same."""
+        content: dict[str, JsonValue] = {"text": reply.text, "finish_reason": reply.finish_reason}
+        if reply.parsed is not None:
+            content["parsed"] = reply.parsed.model_dump(mode="json")
+        if reply.tool_calls:
+            content["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+        if reply.repaired:
+            content["repaired"] = True
+        self.add("reply", content, reply.request_sha256, reply.usage)
+        self.usage += reply.usage
+
+    def add_failure(self, failure: LlmFailure) -> Failure:
+        """Why the LLM gave no usable answer."""
+        record = Failure(type=failure.type, message=failure.message, attempts=failure.attempts)
+        self.add("failure", record.model_dump(mode="json"), usage=failure.usage)
+        self.usage += failure.usage or Usage()
+        return record
+
+
+class Abandoned(Exception):
+    """A node cannot go on; what it wrote so far is kept."""
+
+    def __init__(self, failure: Failure, notes: Notes) -> None:
+        super().__init__(f"{failure.type}: {failure.message}")
+        self.failure = failure
+        self.notes = notes
+
+
+def parsed(reply: Reply[S]) -> S:
+    """The record in a reply to a request that had a schema and no tools.
+
+    Raises:
+        TypeError: there is none; the client promises one.
+    """
+    if reply.parsed is None:
+        raise TypeError("the client returned no record for a request with a schema")
+    return reply.parsed

@@ -1,0 +1,319 @@
+"""Hand-made evidence, a scripted LLM and instruments on a bench of straw, for the tests of the investigation."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from agent.config import Limits, LlmChoice
+from agent.records import SelectedFeature, Usage
+from agent.replies import Reply, ToolCall
+from agent.schemas import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
+from agent.state import Context, FeatureState, Investigator
+from agent.toolbox import Toolbox
+from prompts.loader import load_prompt
+from tools.errors import ToolError
+from tools.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
+from tools.records import (
+    ActivationEvidence,
+    CausalEvidence,
+    CoherenceEvidence,
+    Evidence,
+    FeatureRef,
+    KeywordEvidence,
+    KeywordHit,
+    Projection,
+    SteeredPair,
+    SteeringEvidence,
+    TokenWeight,
+)
+from tools.records import Context as TextContext
+from tools.studies import CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
+
+WORDS = ("heart", "blood", "surgery", "nurse", "clinic", "fever", "tumour", "vaccine", "kidney", "doctor")
+TEXT = (
+    "The surgeon had listened to the heart for a long time before she spoke of an operation that might , with some "
+    "luck and a good deal of patience , give him another ten years of work in the garden ."
+)
+STEERED = (
+    " heart and blood of the patient in the clinic, and the nurse came with the fever chart to the doctor who was there"
+)
+UNSTEERED = (
+    " garden and the river, and the train was late again because of the snow that had come down on the hills all night"
+)
+FEATURE = FeatureRef(study="toy", sae="base", index=4711)
+
+
+def make_study() -> Study:
+    return Study(
+        name="toy",
+        title="A toy",
+        folder=Path("."),
+        domain=Domain(
+            name="medicine",
+            definition="The care, cure, causes and study of disease and injury in people or animals.",
+            vocabulary="-",
+            guideline="-",
+        ),
+        arms={},
+        vectors=VectorsSource(),
+        corpus=CorpusSource(),
+        steering=SteeringDefaults(prompts=("The history of the",)),
+    )
+
+
+def make_pairs(n: int, steered: str = STEERED, unsteered: str = UNSTEERED) -> tuple[SteeredPair, ...]:
+    return tuple(
+        SteeredPair(
+            prompt="The history of the",
+            seed=seed,
+            unsteered=f"{unsteered} {seed}",
+            steered=f"{steered} {seed}",
+            random=" x",
+            flipped=" y",
+            score_unsteered=0.1,
+            score_steered=0.4,
+            score_random=0.1,
+            score_flipped=0.0,
+            collapsed=False,
+        )
+        for seed in range(n)
+    )
+
+
+def make_evidence(**changes: Any) -> Evidence:
+    """Typical evidence of a real feature, as large as the embedded study makes it."""
+    tokens = tuple(TokenWeight(token_id=i, token=f" {w}", word=w, weight=1 - i / 20) for i, w in enumerate(WORDS))
+    text = tuple(f" {word}" for word in TEXT.split()[:32])
+    context = TextContext(
+        document="secret-document",
+        tokens=text,
+        activations=tuple(8.1 if "heart" in token else 0.0 for token in text),
+        max_activation=8.1,
+    )
+    pairs = make_pairs(10)
+    fields: dict[str, Any] = {
+        "feature": FEATURE,
+        "stratum": "candidates",
+        "projection": Projection(top=tokens, bottom=tokens, mean=0, std=1, skewness=0, kurtosis=3),
+        "keywords": KeywordEvidence(
+            hits=tuple(KeywordHit(token=f" {w}", word=w, joined=False) for w in WORDS[:5]),
+            n_top=10,
+            substring_hits=6,
+            null_share=0.004,
+        ),
+        "coherence": CoherenceEvidence(weighted=0.5, deduplicated=0.46, n_valid=10, coverage=1.0, null_share=0.01),
+        "activations": ActivationEvidence(
+            n_tokens=52000,
+            density=0.004,
+            max_activation=12.3,
+            domain_lift=8.2,
+            top=(context,) * 8,
+            quantiles=(context.model_copy(update={"quantile": 1}),) * 4,
+        ),
+        "steering": SteeringEvidence(
+            metric="m",
+            policy="all",
+            unit="residual_norm",
+            strength=0.41,
+            kl=0.5,
+            hook_calls=24,
+            positions_steered=31,
+            pairs=pairs,
+            win_rate=1.0,
+            n=len(pairs),
+            null_win_rate=0.5,
+            log_probability_lift=1.2,
+        ),
+        "causal": CausalEvidence(n_contexts=37, ablation_effect=-0.42, survival_ratio=0.8),
+    }
+    return Evidence(**{**fields, **changes})
+
+
+def make_hypothesis(label: str = "heart disease") -> Hypothesis:
+    return Hypothesis(
+        reasons="thoughts of the investigator",
+        label=label,
+        about_inputs=InputPrediction(
+            will_activate=("His heart was failing and the ward was full of people in the same state that night.",) * 3,
+            near_misses=("The old house at the corner of the street had a garden and a well behind it.",) * 3,
+        ),
+        about_outputs=OutputPrediction(will_be_promoted=("heart", "valve", "artery")),
+    )
+
+
+def make_hypotheses() -> Hypotheses:
+    return Hypotheses(hypotheses=(make_hypothesis(), make_hypothesis("courage")))
+
+
+def make_judgement(**changes: Any) -> JudgeReply:
+    fields: dict[str, Any] = {
+        "reasons": ("the contexts are about the heart",),
+        "steered_choices": tuple(PairChoice(pair=n, steered="A") for n in range(1, 11)),
+        "better_hypothesis": 1,
+        "label": "heart disease",
+        "relevant": "yes",
+        "interpretable": 3,
+        "steering": "passes",
+        "confidence": 0.8,
+    }
+    return JudgeReply(**{**fields, **changes})
+
+
+def call(name: str, id: str = "call_0", **arguments: Any) -> ToolCall:
+    return ToolCall(id=id, name=name, arguments=json.dumps(arguments), parsed=arguments)
+
+
+class Asked(SimpleNamespace):
+    """One request as the client got it."""
+
+    messages: list[dict[str, Any]]
+    purpose: str
+    schema: Any
+    tools: Sequence[Any]
+    seed: int | None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(str(message.get("content") or "") for message in self.messages)
+
+
+class ScriptedLlm:
+    """Answers in order, or by a function of the request. Running out of answers is an error that names the request."""
+
+    def __init__(self, *answers: Any, policy: Callable[[Asked], Any] | None = None) -> None:
+        self._answers = list(answers)
+        self._policy = policy
+        self.asked: list[Asked] = []
+
+    async def complete(
+        self, messages: Sequence[Any], *, purpose: str, schema: Any = None, tools: Sequence[Any] = (), seed: Any = None
+    ) -> Any:
+        asked = Asked(
+            messages=json.loads(json.dumps(list(messages))), purpose=purpose, schema=schema, tools=tools, seed=seed
+        )
+        self.asked.append(asked)
+        if self._policy:
+            answer = self._policy(asked)
+        elif self._answers:
+            answer = self._answers.pop(0)
+        else:
+            raise AssertionError(f"no answer is left for a request to {purpose}")
+        if isinstance(answer, Exception):
+            raise answer
+        return self._reply(answer, len(self.asked), schema)
+
+    def _reply(self, answer: Any, number: int, schema: Any) -> Reply[Any]:
+        calls = answer if isinstance(answer, tuple) else ()
+        record = None
+        if not isinstance(answer, (tuple, str)):
+            record = schema.model_validate_json(answer.model_dump_json())  # as the client: strict against the schema
+        return Reply(
+            text=answer if isinstance(answer, str) else "",
+            parsed=record,
+            tool_calls=calls,
+            finish_reason="stop",
+            usage=Usage(calls=1, input_tokens=100, output_tokens=10),
+            usage_estimated=False,
+            request_sha256=f"{number:064d}",
+            attempts=1,
+            cached=False,
+        )
+
+
+def measure_activations(subject: Evidence, sentences: list[str]) -> SentenceActivations:
+    """Largest activation in each of the sentences you write.
+
+    Args:
+        subject: given by us.
+        sentences: 1 to 12
+            short texts.
+    """
+    if len(sentences) > 12:
+        raise ToolError(f"sentences are 1 to 12, not {len(sentences)}")
+    found = [
+        SentenceActivation(
+            sentence=s, max_activation=5.0 if "heart" in s else 0.0, peak=" heart", n_active=1, n_tokens=9
+        )
+        for s in sentences
+    ]
+    return SentenceActivations(sentences=tuple(found), largest_in_corpus=12.3)
+
+
+def promote_words(subject: Evidence, words: list[str], strength: float) -> PromotedWords:
+    """Change of each word's log-probability.
+
+    Args:
+        subject: given by us.
+        words: single words.
+        strength: 0.05 to 4.
+    """
+    changes = tuple(WordChange(word=word, change=0.5, whole=True) for word in words)
+    return PromotedWords(strength=strength, n_prompts=1, words=changes)
+
+
+def continue_text(subject: Evidence, prompt: str, strength: float) -> SteeredText:
+    """How the model continues a beginning of yours.
+
+    Args:
+        subject: given by us.
+        prompt: the beginning.
+        strength: 0.05 to 4.
+    """
+    return SteeredText(
+        prompt=prompt, strength=strength, unsteered=" garden", steered=" zygomatic", repeats_itself=False
+    )
+
+
+def explode(subject: Evidence) -> SteeredText:
+    """An instrument with a bug."""
+    raise ZeroDivisionError("a bug of ours")
+
+
+INSTRUMENTS = (measure_activations, promote_words, continue_text, explode)
+
+
+class StrawBench:
+    """Hands out the evidence itself as the subject and counts how often."""
+
+    def __init__(self) -> None:
+        self.bench = SimpleNamespace(lock=threading.RLock())
+        self.uses = 0
+
+    def subject(self, evidence: Evidence) -> Evidence:
+        self.uses += 1
+        return evidence
+
+
+def make_toolbox(folder: Path, **changes: Any) -> Toolbox:
+    return Toolbox(INSTRUMENTS, folder / "tool_calls.jsonl", **{"bench": StrawBench(), **changes})
+
+
+def make_context(
+    folder: Path, llm: Any, judge: Any = None, evidence: Evidence | None = None, **changes: Any
+) -> Context:
+    evidence = evidence or make_evidence()
+    fields: dict[str, Any] = {
+        "llm": llm,
+        "judge": judge or llm,
+        "models": LlmChoice(model="m", judge_model="j"),
+        "prompts": {name: load_prompt(name) for name in ("hypothesize", "experiment", "judge")},
+        "guideline": "A feature is medical when it is about illness.\n" * 30,
+        "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
+        "limits": Limits(),
+    }
+    return Context(
+        run_id="run",
+        study=make_study(),
+        evidence={evidence.feature.key: evidence},
+        investigator=Investigator(**{**fields, **changes}),
+    )
+
+
+def make_state(evidence: Evidence | None = None, **fields: Any) -> FeatureState:
+    evidence = evidence or make_evidence()
+    return FeatureState(item=SelectedFeature(feature=evidence.feature, stratum=evidence.stratum), **fields)

@@ -1,0 +1,164 @@
+"""The command line, end to end on a tiny study that is real in every part."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.records import Summary
+from agent.run import main, parse_arguments
+from agent.store import RunFolder
+from tools.studies import load_study
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(study: Path, runs: Path, *more: str) -> int:
+    return main(["--study", str(study), "--runs", str(runs), *more])
+
+
+def only_run(runs: Path) -> RunFolder:
+    (path,) = [path for path in runs.iterdir() if path.is_dir()]
+    return RunFolder(path)
+
+
+@pytest.fixture(scope="module")
+def finished(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    runs = tmp_path_factory.mktemp("runs")
+    assert run(study_folder, runs) == 0
+    return only_run(runs)
+
+
+def test_a_run_leaves_everything_the_design_names(finished: RunFolder) -> None:
+    names = {str(path.relative_to(finished.path)) for path in finished.path.rglob("*") if path.is_file()}
+    expected = {"manifest.json", "features.parquet", "evidence.jsonl", "decisions.jsonl", "summary.json", "report.html"}
+    assert expected <= names
+    assert not [name for name in names if name.endswith(".new")]
+    assert len(list(finished.path.glob("transcripts/*.jsonl"))) == len(finished.decisions())
+
+
+def test_every_selected_feature_has_one_decision_in_order(finished: RunFolder) -> None:
+    selection = finished.manifest().selection
+    assert selection is not None
+    assert [d.feature for d in finished.decisions()] == [item.feature for item in selection.items]
+
+
+def test_the_summary_adds_up(finished: RunFolder) -> None:
+    summary = Summary.model_validate_json((finished.path / "summary.json").read_bytes())
+    assert sum(row.n for row in summary.strata) == len(finished.decisions())
+
+
+def test_transcripts_end_with_the_decision_that_was_stored(finished: RunFolder) -> None:
+    for decision in finished.decisions():
+        last = finished.transcript(decision.feature)[-1]
+        assert last.kind == "decision"
+        assert last.content == decision.model_dump(mode="json")
+
+
+def test_two_runs_with_one_seed_differ_only_in_their_id(
+    finished: RunFolder, study_folder: Path, tmp_path: Path
+) -> None:
+    assert run(study_folder, tmp_path) == 0
+    again = only_run(tmp_path)
+    one, other = (f.decisions_file.read_text().replace(f.path.name, "RUN") for f in (finished, again))
+    assert one == other
+    assert finished.evidence_file.read_bytes() == again.evidence_file.read_bytes()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5])
+def test_resume_makes_just_the_missing_decisions(finished: RunFolder, tmp_path: Path, kept: int) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(finished.path, tmp_path / finished.path.name))
+    lines = finished.decisions_file.read_bytes().splitlines(keepends=True)
+    (copy / "decisions.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:40])  # cut off in the next one
+    assert main(["--resume", str(copy)]) == 0
+    assert (copy / "decisions.jsonl").read_bytes() == finished.decisions_file.read_bytes()
+
+
+def test_a_killed_run_resumes_to_the_decisions_of_an_undisturbed_one(
+    finished: RunFolder, study_folder: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "agent.run", "--study", str(study_folder), "--runs", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("*/transcripts/*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = only_run(tmp_path)
+    assert main(["--resume", str(killed.path)]) == 0
+    one, other = (f.decisions_file.read_text().replace(f.path.name, "RUN") for f in (finished, killed))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "vocabulary.txt").write_text("# nothing\n"), "holds no word"),
+        (lambda folder: (folder / "base/sae/sae_weights.safetensors").write_bytes(b"\x10" * 300), "corrupt"),
+        (lambda folder: (folder / "base/model/model.safetensors").unlink(), "no .safetensors"),
+        (lambda folder: (folder / "guideline.md").unlink(), "missing"),
+        (lambda folder: (folder / "study.toml").write_text("name = "), "not TOML"),
+    ],
+    ids=["empty vocabulary", "corrupt SAE", "no model weights", "no guideline", "broken study file"],
+)
+def test_bad_input_is_one_line_and_leaves_no_run(
+    study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage, said: str
+) -> None:
+    damage(study_copy)
+    runs = tmp_path / "runs"
+    assert run(study_copy, runs) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert not runs.exists()
+
+
+def test_an_unknown_arm_names_those_there_are(
+    study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(study_folder, tmp_path, "--sae", "nosuch") == 2
+    assert "base, finetuned" in capsys.readouterr().err
+
+
+def test_an_unreachable_hub_is_said_within_a_second_of_the_probe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # the discard port: closed
+    began = time.monotonic()
+    assert run(ROOT / "studies/gpt2-medical", tmp_path) == 2
+    assert time.monotonic() - began < 5
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_a_half_written_run_folder_is_refused(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema_version": 1, "run_')
+    assert main(["--resume", str(tmp_path)]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_dry_run_makes_nothing(study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(study_folder, tmp_path / "runs", "--dry-run") == 0
+    assert "nothing was done" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--features", "a,b"], ["--controls", "-1"]])
+def test_bad_arguments_are_refused_before_anything_is_loaded(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(arguments)
+    assert stopped.value.code == 2
+
+
+def test_both_arms_of_the_shipped_studies_are_named() -> None:
+    assert set(load_study("pocket").arms) == set(load_study("gpt2-medical").arms) == {"base", "finetuned"}

@@ -1,0 +1,113 @@
+"""Counts that add up, and a table that shows them."""
+
+from __future__ import annotations
+
+from agent.records import Decision, Failure, JudgeRef, Usage
+from agent.summary import summarise
+from agent.tables import decisions_csv, format_summary, strata_csv
+from tools.records import CoherenceEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+
+
+def feature(index: int, stratum: Stratum) -> FeatureRef:
+    kind = "random_direction" if stratum == "random directions" else "feature"
+    return FeatureRef(study="tiny", sae="base", index=index, kind=kind)
+
+
+def decided(index: int, stratum: Stratum, relevant: str) -> Decision:
+    return Decision(
+        run_id="r",
+        feature=feature(index, stratum),
+        stratum=stratum,
+        status="decided",
+        label="a label, with a comma",
+        relevant=relevant,
+        confidence=0.9,
+        evidence_sha256="0",
+        judge=JudgeRef(kind="rules"),
+        usage=Usage(calls=1, input_tokens=100, output_tokens=10, usd=0.01),
+    )
+
+
+def failed(index: int, stratum: Stratum) -> Decision:
+    return Decision(
+        run_id="r",
+        feature=feature(index, stratum),
+        stratum=stratum,
+        status="failed",
+        evidence_sha256="0",
+        judge=JudgeRef(kind="llm"),
+        failure=Failure(type="timeout", message="no reply", attempts=6),
+    )
+
+
+def evidence(index: int, stratum: Stratum, wins: int, coherence: float | None) -> Evidence:
+    return Evidence(
+        feature=feature(index, stratum),
+        stratum=stratum,
+        coherence=CoherenceEvidence(
+            weighted=coherence, deduplicated=coherence, n_valid=5, coverage=0.5, null_share=0.2
+        ),
+        steering=SteeringEvidence(
+            metric="m",
+            policy="all",
+            unit="residual_norm",
+            strength=1,
+            kl=0.5,
+            hook_calls=1,
+            positions_steered=1,
+            pairs=(),
+            win_rate=wins / 10,
+            n=10,
+            null_win_rate=0.5,
+            log_probability_lift=0.1,
+        ),
+    )
+
+
+DECISIONS = [
+    decided(1, "candidates", "yes"),
+    decided(2, "candidates", "no"),
+    failed(3, "candidates"),
+    decided(0, "random directions", "undecided"),
+]
+EVIDENCE = [
+    evidence(1, "candidates", 9, 0.6),
+    evidence(2, "candidates", 4, None),
+    evidence(3, "candidates", 5, 0.2),
+    evidence(0, "random directions", 5, 0.1),
+]
+SUMMARY = summarise("r", DECISIONS, EVIDENCE, None, 48, {"survey": 1.0})
+
+
+def test_every_decision_is_counted_once() -> None:
+    for row in SUMMARY.strata:
+        assert row.yes + row.no + row.undecided + row.failed == row.n
+    assert sum(row.n for row in SUMMARY.strata) == len(DECISIONS)
+    assert SUMMARY.failures == {"timeout": 1}
+    assert SUMMARY.usage.calls == 3
+
+
+def test_steering_texts_are_pooled_and_missing_coherence_is_left_out_of_the_median() -> None:
+    row = SUMMARY.strata[0]
+    assert (row.steering_wins, row.steering_n, row.null_win_rate) == (18, 30, 0.5)
+    assert row.median_coherence == 0.4
+
+
+def test_accepted_features_are_a_row_without_random_directions() -> None:
+    accepted = summarise("r", [*DECISIONS, decided(1, "random directions", "yes")], EVIDENCE, None, 48, {}).accepted
+    assert accepted is not None
+    assert accepted.n == 1
+
+
+def test_the_table_shows_verdicts_failures_and_the_null() -> None:
+    text = "\n".join(format_summary(SUMMARY))
+    assert "candidates" in text
+    assert "60% [42%, 75%]" in text  # 18 of 30, Wilson
+    assert "failed: 1 timeout" in text
+
+
+def test_csv_holds_one_line_a_feature_and_quotes_labels() -> None:
+    lines = decisions_csv(DECISIONS, EVIDENCE).splitlines()
+    assert len(lines) == 1 + len(DECISIONS)
+    assert '"a label, with a comma"' in lines[1]
+    assert strata_csv(SUMMARY).splitlines()[1].startswith("candidates,,3,1,1,0,1,")

@@ -1,0 +1,32 @@
+"""The four names are ours, and importing them does nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", ["agent", "tools", "prompts", "evals"])
+def test_the_top_level_names_are_the_repositorys_own(name: str) -> None:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).is_relative_to(ROOT)
+
+
+def test_no_init_file_hides_a_package_under_tests() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("module", ["agent.run", "tools.training.__main__"])
+def test_help_is_instant(module: str) -> None:
+    """Nothing heavy is imported before the command line has been read."""
+    code = f"import sys, {module} as m; m.parse_arguments.__module__; print(sorted(set(sys.modules) & {{'torch', 'pandas', 'transformers', 'langgraph', 'openai'}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
