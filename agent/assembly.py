@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from agent.config import LlmChoice, RunConfig
 from agent.llm import CallStore, LlmClient, LlmSettings
 from agent.offers import Instrument
+from agent.prices import SHIPPED
 from agent.records import PromptRef
 from agent.state import Investigator
 from agent.toolbox import Bench, Toolbox
@@ -79,7 +80,6 @@ def prompt_refs() -> list[PromptRef]:
 
 def llm_settings(config: RunConfig, choice: LlmChoice, key: str | None) -> LlmSettings:
     """The client's settings; the key goes nowhere else."""
-    prices = {} if choice.prices is None else {"prices": Path(choice.prices)}
     return LlmSettings(
         model=choice.model,
         base_url=choice.base_url or DEFAULT_BASE_URL,
@@ -93,5 +93,5 @@ def llm_settings(config: RunConfig, choice: LlmChoice, key: str | None) -> LlmSe
         max_in_flight=choice.concurrency,
         budget_usd=config.limits.budget_usd,
         budget_tokens=config.limits.budget_tokens,
-        **prices,
+        prices=SHIPPED if choice.prices is None else Path(choice.prices),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +73,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
     )
     how.add_argument("--resume", type=Path, metavar="RUN", help="finish a run that was stopped; its own settings hold")
+    how.add_argument(
+        "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, and stop")
     return parser.parse_args(argv)
 
@@ -81,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run it.
 
     Returns:
-        0 when a run ended, 2 when something the user can mend stood in the way, 130 when interrupted.
+        0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
     from rich.console import Console
@@ -89,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
+        if arguments.replay:
+            return _replay(arguments.replay, console)
         if arguments.resume:
             return _resume(arguments.resume, console)
         return _start(arguments, console, list(sys.argv[1:] if argv is None else argv))
@@ -137,6 +142,18 @@ def _resume(path: Path, console: Console) -> int:
     check_inputs(study, config)
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
     return _work(folder, study, config, console)
+
+
+def _replay(path: Path, console: Console) -> int:
+    from agent.replay import replay
+    from agent.store import RunFolder
+    from tools.studies import load_study
+
+    folder = RunFolder.open(path)
+    config = folder.manifest().config
+    found = replay(folder, _with_own_sae(load_study(config.study), config), console)
+    console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
+    return 0 if found.same == found.total else 1
 
 
 def _work(folder: RunFolder, study: Study, config: RunConfig, console: Console) -> int:
@@ -200,13 +217,13 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     base_url = arguments.base_url or environment.get("OPENAI_BASE_URL") or None
     configured = bool(base_url or environment.get("OPENAI_API_KEY"))
     judge = arguments.judge or ("llm" if configured else "rules")
-    model = arguments.llm_model or environment.get("OPENAI_MODEL")
+    model: str | None = arguments.llm_model or environment.get("OPENAI_MODEL")
     if judge == "llm" and not configured:
         raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
-    if judge == "llm" and not model:
+    if judge == "llm" and model is None:
         raise RunError("name the model with --llm-model or OPENAI_MODEL, or let the rules judge with --judge rules")
     choice = None
-    if judge == "llm":
+    if judge == "llm" and model is not None:
         choice = LlmChoice(
             model=model,
             judge_model=arguments.judge_model or model,

@@ -152,7 +152,7 @@ def describe_activations(
 def _different_documents(order: Int64[np.ndarray, " r"], documents: Sequence[str], n: int) -> list[int]:
     chosen: dict[str, int] = {}
     for row in order:
-        chosen.setdefault(documents[row], int(row))
+        chosen.setdefault(documents[int(row)], int(row))
         if len(chosen) == n:
             break
     return list(chosen.values())
@@ -172,7 +172,7 @@ def _context(
     window = range(first, min(first + length, real[-1] + 1))
     return Context(
         document=rows.documents[row],
-        tokens=tuple(token_strings[rows.tokens[row, place]] for place in window),
+        tokens=tuple(token_strings[int(rows.tokens[row, place])] for place in window),
         activations=tuple(round(float(values[row, place]), 4) for place in window),
         max_activation=float(values[row, peak]),
         quantile=quantile,

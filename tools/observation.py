@@ -238,11 +238,19 @@ def _pairs(
         SteeredPair(
             prompt=prompt,
             seed=seed,
-            **{arm: str(texts[row, column]) for column, arm in enumerate(ARMS)},
-            **{f"score_{arm}": round(float(scores[row, column]), 6) for column, arm in enumerate(ARMS)},
+            unsteered=text[0],
+            steered=text[1],
+            random=text[2],
+            flipped=text[3],
+            score_unsteered=score[0],
+            score_steered=score[1],
+            score_random=score[2],
+            score_flipped=score[3],
             collapsed=bool(collapsed[row]),
         )
-        for row, (prompt, seed) in enumerate(keys)
+        for row, ((prompt, seed), text, score) in enumerate(
+            zip(keys, texts.tolist(), scores.astype(float).round(6).tolist(), strict=True)
+        )
     )
 
 

@@ -40,7 +40,7 @@ class Intervention:
 
     def __init__(self, vectors: Float[Tensor, "rows d_model"], policy: Policy) -> None:
         self.vectors = vectors
-        self.policy = policy
+        self.policy: Policy = policy
         self.calls = 0
         self.positions = 0
         self._prompt_done = False

@@ -10,7 +10,7 @@ several words of any specialist domain, and a raw count of keyword hits would ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ def load_study_vectors(study: Study) -> WordVectors:
     import gensim.downloader
 
     try:
-        keyed = gensim.downloader.load(source.gensim)
+        keyed: Any = gensim.downloader.load(source.gensim)
     except (OSError, ValueError) as error:
         raise LoadError(
             f"word vectors {source.gensim!r} are not in gensim's cache and cannot be fetched: {error}"

@@ -15,7 +15,7 @@ import math
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,7 +190,7 @@ class Workbench:
         return caught[0].float()
 
     @contextmanager
-    def _editing(self, edit: ResidualEdit | None) -> Iterator[None]:
+    def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
         def apply(residual: Tensor, hook: Any) -> Tensor:
             return residual if edit is None else edit(residual)
 
@@ -204,13 +204,13 @@ def process_unembedding(bridge: Any) -> Float[Tensor, "d_model d_vocab"]:
     LayerNorm ignores the mean over d_model, and softmax the mean over the vocabulary; without both, one shared
     direction of the unembedding would lead every list. RMSNorm keeps its mean, so only the second is taken out there.
     """
-    W_U = bridge.W_U.detach().float()
+    processed = bridge.W_U.detach().float()
     weight = getattr(bridge.ln_final, "weight", None)
     if weight is not None:
-        W_U = W_U * weight.detach().float()[:, None]
+        processed = processed * weight.detach().float()[:, None]
     if "RMS" not in str(bridge.cfg.normalization_type):
-        W_U = W_U - W_U.mean(dim=0, keepdim=True)
-    return W_U - W_U.mean(dim=1, keepdim=True)
+        processed = processed - processed.mean(dim=0, keepdim=True)
+    return processed - processed.mean(dim=1, keepdim=True)
 
 
 def load_arm(study: Study, arm_name: str, device: str = "cpu") -> Workbench:
@@ -320,7 +320,8 @@ def _load_model(name: str, device: str) -> Any:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
-            model, info = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+            model, info = loaded
             tokenizer = AutoTokenizer.from_pretrained(name)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise LoadError(f"model {name} does not load: {_one_line(error)}") from error

@@ -355,6 +355,21 @@ def test_calls_in_flight_during_the_descent_all_succeed_and_replay_in_any_order(
     assert None not in live
 
 
+def test_replies_from_before_the_descent_are_still_found(calls: Path) -> None:
+    def policy(body: JsonDict, attempt: int) -> Scripted:
+        second = body["messages"][0]["content"].startswith("second")
+        return SCRIPTS["no_json_schema" if second else "happy"](body, attempt)
+
+    async def work(client: LlmClient) -> list[Reply[Verdict]]:
+        return [await ask(client, text) for text in ("first", "second", "first")]
+
+    with serve(policy) as server:
+        live = with_client(server, calls, work)
+        assert len(server.requests) == 3 and live[2] == live[0].model_copy(update={"cached": True})
+        replayed = with_client(server, calls, work, replay_only=True)
+    assert [reply.request_sha256 for reply in replayed] == [reply.request_sha256 for reply in live]
+
+
 def test_models_that_refuse_max_tokens_and_temperature_are_asked_without(calls: Path) -> None:
     def policy(body: JsonDict, attempt: int) -> Scripted:
         if "max_tokens" in body:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -42,7 +43,7 @@ def tokenize_corpus(
     path = cache / f"{corpus}.tokens.npy"
     if not path.is_file():
         separator = tokenizer.eos_token_id
-        parts: list[list[int]] = []
+        parts: list[Any] = []
         documents = read_documents(data, corpus)
         for start in track(range(0, len(documents), _ENCODE_BATCH), description=f"tokenize {corpus}"):
             batch = tokenizer(documents[start : start + _ENCODE_BATCH], add_special_tokens=False, verbose=False)
@@ -52,6 +53,12 @@ def tokenize_corpus(
         cache.mkdir(parents=True, exist_ok=True)
         np.save(path, np.concatenate([np.asarray(part, dtype=dtype) for part in parts]))
     return np.load(path)
+
+
+def bos_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Id at position 0 of every row; tokenizers without a BOS use their end-of-text token, as GPT-2 does."""
+    found: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return int(found)
 
 
 def cut_rows(tokens: Int64[np.ndarray, " n"], context_size: int, bos: int) -> Int64[np.ndarray, "rows context_size"]:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from tools.training.corpora import cut_rows, iterate_batches, tokenize_corpus
+from tools.training.corpora import bos_id, cut_rows, iterate_batches, tokenize_corpus
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe
 
 CHECKPOINT_EVERY = 250
@@ -40,11 +40,13 @@ def build_model(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast, seed: i
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=bos_id(tokenizer),
+        eos_token_id=bos_id(tokenizer),
     )
     # Plain attention compiles into two matrix products; the fused CPU kernel's backward pass is slower at this size.
-    return GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+    model = GPT2LMHeadModel(config)
+    model.set_attn_implementation("eager")
+    return model
 
 
 def build_optimizers(model: PreTrainedModel, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
@@ -108,7 +110,7 @@ def train_language_model(
         Held-out loss in nats for each held-out corpus.
     """
     work.mkdir(parents=True, exist_ok=True)
-    bos = int(tokenizer.bos_token_id)
+    bos = bos_id(tokenizer)
     rows = np.concatenate(
         [cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.corpora]
     )

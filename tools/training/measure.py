@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,11 +53,6 @@ class ArmFigures(Record):
     """Share of random directions with as many hits as a candidate needs."""
     vector_coverage: float
     """Share of the top tokens of the candidates that are words and have a vector, of those that are words."""
-
-
-class _Batch(NamedTuple):
-    tokens: Int64[Tensor, "rows positions"]
-    real: Tensor
 
 
 def measure_arm(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
-from tools.training.corpora import cut_rows, tokenize_corpus
+from tools.training.corpora import bos_id, cut_rows, tokenize_corpus
 from tools.training.recipe import SaeRecipe
 
 
@@ -26,9 +26,7 @@ def mix_rows(
     share = n_rows // len(recipe.corpora) + 1
     parts = []
     for corpus in recipe.corpora:
-        rows = cut_rows(
-            tokenize_corpus(data, corpus, tokenizer, cache), recipe.context_size, int(tokenizer.bos_token_id)
-        )
+        rows = cut_rows(tokenize_corpus(data, corpus, tokenizer, cache), recipe.context_size, bos_id(tokenizer))
         parts.append(rows[rng.permutation(len(rows))[:share]])
     mixed = np.concatenate(parts)
     return mixed[rng.permutation(len(mixed))]
@@ -44,7 +42,7 @@ def train_sae(
         from sae_lens import LanguageModelSAETrainingRunner
         from transformer_lens.model_bridge import TransformerBridge
 
-        bridge = TransformerBridge.boot_transformers(str(model_folder), device="cpu", dtype=torch.float32)
+        bridge: Any = TransformerBridge.boot_transformers(str(model_folder), device="cpu", dtype=torch.float32)
         dataset = Dataset.from_dict({"input_ids": rows.tolist()})
         runner = LanguageModelSAETrainingRunner(
             _runner_config(recipe, int(bridge.cfg.d_model), work), override_dataset=dataset, override_model=bridge
@@ -63,7 +61,11 @@ def _runner_config(recipe: SaeRecipe, d_in: int, work: Path) -> Any:
         TopKTrainingSAEConfig,
     )
 
-    common = {"d_in": d_in, "d_sae": recipe.d_sae, "normalize_activations": recipe.normalize_activations}
+    common: dict[str, Any] = {
+        "d_in": d_in,
+        "d_sae": recipe.d_sae,
+        "normalize_activations": recipe.normalize_activations,
+    }
     if recipe.architecture == "standard":
         sae = StandardTrainingSAEConfig(**common, l1_coefficient=recipe.l1_coefficient)
     elif recipe.architecture == "topk":

@@ -51,4 +51,4 @@ def train_vectors(data: Path, recipe: VectorsRecipe, out: Path) -> None:
     )
     out.mkdir(parents=True, exist_ok=True)
     save_file({"vectors": model.wv.vectors.astype(np.float16)}, out / "vectors.safetensors")
-    (out / "words.txt").write_text("\n".join(model.wv.index_to_key) + "\n", "utf-8")
+    (out / "words.txt").write_text("".join(f"{word}\n" for word in model.wv.index_to_key), "utf-8")

@@ -1,0 +1,80 @@
+"""Making a run's decisions again from what it stored: no model, no key, no network."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from agent.errors import RunError
+from agent.records import Manifest
+from agent.stages import Stopwatch, investigate
+from agent.store import RunFolder
+from tools.studies import Study
+
+REMEMBERED = ("evidence.jsonl", "llm_calls.jsonl", "tool_calls.jsonl")
+
+
+class Replayed(NamedTuple):
+    """How many decisions came out the same, byte for byte."""
+
+    same: int
+    total: int
+
+
+def replay(folder: RunFolder, study: Study, console: Console) -> Replayed:
+    """Investigate every feature again in a scratch folder that holds only what the run remembers, and compare.
+
+    Raises:
+        RunError: the run is not finished, or a prompt or the guideline has changed since.
+    """
+    manifest = folder.manifest()
+    evidence = folder.evidence()
+    if evidence is None or manifest.selection is None:
+        raise RunError(f"{folder.path} has no evidence yet: finish it with --resume {folder.path}")
+    check_prompts(manifest, study)
+    with tempfile.TemporaryDirectory(prefix="unveil-replay-") as scratch:
+        again = RunFolder.create(Path(scratch) / manifest.run_id, manifest)
+        for name in REMEMBERED:
+            if (folder.path / name).is_file():
+                shutil.copy(folder.path / name, again.path / name)
+        assembly = _assemble(again, study, manifest)
+        investigate(again, study, manifest.config, evidence, assembly, console, Stopwatch())
+        ours = again.decisions_file.read_bytes().splitlines()
+    theirs = folder.decisions_file.read_bytes().splitlines() if folder.decisions_file.is_file() else []
+    return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)))
+
+
+def check_prompts(manifest: Manifest, study: Study) -> None:
+    """A replay with other prompts would be another run.
+
+    Raises:
+        RunError: a prompt or the guideline differs from the run's; the text names it.
+    """
+    if manifest.config.llm is None:
+        return
+    from agent.assembly import prompt_refs
+    from agent.provenance import hash_file
+
+    now = {ref.name: ref.sha256 for ref in prompt_refs()}
+    for ref in manifest.provenance.prompts:
+        if now.get(ref.name) != ref.sha256:
+            raise RunError(
+                f"prompt {ref.name} is not the one the run used: restore it, or judge anew with --rejudge instead of --replay"
+            )
+    guideline = manifest.provenance.sha256.get("guideline")
+    if guideline and hash_file(study.asset(study.domain.guideline)) != guideline:
+        raise RunError("the guideline is not the one the run used: restore it, or judge anew with --rejudge")
+
+
+def _assemble(folder: RunFolder, study: Study, manifest: Manifest):
+    config = manifest.config
+    if config.llm is None:
+        return None
+    from agent.assembly import Assembly
+    from tools.catalogue import TOOLS
+
+    return Assembly(config, config.llm, study, folder.path, None, TOOLS, None, replay_only=True)
