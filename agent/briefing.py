@@ -47,8 +47,8 @@ def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> s
         a, b = (pair.steered, pair.unsteered) if is_a else (pair.unsteered, pair.steered)
         lines += [
             f"pair {number}: {clip(escape(pair.prompt), TEXT)}",
-            f"  A: {clip(escape(a), TEXT)}",
-            f"  B: {clip(escape(b), TEXT)}",
+            f"  A: {_continuation(a)}",
+            f"  B: {_continuation(b)}",
         ]
     return fence("pairs", "\n".join(lines), 4400)
 
@@ -93,8 +93,8 @@ def _fenced(lines: Sequence[str], reader: str) -> str:
 
 def _weights(evidence: Evidence) -> Iterable[str]:
     if evidence.projection:
-        yield f"top tokens by logit weight: {_tokens(evidence.projection.top)}"
-        yield f"bottom tokens by logit weight: {_tokens(evidence.projection.bottom)}"
+        yield f"top tokens, with the logit a unit step adds: {_tokens(evidence.projection.top)}"
+        yield f"bottom tokens: {_tokens(evidence.projection.bottom)}"
     if evidence.keywords:
         yield _keywords(evidence.keywords)
     coherence = evidence.coherence
@@ -161,8 +161,12 @@ def _steering(steering: SteeringEvidence | None) -> Iterable[str]:
     step = max(1, len(steering.pairs) // 4)
     for pair in steering.pairs[::step][:4]:
         yield f"  after: {clip(escape(pair.prompt), TEXT)}"
-        yield f"    unsteered: {clip(escape(pair.unsteered), TEXT)}"
-        yield f"    steered: {clip(escape(pair.steered), TEXT)}"
+        yield f"    unsteered: {_continuation(pair.unsteered)}"
+        yield f"    steered: {_continuation(pair.steered)}"
+
+
+def _continuation(text: str) -> str:
+    return clip(escape(text).strip(), TEXT)
 
 
 def _tokens(tokens: Sequence[TokenWeight]) -> str:
@@ -171,4 +175,7 @@ def _tokens(tokens: Sequence[TokenWeight]) -> str:
 
 def _mark(token: str, value: float, floor: float) -> str:
     plain = clip(escape(token), 60).replace("«", "‹").replace("»", "›")
-    return f"«{plain} {number(value)}»" if value > max(floor, 0.0) else plain
+    if value <= max(floor, 0.0):
+        return plain
+    word = plain.lstrip(" ")
+    return f"{plain[: len(plain) - len(word)]}«{word} {number(value)}»"

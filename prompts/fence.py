@@ -32,17 +32,11 @@ _CONTROL_WORD = re.compile(r"\[(/?[A-Z_]{3,20})\]")
 """`[INST]` and its kind, which some models' templates read as the start of a turn."""
 
 
-def escape(text: str, *, newlines: bool = False) -> str:
-    """The text as one line that cannot forge a fence: angle brackets replaced, unseen characters spelt out.
-
-    Args:
-        text: anything.
-        newlines: keep line feeds; by default they are shown as `⏎`.
-    """
+def escape(text: str) -> str:
+    """The text as one line that cannot forge a fence: angle brackets replaced, unseen characters spelt out."""
     if _ORDINARY.fullmatch(text):
         return text
-    escaped = "".join("\n" if letter == "\n" and newlines else _escape_letter(letter) for letter in text)
-    return _CONTROL_WORD.sub(r"⟦\1⟧", escaped)
+    return _CONTROL_WORD.sub(r"⟦\1⟧", "".join(map(_escape_letter, text)))
 
 
 def clip(text: str, cap: int) -> str:
@@ -65,7 +59,7 @@ def fence(label: str, text: str, cap: int) -> str:
     """
     if not re.fullmatch(r"[a-z][a-z ]*", label):
         raise ValueError(f"a fence's label is lower-case words, not {label!r}")
-    lines = clip(escape(text, newlines=True), cap).split("\n")
+    lines = clip("\n".join(map(escape, text.split("\n"))), cap).split("\n")
     return "\n".join([f"<<<{label}", *(f"| {line}" for line in lines), f"{label}>>>"])
 
 

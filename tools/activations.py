@@ -20,7 +20,8 @@ from tools.keywords import TokenWord
 from tools.records import ActivationEvidence, Context
 from tools.workbench import Workbench
 
-ROWS_PER_BATCH = 32
+ROWS_PER_BATCH = 8
+"""What the activations of more rows take falls out of a processor's cache."""
 DOMAIN_REACH = 5
 """Tokens on either side within which a domain word counts as near."""
 

@@ -50,7 +50,7 @@ def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActiv
     """
     _check_number(sentences, MOST_SENTENCES, "sentences")
     found = [_measure(subject, sentence) for sentence in sentences]
-    return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(_sample_values(subject).max())))
+    return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(subject.sample_values.max())))
 
 
 def promote_words(subject: Subject, words: list[str], strength: float) -> PromotedWords:
@@ -90,7 +90,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
     settings = subject.study.steering
     ids = subject.tokenize(prompt, room=settings.new_tokens)
     vector = _scaled(subject, strength)
-    noise = row_noise(f"{subject.seed}|{subject.key}|{prompt}", settings.new_tokens)
+    noise = row_noise(f"{subject.laboratory.seed}|{subject.key}|{prompt}", settings.new_tokens)
     made = generate(
         subject.bench,
         ids,
@@ -143,7 +143,7 @@ def find_neighbours(subject: Subject, n: int) -> Neighbours:
     if subject.row is not None:
         cosines[subject.row] = -2
     nearest = cosines.topk(min(n, len(cosines) - 1))
-    tops = (directions[nearest.indices] @ subject.lens).topk(8, dim=1).indices  # [n, 8]
+    tops = (directions[nearest.indices] @ subject.laboratory.lens).topk(8, dim=1).indices  # [n, 8]
     found = [
         Neighbour(cosine=_rounded(float(cosine)), top_tokens=tuple(subject.bench.token_strings[i] for i in ids))
         for cosine, ids in zip(nearest.values, tops.tolist(), strict=True)
@@ -161,7 +161,7 @@ def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
     """
     _check_range(first, 1, 1000, "first")
     _check_range(n, 1, 8, "n")
-    values = _sample_values(subject)
+    values = subject.sample_values
     largest = values.max(dim=1).values.numpy()
     rows = subject.sample.rows
     order = [
@@ -182,7 +182,7 @@ def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
         words: 1 to 20 single words.
     """
     _check_number(words, MOST_WORDS, "words")
-    weights = (subject.direction @ subject.lens).cpu()
+    weights = (subject.direction @ subject.laboratory.lens).cpu()
     found: list[WordLookup] = []
     for word in words:
         ids = _word_tokens(subject, word)
@@ -190,7 +190,7 @@ def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
         found.append(
             WordLookup(
                 word=word,
-                in_domain_vocabulary=word.strip().lower() in subject.lexicon.vocabulary,
+                in_domain_vocabulary=word.strip().lower() in subject.laboratory.lexicon.vocabulary,
                 logit_weight=_rounded(float(weight)),
                 rank=int((weights > weight).sum()) + 1,
                 whole=len(ids) == 1,
@@ -207,7 +207,7 @@ def project_tokens(subject: Subject, first: int, k: int) -> TokensFound:
         first: rank of the first one shown, from 1.
         k: how many of each, 1 to 20.
     """
-    weights = (subject.direction @ subject.lens).cpu()
+    weights = (subject.direction @ subject.laboratory.lens).cpu()
     _check_range(k, 1, MOST_TOKENS, "k")
     _check_range(first, 1, len(weights) - k, "first")
     order = weights.argsort(descending=True, stable=True)
@@ -243,12 +243,6 @@ def _measure(subject: Subject, sentence: str) -> SentenceActivation:
         n_active=int((values > 0).sum()),
         n_tokens=len(values),
     )
-
-
-def _sample_values(subject: Subject) -> Float[Tensor, "rows width"]:
-    """Activations in the corpus sample, 0 at BOS and padding."""
-    values = subject.activations(subject.sample.residuals)
-    return values.masked_fill(~torch.from_numpy(subject.sample.rows.real), 0.0)
 
 
 def _context(subject: Subject, row: int, values: Float[Tensor, " width"]) -> ContextFound:

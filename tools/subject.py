@@ -26,6 +26,9 @@ from tools.workbench import Workbench
 
 SAMPLE_ROWS = 256
 SAMPLE_WIDTH = 128
+ENCODED_ROWS = 16
+SUBJECTS_KEPT = 32
+"""With their activations in the sample; features are investigated side by side."""
 DEFAULT_DENSITY = 0.01
 """Of a random direction for which no observation says otherwise."""
 
@@ -43,12 +46,7 @@ class Sample(NamedTuple):
 class Subject:
     """One direction on the bench."""
 
-    bench: Workbench
-    study: Study
-    lexicon: Lexicon
-    lens: Float[Tensor, "d_model d_vocab"]
-    """What directions are projected on (`tools.lens`)."""
-    sample: Sample
+    laboratory: Laboratory
     key: str
     row: int | None
     """Row of the decoder; None for a random direction."""
@@ -57,13 +55,34 @@ class Subject:
     """Component above which a random direction is active."""
     seen: frozenset[str]
     """Documents the evidence has shown already."""
-    seed: int
+
+    @property
+    def bench(self) -> Workbench:
+        """Model and SAE."""
+        return self.laboratory.bench
+
+    @property
+    def study(self) -> Study:
+        """What is looked for."""
+        return self.laboratory.study
+
+    @property
+    def sample(self) -> Sample:
+        """The part of the corpus at hand."""
+        return self.laboratory.sample
 
     def activations(self, residuals: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch"]:
         """Activation of the direction at each position."""
         if self.row is None:
             return (residuals @ self.direction - self.level).clamp_min(0)
         return self.bench.encode(residuals, torch.tensor([self.row]))[..., 0]
+
+    @cached_property
+    def sample_values(self) -> Float[Tensor, "rows width"]:
+        """Activations in the corpus sample, 0 at BOS and padding; encoded in parts, for every feature comes along."""
+        parts = self.sample.residuals.split(ENCODED_ROWS)
+        values = torch.cat([self.activations(part) for part in parts])
+        return values.masked_fill(~torch.from_numpy(self.sample.rows.real), 0.0)
 
     def tokenize(self, text: str, room: int = 0) -> list[int]:
         """Ids of a text that leaves `room` positions of the model's context free.
@@ -85,9 +104,18 @@ class Laboratory:
         self.bench = bench
         self.study = study
         self.seed = seed
+        self._subjects: dict[str, Subject] = {}
 
     def subject(self, evidence: Evidence) -> Subject:
-        """The direction that the evidence is about."""
+        """The direction that the evidence is about, of which there is one for each feature; the last few are kept."""
+        key = evidence.feature.key
+        subject = self._subjects.pop(key, None) or self._prepare(evidence)
+        self._subjects[key] = subject
+        if len(self._subjects) > SUBJECTS_KEPT:
+            del self._subjects[next(iter(self._subjects))]
+        return subject
+
+    def _prepare(self, evidence: Evidence) -> Subject:
         feature = evidence.feature
         shown = evidence.activations
         contexts = (*shown.top, *shown.quantiles) if shown else ()
@@ -97,17 +125,12 @@ class Laboratory:
         else:
             direction = draw_random_stratum(self.bench, self.seed, feature.index + 1)[feature.index]
         return Subject(
-            bench=self.bench,
-            study=self.study,
-            lexicon=self.lexicon,
-            lens=self.lens,
-            sample=self.sample,
+            laboratory=self,
             key=feature.key,
             row=feature.index if real else None,
             direction=direction,
             level=0.0 if real else self._level(direction, shown.density if shown else DEFAULT_DENSITY),
             seen=frozenset(context.document for context in contexts),
-            seed=self.seed,
         )
 
     @cached_property
@@ -117,7 +140,7 @@ class Laboratory:
 
     @cached_property
     def lens(self) -> Float[Tensor, "d_model d_vocab"]:
-        """The study's lens."""
+        """What directions are projected on (`tools.lens`); the effect lens takes a while, at its first use."""
         return study_lens(self.bench, self.study)
 
     @cached_property

@@ -38,8 +38,8 @@ from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenW
 from tools.studies import Study
 from tools.workbench import Workbench
 
-LENS_ROWS, LENS_WIDTH = 16, 64
-"""Text that the effect lens is averaged over: about a thousand positions."""
+LENS_ROWS, LENS_WIDTH = 8, 64
+"""Text that the effect lens is averaged over: about five hundred positions."""
 CONTENT_RANK = 150
 """Words more frequent than this rank are function words and carry no topic."""
 

@@ -74,11 +74,11 @@ def test_the_investigator_reads_everything() -> None:
         "5 (heart, blood, surgery, nurse, clinic); 0.4%",
         "0.46 (100%",
         "active at 0.400% of 52000 tokens, largest activation 12.3; words of the domain stand near active tokens 8.2 times",
-        "« heart 8.1»",
+        "the «heart 8.1» for",
         "ablation at 37 active tokens",
         "survival 0.8",
         "steering at 0.41 mean residual norms",
-        "unsteered:  garden",
+        "unsteered: garden",
     ):
         assert part in text, part
 
@@ -147,13 +147,13 @@ def test_a_context_is_cut_around_its_peak() -> None:
     shown = show_context(Context(document="d", tokens=tokens, activations=values, max_activation=9.0), 40)
     assert shown.startswith("…")
     assert shown.endswith("…")
-    assert "w59« w60 9» w61" in shown  # 61 is below a quarter of the peak
+    assert "w59 «w60 9» w61" in shown  # 61 is below a quarter of the peak
     assert len(shown) < 45
 
 
 def test_marks_in_the_text_are_not_taken_for_activations() -> None:
     context = Context(document="d", tokens=("«fake 99»", " real"), activations=(0.0, 2.0), max_activation=2.0)
-    assert show_context(context, 100) == "‹fake 99›« real 2»"
+    assert show_context(context, 100) == "‹fake 99› «real 2»"
 
 
 def test_the_judges_prompt_stays_within_its_tokens() -> None:

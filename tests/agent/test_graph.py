@@ -11,9 +11,11 @@ import pytest
 from agent.calls import CallStore
 from agent.graph import build_graph
 from agent.llm import LlmClient, LlmSettings
+from agent.recall import recall_case
 from agent.records import Decision, SelectedFeature, Usage
 from agent.schemas import Choice, Hypotheses, PairChoice
 from agent.state import Context, FeatureState
+from agent.toolbox import Toolbox
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
 from tests.agent.cases import (
@@ -103,12 +105,38 @@ def test_given_hypotheses_are_only_judged(tmp_path: Path) -> None:
     assert final.decision.relevant == "yes"
 
 
+def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> None:
+    llm = ScriptedLlm(
+        make_hypotheses(), (call("continue_text", prompt="x", strength=1.0),), "enough", make_hypotheses(), "no"
+    )
+    doubts = [make_judgement(relevant="undecided")] * 2
+    first = investigate(make_context(tmp_path, llm, judge=(judge := ScriptedLlm(*doubts))))
+    case = recall_case(first.item, [step.model_copy() for step in first.steps])
+    assert (case.hypotheses, case.observed, case.round) == (first.hypotheses, first.observed, first.round)
+    other = ScriptedLlm(make_judgement(relevant="undecided"))
+    context = make_context(tmp_path, ScriptedLlm(), judge=other, toolbox=Toolbox((), tmp_path / "none.jsonl"))
+    again = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case, context=context)))
+    assert again.decision
+    assert (again.decision.relevant, again.decision.usage.calls) == ("undecided", 1)
+    assert other.asked[0].messages == judge.asked[-1].messages
+
+
+def test_a_case_judged_by_rules_is_judged_on_its_evidence_alone(tmp_path: Path) -> None:
+    evidence = make_evidence()
+    rules = investigate(Context(run_id="run", study=make_study(), evidence={evidence.feature.key: evidence}))
+    case = recall_case(rules.item, rules.steps)
+    assert (case.hypotheses, case.observed, case.round) == ((), [], 1)
+    judge = ScriptedLlm(make_judgement(better_hypothesis=None))
+    context = make_context(tmp_path, ScriptedLlm(), judge=judge, toolbox=Toolbox((), tmp_path / "none.jsonl"))
+    final = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case, context=context)))
+    assert final.decision
+    assert final.decision.relevant == "yes"
+
+
 def test_imported_evidence_is_judged_without_instruments(tmp_path: Path) -> None:
     bare = Evidence(feature=make_evidence().feature, stratum="imported", projection=make_evidence().projection)
-    toolbox = make_toolbox(tmp_path, bench=None)
-    toolbox._offers.clear()
     llm = ScriptedLlm(make_hypotheses(), make_judgement(relevant="undecided", steered_choices=()))
-    decision = decide(make_context(tmp_path, llm, evidence=bare, toolbox=toolbox))
+    decision = decide(make_context(tmp_path, llm, evidence=bare, toolbox=Toolbox((), tmp_path / "tools.jsonl")))
     assert (decision.relevant, decision.steering, decision.stratum) == ("undecided", None, "imported")
 
 
@@ -146,7 +174,7 @@ def test_the_drawing_shows_the_loop() -> None:
 
 
 def test_the_studio_finds_the_graph() -> None:
-    target = json.loads(Path("langgraph.json").read_text("utf-8"))["graphs"]["feature"]
+    target = json.loads((Path(__file__).parents[2] / "langgraph.json").read_text("utf-8"))["graphs"]["feature"]
     assert target == "./agent/graph.py:build_graph"
 
 

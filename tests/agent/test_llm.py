@@ -158,10 +158,16 @@ def test_misbehaviour_ends_as_its_own_failure(script: str, end: tuple[str, int],
     assert failure.usage is not None and failure.usage.calls == (2 if end[0] in ("unparseable", "wrong_schema") else 1)
 
 
-@pytest.mark.parametrize("script", [name for name, end in ENDS.items() if end[1] == 3])
+@pytest.mark.parametrize("script", [name for name, end in ENDS.items() if end[1] == 3 and name != "hang"])
 def test_what_passes_is_tried_again(script: str, calls: Path) -> None:
-    reply = outcome(at_first(SCRIPTS[script], times=2), calls, timeout_s=0.6 if script == "hang" else 5)
+    reply = outcome(at_first(SCRIPTS[script], times=2), calls)
     assert isinstance(reply, Reply) and reply.parsed and reply.attempts == 3
+
+
+def test_a_timeout_that_passes_is_tried_again(calls: Path) -> None:
+    # The limit is generous for the second attempt's sake: it must hold on a busy machine.
+    reply = outcome(at_first(SCRIPTS["hang"]), calls, timeout_s=2)
+    assert isinstance(reply, Reply) and reply.parsed and reply.attempts == 2
 
 
 @pytest.mark.parametrize("script", [name for name, end in ENDS.items() if end[0] in ("unparseable", "wrong_schema")])

@@ -16,6 +16,7 @@ from agent.predictions import plan_tests
 from agent.records import Failure, Usage
 from agent.schemas import Choice, ChosenCall
 from agent.state import Context, FeatureState, PendingCall
+from agent.toolbox import Toolbox
 from prompts.fence import outside
 from tests.agent.cases import (
     ScriptedLlm,
@@ -27,7 +28,6 @@ from tests.agent.cases import (
     make_state,
     make_toolbox,
 )
-from tools.records import Evidence
 
 
 def run(node: Any, state: FeatureState, context: Context) -> tuple[dict[str, Any], str]:
@@ -69,10 +69,8 @@ def test_predictions_are_steered_at_the_observed_strength_within_bounds(strength
 
 
 def test_without_instruments_the_hypotheses_go_straight_to_the_judge(tmp_path: Path) -> None:
-    toolbox = make_toolbox(tmp_path)
-    toolbox._offers.clear()
-    context = make_context(tmp_path, ScriptedLlm(make_hypotheses()), toolbox=toolbox)
-    update, goto = run(nodes.hypothesize, make_state(Evidence(**make_evidence().model_dump())), context)
+    context = make_context(tmp_path, ScriptedLlm(make_hypotheses()), toolbox=Toolbox((), tmp_path / "none.jsonl"))
+    update, goto = run(nodes.hypothesize, make_state(), context)
     assert (goto, update["pending"]) == ("judge", ())
 
 

@@ -37,7 +37,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--arm", default="base", choices=("base", "finetuned"), help="for sae (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="for sae: another seed than the study's; its SAE goes to sae-<seed>")
     parser.add_argument(
-        "--rows", type=int, default=1500, help="for measure: rows of each held-out corpus (default: 1500)"
+        "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
     )
     parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")

@@ -18,7 +18,8 @@ from tools.survey import survey_features
 from tools.training.corpora import cut_rows, tokenize_corpus
 from tools.workbench import Workbench
 
-ROWS_PER_BATCH = 32
+ROWS_PER_BATCH = 8
+"""The logits of more rows fall out of the processor's cache."""
 
 
 class SaeFigures(Record):
@@ -38,7 +39,7 @@ class ArmFigures(Record):
     loss: dict[str, float]
     """Nats a token by held-out corpus, in windows that do not overlap: the first tokens of each have no context."""
     loss_in_context: dict[str, float]
-    """The same over the second half of half-overlapping windows: every token has at least half a window before it."""
+    """The same over the second half of each window: every token has at least half a window before it."""
     sae: dict[str, SaeFigures]
     dead_share: float
     """Features active at no token of all the held-out corpora together."""
@@ -58,7 +59,7 @@ class ArmFigures(Record):
 def measure_arm(
     bench: Workbench, study: Study, data: Path, corpora: Sequence[str], cache: Path, rows: int
 ) -> tuple[ArmFigures, Float[Tensor, " d_sae"]]:
-    """All figures of one arm on the first `rows` rows of each held-out corpus, and each feature's density."""
+    """All figures of one arm on `rows` rows spread over each held-out corpus, and each feature's density."""
     counts = torch.zeros(bench.d_sae)
     loss: dict[str, float] = {}
     in_context: dict[str, float] = {}
@@ -66,8 +67,11 @@ def measure_arm(
     n_tokens = 0
     for corpus in corpora:
         stream = tokenize_corpus(data, corpus, bench.tokenizer, cache)
-        cut = cut_rows(stream, bench.context_size, bench.bos)[:rows]
-        in_context[corpus] = _loss_in_context(bench, stream[: cut.shape[0] * (cut.shape[1] - 1)])
+        cut = _spread(cut_rows(stream, bench.context_size, bench.bos), rows)
+        half = (bench.context_size - 1) // 2
+        in_context[corpus] = _loss_in_context(
+            bench, _spread(cut_rows(stream[half:], bench.context_size, bench.bos), rows), half
+        )
         loss[corpus], sae[corpus], active = _measure_corpus(bench, cut, corpus)
         counts += active
         n_tokens += cut.shape[0] * (cut.shape[1] - 1)
@@ -124,18 +128,18 @@ def _measure_corpus(
     return clean / n_rows, figures, counts
 
 
-def _loss_in_context(bench: Workbench, stream: Int64[np.ndarray, " n"]) -> float:
-    width = bench.context_size - 1
-    half = width // 2
-    starts = range(0, len(stream) - width + 1, half)
-    rows = np.stack([np.concatenate([[bench.bos], stream[start : start + width]]).astype(np.int64) for start in starts])
+def _spread(rows: Int64[np.ndarray, "rows positions"], most: int) -> Int64[np.ndarray, "kept positions"]:
+    """At most so many rows, spread evenly over the corpus."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))]
+
+
+def _loss_in_context(bench: Workbench, rows: Int64[np.ndarray, "rows positions"], half: int) -> float:
     total = 0.0
-    for start in track(range(0, len(rows), ROWS_PER_BATCH), description="measure in context"):
+    for start in range(0, len(rows), ROWS_PER_BATCH):
         tokens = torch.from_numpy(rows[start : start + ROWS_PER_BATCH])
         logits = bench.logits(tokens)[:, -half - 1 : -1]
-        total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, -half:].flatten())) * len(
-            tokens
-        )
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, -half:].flatten())
+        total += float(loss) * len(tokens)
     return total / len(rows)
 
 
