@@ -65,6 +65,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         return self._investigator
 
     async def __aexit__(self, *exception: object) -> None:
+        self._toolbox.close()
         await self._client.aclose()
 
 

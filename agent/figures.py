@@ -126,7 +126,9 @@ def _draw_steering(axes: Axes, summary: Summary) -> None:
     for place, (_, row, colour) in enumerate(rows):
         share = row.steering_wins / row.steering_n
         interval = wilson_interval(row.steering_wins, row.steering_n)
-        axes.errorbar(place, share, [[share - interval.low], [interval.high - share]], fmt="o", color=colour, capsize=3)
+        # Rounding may put the share a hair outside its interval when all texts were won, or none.
+        below, above = max(0.0, share - interval.low), max(0.0, interval.high - share)
+        axes.errorbar(place, share, [[below], [above]], fmt="o", color=colour, capsize=3)
         if row.null_win_rate is not None:
             axes.hlines(row.null_win_rate, place - 0.3, place + 0.3, color="0.5", linestyle="--", linewidth=1)
     axes.set_xticks(range(len(rows)), [name for name, _, _ in rows])

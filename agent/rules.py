@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.records import SteeringVerdict, Verdict
-from tools.maths import binomial_tail
+from tools.maths import binomial_tail, combine_tails
 from tools.records import CoherenceEvidence, Evidence, KeywordEvidence, SteeringEvidence
 from tools.studies import Study
 
 STEERING_ALPHA = 0.05
-COHERENCE_ALPHA = 0.05
+COMBINED_ALPHA = 0.05
 
 
 class Judgement(NamedTuple):
@@ -29,24 +29,30 @@ class Judgement(NamedTuple):
 
 
 def judge_by_rules(evidence: Evidence, study: Study) -> Judgement:
-    """Relevant if keywords, coherence and steering all pass their nulls; not relevant if keywords do not; else undecided.
+    """Keywords decide who can be relevant, coherence and steering together whether it is.
 
-    A kind of evidence that is missing can neither pass nor fail, so that it leaves a keyword-positive feature undecided.
+    Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if steering wins more
+    often than its null and the two tail probabilities, of coherence and of the wins, combined by Fisher's method stay
+    below 5 %; else undecided. Evidence that is missing can neither pass nor fail and leaves a feature undecided.
     """
-    keywords, reason_k = _check_keywords(evidence.keywords, study)
-    coherent, reason_c = _check_coherence(evidence.coherence)
     steering = steering_verdict(evidence.steering)
-    reason_s = _explain_steering(steering)
-    reasons = (reason_k, reason_c, reason_s)
-    checks = (coherent, None if steering is None else steering.verdict == "passes")
-    if keywords is None:
-        return Judgement(name_feature(evidence), "undecided", 0.5, None, steering, reasons)
-    if not keywords:
-        chance = evidence.keywords.null_share if evidence.keywords else 1.0
-        return Judgement(name_feature(evidence), "no", min(0.99, max(0.5, chance)), None, steering, reasons)
-    if all(check is True for check in checks):
-        return Judgement(name_feature(evidence), "yes", _confidence(evidence, steering), None, steering, reasons)
-    return Judgement(name_feature(evidence), "undecided", 0.5, None, steering, reasons)
+    combined = _combined_tail(evidence.coherence, evidence.steering)
+    reasons = (
+        _explain_keywords(evidence.keywords),
+        _explain_coherence(evidence.coherence),
+        _explain_steering(steering, combined),
+    )
+    label = name_feature(evidence)
+    if evidence.keywords is None:
+        return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    if len(evidence.keywords.hits) < study.survey.candidate_hits or evidence.keywords.null_share > study.survey.alpha:
+        sure = min(0.99, max(0.5, evidence.keywords.null_share))
+        return Judgement(label, "no", sure, None, steering, reasons)
+    wins_more = steering is not None and steering.verdict != "fails"
+    if wins_more and combined is not None and combined <= COMBINED_ALPHA:
+        sure = 1 - max(evidence.keywords.null_share, combined)
+        return Judgement(label, "yes", sure, None, steering, reasons)
+    return Judgement(label, "undecided", 0.5, None, steering, reasons)
 
 
 def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:
@@ -74,37 +80,33 @@ def name_feature(evidence: Evidence) -> str:
     return ", ".join(list(words or pieces)[:5])
 
 
-def _check_keywords(evidence: KeywordEvidence | None, study: Study) -> tuple[bool | None, str]:
+def _explain_keywords(evidence: KeywordEvidence | None) -> str:
     if evidence is None:
-        return None, "keywords: no evidence"
-    n = len(evidence.hits)
-    enough = n >= study.survey.candidate_hits
-    beyond = evidence.null_share <= study.survey.alpha
+        return "keywords: no evidence"
     listed = ", ".join(dict.fromkeys(hit.word for hit in evidence.hits)) or "none"
-    text = f"keywords: {n} of {evidence.n_top} top tokens ({listed}); {evidence.null_share:.1%} of random directions have as many"
-    return enough and beyond, text
+    share = f"{evidence.null_share:.1%} of random directions have as many"
+    return f"keywords: {len(evidence.hits)} of {evidence.n_top} top tokens ({listed}); {share}"
 
 
-def _check_coherence(evidence: CoherenceEvidence | None) -> tuple[bool | None, str]:
+def _explain_coherence(evidence: CoherenceEvidence | None) -> str:
     if evidence is None or evidence.deduplicated is None or evidence.null_share is None:
-        return None, "coherence: no value (fewer than two different words with a vector)"
-    text = f"coherence: {evidence.deduplicated:.2f} over different words; {evidence.null_share:.1%} of random directions reach it"
-    return evidence.null_share <= COHERENCE_ALPHA, text
+        return "coherence: no value (fewer than two different words with a vector)"
+    share = f"{evidence.null_share:.1%} of random directions reach it"
+    return f"coherence: {evidence.deduplicated:.2f} over different words; {share}"
 
 
-def _explain_steering(verdict: SteeringVerdict | None) -> str:
+def _explain_steering(verdict: SteeringVerdict | None, combined: float | None) -> str:
     if verdict is None or verdict.win_rate is None or verdict.null_win_rate is None:
         return "steering: no evidence"
-    return (
+    text = (
         f"steering {verdict.verdict}: {round(verdict.win_rate * verdict.n)} of {verdict.n} texts won, "
         f"{verdict.null_win_rate:.0%} expected under other features' words"
     )
+    return text if combined is None else f"{text}; with coherence, by chance {combined:.1%}"
 
 
-def _confidence(evidence: Evidence, steering: SteeringVerdict | None) -> float:
-    tails = [evidence.keywords.null_share if evidence.keywords else 1.0]
-    if evidence.coherence and evidence.coherence.null_share is not None:
-        tails.append(evidence.coherence.null_share)
-    if steering and steering.win_rate is not None and steering.null_win_rate is not None:
-        tails.append(binomial_tail(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate))
-    return max(0.5, 1.0 - max(tails))
+def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:
+    if coherence is None or coherence.null_share is None or steering is None:
+        return None
+    wins = binomial_tail(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
+    return combine_tails(coherence.null_share, wins)

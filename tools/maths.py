@@ -42,6 +42,12 @@ def binomial_tail(successes: int, n: int, p: float) -> float:
     return min(1.0, math.fsum(map(math.exp, logs)))
 
 
+def combine_tails(first: float, second: float) -> float:
+    """Fisher's combined p-value of two independent tail probabilities: q (1 - ln q) with q their product."""
+    product = max(first * second, 1e-300)
+    return min(1.0, product * (1 - math.log(product)))
+
+
 def upper_share(null: Real[np.ndarray, " n"], values: Real[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     """For each value the share of a null sample that is at least as large, never 0: (1 + count) / (1 + n).
 

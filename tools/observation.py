@@ -38,7 +38,7 @@ ARMS = ("unsteered", "steered", "random", "flipped")
 METRIC = "mean over content words of the largest cosine with a reference word"
 MIN_DISTINCT = 0.5
 """A text with a smaller share of distinct word pairs than this has collapsed into repetition."""
-CAUSAL_ROWS = 4
+CAUSAL_ROWS = 2
 DIRECTIONS_PER_BATCH = 32
 
 

@@ -84,7 +84,7 @@ class SteeringDefaults(Record):
     """How text is continued with the feature added."""
 
     prompts: tuple[str, ...]
-    new_tokens: int = 24
+    new_tokens: int = 20
     seeds: tuple[int, ...] = (0, 1)
     temperature: float = 0.8
     top_k: int = 40

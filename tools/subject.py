@@ -42,7 +42,7 @@ class Sample(NamedTuple):
     """Mean length at real tokens, the unit of steering strength."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """One direction on the bench."""
 

@@ -75,9 +75,10 @@ PASS_K, PASS_C, PASS_S = keywords(4, 0.001), coherence(0.6, 0.01), steering(10, 
         (PASS_K, PASS_C, PASS_S, "yes"),
         (keywords(1, 0.001), PASS_C, PASS_S, "no"),
         (keywords(4, 0.2), PASS_C, PASS_S, "no"),  # random directions have as many hits
-        (PASS_K, coherence(0.6, 0.5), PASS_S, "undecided"),
-        (PASS_K, PASS_C, steering(6, 10, 0.5), "undecided"),
-        (PASS_K, PASS_C, steering(4, 10, 0.5), "undecided"),
+        (PASS_K, coherence(0.6, 0.5), PASS_S, "yes"),  # 0.5 and 0.001 combine to 0.4 %
+        (PASS_K, PASS_C, steering(6, 10, 0.5), "yes"),  # 0.01 and 0.38 combine to 2.5 %
+        (PASS_K, coherence(0.3, 0.4), steering(6, 10, 0.5), "undecided"),
+        (PASS_K, PASS_C, steering(4, 10, 0.5), "undecided"),  # steering does not win more than chance
         (PASS_K, coherence(None, None), PASS_S, "undecided"),
         (PASS_K, PASS_C, None, "undecided"),
         (PASS_K, None, PASS_S, "undecided"),

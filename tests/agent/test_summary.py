@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from agent.figures import draw_figures
 from agent.records import Decision, Failure, JudgeRef, Usage
 from agent.summary import summarise
 from agent.tables import decisions_csv, format_summary, strata_csv
@@ -111,3 +116,12 @@ def test_csv_holds_one_line_a_feature_and_quotes_labels() -> None:
     assert len(lines) == 1 + len(DECISIONS)
     assert '"a label, with a comma"' in lines[1]
     assert strata_csv(SUMMARY).splitlines()[1].startswith("candidates,,3,1,1,0,1,")
+
+
+@pytest.mark.parametrize("wins", [0, 10])
+def test_figures_are_drawn_when_all_texts_were_won_or_none(tmp_path: Path, wins: int) -> None:
+    found = [evidence(1, "candidates", wins, 0.6)]
+    summary = summarise("r", DECISIONS[:1], found, None, 48, {})
+    figures = draw_figures(tmp_path / "figures", summary, found)
+    assert {path.stem for path in figures} == {"keywords", "coherence", "steering", "enrichment"}
+    assert all(path.stat().st_size > 5000 for path in figures)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tools.maths import binomial_tail, derangement, upper_share, wilson_interval
+from tools.maths import binomial_tail, combine_tails, derangement, upper_share, wilson_interval
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -73,3 +73,10 @@ def test_derangement_follows_its_seed() -> None:
 def test_one_element_has_no_derangement() -> None:
     with pytest.raises(ValueError, match="one element"):
         derangement(1, 0)
+
+
+@given(st.floats(1e-6, 1), st.floats(1e-6, 1))
+def test_combined_tails_are_fishers(first: float, second: float) -> None:
+    assert combine_tails(first, second) == pytest.approx(
+        stats.combine_pvalues([first, second], method="fisher").pvalue, rel=1e-6
+    )

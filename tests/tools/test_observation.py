@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
-from tools.activations import Recording
+from tools.activations import Recording, record_activations, tokenize_passages
 from tools.corpus import load_passages
 from tools.observation import (
     ARMS,
@@ -20,10 +20,11 @@ from tools.observation import (
     observe,
     score_steering,
     score_texts,
+    steer_directions,
 )
 from tools.projection import project
 from tools.records import Evidence, FeatureRef, Stratum
-from tools.steering import HookCounter
+from tools.steering import HookCounter, generate, row_noise
 from tools.studies import Study
 from tools.survey import CONTENT_RANK, Lexicon, Survey
 from tools.workbench import Workbench
@@ -42,6 +43,19 @@ class Choice(NamedTuple):
 
 def choice(index: int, kind: str = "feature", stratum: Stratum = "candidates") -> Choice:
     return Choice(FeatureRef.model_validate({"study": "tiny", "sae": "base", "index": index, "kind": kind}), stratum)
+
+
+class SpyingBench(Workbench):
+    """The bench, remembering the vectors of the last intervention."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.__dict__.update(bench.__dict__)
+        self.last_vectors = torch.zeros(0)
+
+    def step(self, tokens: torch.Tensor, cache: Any, edit: Any) -> Any:
+        if edit is not None:
+            self.last_vectors = edit.vectors
+        return super().step(tokens, cache, edit)
 
 
 SELECTED = (
@@ -81,6 +95,9 @@ def test_another_seed_gives_other_evidence(
     assert other[2].projection == evidence[2].projection, "what weights say has no seed"
     assert other[2].activations == evidence[2].activations
     assert other[1].projection != evidence[1].projection, "random directions are drawn by it"
+    left, right = other[2].steering, evidence[2].steering
+    assert left is not None and right is not None
+    assert [pair.unsteered for pair in left.pairs] != [pair.unsteered for pair in right.pairs], "and so are the texts"
 
 
 def test_evidence_is_complete_and_survives_its_file(evidence: list[Evidence]) -> None:
@@ -149,6 +166,60 @@ def test_steering_evidence_proves_that_the_hook_acted(study: Study, evidence: li
         ]
         assert steering.win_rate == pytest.approx(np.mean([pair.win for pair in steering.pairs]))
         assert any(pair.steered != pair.unsteered for pair in steering.pairs)
+
+
+def test_causal_evidence_is_that_of_the_direction_it_names(
+    bench: Workbench, study: Study, evidence: list[Evidence]
+) -> None:
+    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    for item in (evidence[0], evidence[5]):
+        feature = item.feature.index
+        direction = bench.directions[feature]
+        alone = record_activations(bench, rows, [feature], torch.zeros(0, 32))
+        top = project(direction[None], bench.W_U, 10).top_ids[0]
+        expected = measure_causal_effect(bench, alone, 0, direction, top)
+        assert item.causal is not None and expected is not None
+        assert item.causal.n_contexts == expected.n_contexts
+        assert item.causal.ablation_effect == pytest.approx(expected.ablation_effect, rel=1e-3)
+        assert item.causal.survival_ratio == pytest.approx(expected.survival_ratio, rel=1e-3)
+
+
+def test_arms_of_a_pair_differ_by_the_intervention_alone(bench: Workbench, study: Study) -> None:
+    spy = SpyingBench(bench)
+    directions = bench.directions[[3, 20]]
+    ids = project(directions, bench.W_U, 10).top_ids.numpy()
+    found = steer_directions(spy, study, directions, ids, ["a", "b"], residual_norm=11.0, seed=0)
+    n_seeds = len(study.steering.seeds)
+    vectors = spy.last_vectors.reshape(2, n_seeds, len(ARMS), 32)
+    assert torch.equal(vectors[:, 0], vectors[:, 1]), "seeds of one prompt are steered alike"
+    unsteered, steered, control, flipped = vectors[:, 0].unbind(dim=1)
+    lengths = torch.from_numpy(found.strengths * 11.0)
+    assert not unsteered.any()
+    torch.testing.assert_close(steered, directions * lengths[:, None], atol=1e-5, rtol=1e-5)
+    assert torch.equal(flipped, -steered)
+    torch.testing.assert_close(control.norm(dim=1), lengths, atol=1e-4, rtol=1e-4)
+    assert float(torch.cosine_similarity(control, steered).abs().max()) < 0.9
+
+
+def test_log_mass_follows_each_directions_own_top_tokens(bench: Workbench, study: Study) -> None:
+    directions, settings = bench.directions[[3, 20]], study.steering
+    ids = project(directions, bench.W_U, 10).top_ids
+    found = steer_directions(bench, study, directions, ids.numpy(), ["a", "b"], residual_norm=11.0, seed=0)
+    lists = torch.zeros(2, bench.W_U.shape[1]).scatter(1, ids, 1.0)
+    per_direction = len(settings.prompts) * len(settings.seeds) * len(ARMS)
+    for place in range(2):
+        alone = generate(
+            bench,
+            bench.tokenize(settings.prompts[0]),
+            directions[place][None] * float(found.strengths[place]) * 11.0,
+            row_noise(f"0|{'ab'[place]}|{settings.prompts[0]}|{settings.seeds[0]}", settings.new_tokens)[None],
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            reference=lists,
+        )
+        steered = place * per_direction + ARMS.index("steered")
+        assert found.texts[steered] == bench.decode(alone.tokens[0].tolist())
+        np.testing.assert_allclose(found.log_mass[steered], alone.log_mass[0], atol=1e-4)
 
 
 def test_unsteered_text_does_not_depend_on_what_is_selected(
@@ -231,7 +302,7 @@ def made_up_texts(study: Study, steered: Sequence[str], unsteered: Sequence[str]
     n = len(steered)
     log_mass = np.zeros((len(texts), n), dtype=np.float32)
     log_mass[1 :: len(ARMS)] = 0.5
-    return SteeredTexts(texts, log_mass, np.full(n, 0.7), np.full(n, 0.3), HookCounter(5, 9))
+    return SteeredTexts(texts, log_mass, np.linspace(0.7, 0.9, n), np.linspace(0.3, 0.4, n), HookCounter(5, 9))
 
 
 def top_ids(survey: Survey, *lists: Sequence[str]) -> np.ndarray:
@@ -246,9 +317,9 @@ def test_steered_text_wins_under_its_own_words_and_loses_under_the_others(study:
     for record in (first, second):
         assert (record.win_rate, record.null_win_rate, record.n) == (1.0, 0.0, 4)
         assert record.log_probability_lift == pytest.approx(0.5)
-        assert record.strength == pytest.approx(0.7)
-        assert record.kl == pytest.approx(0.3)
         assert (record.hook_calls, record.positions_steered) == (5, 9)
+    assert (first.strength, second.strength) == pytest.approx((0.7, 0.9))
+    assert (first.kl, second.kl) == pytest.approx((0.3, 0.4))
 
 
 def test_equal_texts_do_not_win(study: Study, survey: Survey) -> None:

@@ -206,7 +206,7 @@ def test_log_mass_is_the_log_probability_of_the_listed_tokens(bench: Workbench, 
     reference = torch.zeros(2, bench.W_U.shape[1])
     reference[0, [3, 5, 8]] = 1
     reference[1, :] = 1
-    made = run(bench, prompt, torch.zeros(1, 32), reference=reference)
+    made = run(bench, prompt, torch.zeros(1, 32), reference=reference, temperature=0.5)
     tokens, masses = [bench.bos, *prompt], []
     for chosen in made.tokens[0].tolist():
         masses.append(float(torch.softmax(bench.logits(torch.tensor([tokens]))[0, -1], -1)[[3, 5, 8]].sum().log()))

@@ -172,6 +172,25 @@ def test_hook_that_the_model_does_not_have_is_refused(
     refuse(load_study(str(study_copy)), StudyError, f"no hook .*{hook_name}")
 
 
+def test_features_without_a_sparsity_file_all_count_as_alive(bench: Workbench) -> None:
+    assert bench.alive.shape == (bench.d_sae,)
+    assert bool(bench.alive.all())
+
+
+def test_sparsity_file_beside_the_sae_tells_dead_features(study_copy: Path) -> None:
+    log_density = torch.full((48,), -2.0)
+    log_density[[4, 47]] = -10.0
+    save_file({"sparsity": log_density}, study_copy / "base" / "sae" / "sparsity.safetensors")
+    alive = load_arm(load_study(str(study_copy)), "base").alive
+    assert (~alive).nonzero()[:, 0].tolist() == [4, 47]
+
+
+@pytest.mark.parametrize("held", [{"sparsity": torch.zeros(9)}, {"density": torch.zeros(48)}])
+def test_sparsity_file_that_does_not_fit_is_refused(study_copy: Path, held: dict[str, torch.Tensor]) -> None:
+    save_file(held, study_copy / "base" / "sae" / "sparsity.safetensors")
+    refuse(load_study(str(study_copy)), LoadError, r"sparsity\.safetensors does not hold .* one value a feature")
+
+
 def test_hook_name_of_another_form_is_refused(study: Study, bench: Workbench) -> None:
     arm = Arm(model="-", sae="-", hook_name="hook_embed")
     with pytest.raises(StudyError, match=r"not of the form blocks\.N\.hook_resid_pre"):
@@ -212,6 +231,19 @@ def test_study_without_a_hub_never_takes_a_missing_folder_for_a_hub_name(study: 
 def test_residuals_are_what_the_hooked_layer_reads(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
     states = source(tokens, output_hidden_states=True).hidden_states
     torch.testing.assert_close(bench.residuals(tokens), states[1].detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_reading_the_hook_does_not_run_later_layers(bench: Workbench, tokens: torch.Tensor) -> None:
+    ran: list[str] = []
+    layers = bench.bridge.original_model.transformer.h
+    handles = [layer.mlp.register_forward_hook(lambda *_, n=n: ran.append(str(n))) for n, layer in enumerate(layers)]
+    bench.residuals(tokens)
+    read = list(ran)
+    bench.logits(tokens)
+    for handle in handles:
+        handle.remove()
+    assert "2" in ran, "the last layer runs for logits"
+    assert "2" not in read
 
 
 def test_final_residual_is_what_the_final_norm_reads(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
