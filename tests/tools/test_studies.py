@@ -11,6 +11,12 @@ from tools.errors import StudyError
 from tools.studies import Study, list_studies, load_study
 
 
+@pytest.fixture(autouse=True)
+def repository_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies that ship are found from the repository root, wherever pytest was started."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
 def edit(folder: Path, old: str, new: str) -> str:
     """Replace text in the study file and return the folder's name for `load_study`."""
     path = folder / "study.toml"

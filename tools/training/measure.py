@@ -12,9 +12,10 @@ from rich.progress import track
 from torch import Tensor
 
 from tools.coherence import WordVectors
+from tools.projection import random_directions
 from tools.records import Record
 from tools.studies import Study
-from tools.survey import survey_features
+from tools.survey import survey_directions, survey_features
 from tools.training.corpora import cut_rows, tokenize_corpus
 from tools.workbench import Workbench
 
@@ -52,6 +53,8 @@ class ArmFigures(Record):
     """Of these, those with more hits than the survey's null allows."""
     random_with_hits: float
     """Share of random directions with as many hits as a candidate needs."""
+    random_with_direct_hits: float
+    """The same under the direct lens."""
     vector_coverage: float
     """Share of the top tokens of the candidates that are words and have a vector, of those that are words."""
 
@@ -77,6 +80,8 @@ def measure_arm(
         n_tokens += cut.shape[0] * (cut.shape[1] - 1)
     survey = survey_features(bench, study, seed=0)
     alive = (counts > 0).numpy()
+    null_directions = random_directions(study.survey.null_directions, bench.W_U.shape[0], seed=0)
+    direct = survey_directions(null_directions, bench.W_U, survey.lexicon, study.survey.top_k)
     enough = (survey.features.hits >= study.survey.candidate_hits) & alive
     null = np.array([(survey.null.hits >= h).mean() for h in survey.features.hits])
     words = [survey.lexicon.words[i].word for i in survey.features.projection.top_ids.numpy()[enough].ravel()]
@@ -90,6 +95,7 @@ def measure_arm(
         medical_candidates=int(enough.sum()),
         direct_candidates=int(((survey.direct_hits >= study.survey.candidate_hits) & alive).sum()),
         beyond_null=int((enough & (null <= study.survey.alpha)).sum()),
+        random_with_direct_hits=float((direct.hits >= study.survey.candidate_hits).mean()),
         random_with_hits=float((survey.null.hits >= study.survey.candidate_hits).mean()),
         vector_coverage=sum(word in survey.lexicon.vectors.row for word in named) / max(1, len(named)),
     )
