@@ -175,6 +175,9 @@ def _work(folder: RunFolder, study: Study, config: RunConfig, console: Console) 
     for line in format_summary(summary):
         console.print(line)
     console.print(f"\n{folder.path / 'report.html'}")
+    console.print(
+        f"next: python -m agent.run --replay {folder.path}   makes the same decisions again from what is stored"
+    )
     return 0
 
 
