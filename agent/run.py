@@ -87,8 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
-    # Torch's threads wait for each other by spinning unless told otherwise, and crawl when anything else runs beside them.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
