@@ -16,9 +16,9 @@ from agent.records import PromptRef
 from agent.state import Investigator
 from agent.toolbox import Bench, Toolbox
 from prompts.loader import Prompt, load_prompt
-from tools.studies import Study
+from tools.studies import Question
 
-PROMPTS = ("hypothesize", "experiment", "judge")
+PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
@@ -28,7 +28,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
     Args:
         config: the run's.
         choice: its models.
-        study: for the guideline.
+        question: for the guideline.
         folder: of the run; calls and measurements are remembered there.
         key: for the endpoint; None for servers that want none. It is stored nowhere.
         instruments: what the LLM may call; none for evidence from elsewhere.
@@ -40,7 +40,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         self,
         config: RunConfig,
         choice: LlmChoice,
-        study: Study,
+        question: Question,
         folder: Path,
         key: str | None,
         instruments: Sequence[Instrument],
@@ -55,7 +55,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
             judge=self._client.with_model(choice.judge_model),
             models=choice,
             prompts=load_prompts(),
-            guideline=study.asset(study.domain.guideline).read_text("utf-8"),
+            guideline=question.guideline.read_text("utf-8"),
             toolbox=self._toolbox,
             limits=config.limits,
             judge_repeats=config.judge_repeats,

@@ -62,15 +62,18 @@ def brief_hypotheses(hypotheses: Sequence[Hypothesis], order: Sequence[int]) -> 
 
 
 def show_context(context: Context, cap: int) -> str:
-    """One context as one line: the stretch around its peak, «strong tokens with their activation» marked."""
+    """One context as one line: the stretch around its peak, «strong tokens with their activation» marked.
+
+    Without activations it is the text's beginning, nothing marked.
+    """
     if not context.tokens:
         return ""
     values = context.activations
+    if values is None:
+        return clip(escape("".join(context.tokens)), cap)
     peak = max(range(len(values)), key=values.__getitem__)
-    pieces = [
-        _mark(token, value, MARKED_SHARE * context.max_activation)
-        for token, value in zip(context.tokens, values, strict=True)
-    ]
+    floor = MARKED_SHARE * values[peak] if context.max_activation is None else MARKED_SHARE * context.max_activation
+    pieces = [_mark(token, value, floor) for token, value in zip(context.tokens, values, strict=True)]
     first, stop = peak, peak + 1
     length = len(pieces[peak])
     while first > 0 or stop < len(pieces):
@@ -93,8 +96,11 @@ def _fenced(lines: Sequence[str], reader: str) -> str:
 
 def _weights(evidence: Evidence) -> Iterable[str]:
     if evidence.projection:
-        yield f"top tokens, with the logit a unit step adds: {_tokens(evidence.projection.top)}"
-        yield f"bottom tokens: {_tokens(evidence.projection.bottom)}"
+        top, bottom = evidence.projection.top, evidence.projection.bottom
+        weighed = ", with the logit a unit step adds" if any(entry.weight is not None for entry in top) else ""
+        yield f"top tokens{weighed}: {_tokens(top)}"
+        if bottom:
+            yield f"bottom tokens: {_tokens(bottom)}"
     if evidence.keywords:
         yield _keywords(evidence.keywords)
     coherence = evidence.coherence
@@ -122,23 +128,29 @@ def _keywords(keywords: KeywordEvidence) -> str:
 
 
 def _activations(found: ActivationEvidence, n_top: int, n_quantiles: int, cap: int) -> Iterable[str]:
-    lift = (
-        ""
+    known = [
+        None if found.density is None else f"active at {found.density:.3%} of {_count(found.n_tokens)}tokens",
+        None if found.max_activation is None else f"largest activation {number(found.max_activation)}",
+        None
         if found.domain_lift is None
-        else (f"; words of the domain stand near active tokens {number(found.domain_lift)} times as often as elsewhere")
-    )
-    yield (
-        f"active at {found.density:.3%} of {found.n_tokens} tokens, largest activation "
-        f"{number(found.max_activation)}{lift}"
-    )
+        else f"words of the domain stand near active tokens {number(found.domain_lift)} times as often as elsewhere",
+    ]
+    if any(known):
+        yield "; ".join(filter(None, known))
+    ranked = found.max_activation is not None
     for title, contexts in (
-        ("contexts with the largest activations", found.top[:n_top]),
+        ("contexts with the largest activations" if ranked else "contexts at which it is active", found.top[:n_top]),
         ("contexts drawn from the rest, by falling activation", found.quantiles[:n_quantiles]),
     ):
         if contexts:
             yield f"{title}:"
         for place, context in enumerate(contexts, 1):
-            yield f"  {place}. (up to {number(context.max_activation)}) {show_context(context, cap)}"
+            peak = "" if context.max_activation is None else f"(up to {number(context.max_activation)}) "
+            yield f"  {place}. {peak}{show_context(context, cap)}"
+
+
+def _count(n: int | None) -> str:
+    return "" if n is None else f"{n} "
 
 
 def _causal(causal: CausalEvidence) -> str:
@@ -170,7 +182,12 @@ def _continuation(text: str) -> str:
 
 
 def _tokens(tokens: Sequence[TokenWeight]) -> str:
-    return ", ".join(f'"{clip(escape(entry.token), 40)}" {entry.weight:.2f}' for entry in tokens[:20])
+    return ", ".join(map(_weighed, tokens[:20]))
+
+
+def _weighed(entry: TokenWeight) -> str:
+    quoted = f'"{clip(escape(entry.token), 40)}"'
+    return quoted if entry.weight is None else f"{quoted} {entry.weight:.2f}"
 
 
 def _mark(token: str, value: float, floor: float) -> str:

@@ -35,7 +35,7 @@ _STYLE: dict[RcKeyType, Any] = {
 
 
 def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -> list[Path]:
-    """Write the figures as PNG and return their paths."""
+    """Write a figure of each kind of evidence that there is, as PNG, and return their paths."""
     folder.mkdir(exist_ok=True)
     present = [stratum for stratum in STRATA if any(e.stratum == stratum for e in evidence)]
     drawings = {
@@ -53,9 +53,17 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
             lambda axes: _draw_lift(axes, evidence, present),
         ),
     }
+    measured = {
+        "keywords": any(e.keywords for e in evidence),
+        "coherence": any(e.coherence for e in evidence),
+        "steering": any(row.steering_n for row in summary.strata),
+        "enrichment": any(e.activations and e.activations.domain_lift is not None for e in evidence),
+    }
     paths: list[Path] = []
     with mpl.rc_context(_STYLE):
         for name, (title, draw) in drawings.items():
+            if not measured[name]:
+                continue
             figure = Figure(figsize=(4.6, 2.7), layout="constrained")
             axes = figure.add_subplot()
             draw(axes)

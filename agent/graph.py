@@ -11,12 +11,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from agent.nodes import apply_rules, experiment, hypothesize, judge, measure, record
+from agent.nodes import apply_rules, experiment, hypothesize, judge, measure, rate, record
 from agent.state import Context, FeatureState
 
 
 def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, FeatureState]:
-    """One feature: by rules, or hypothesize, measure, experiment and judge until policy says that it is settled."""
+    """One feature: by rules, by ratings, or hypothesize, measure, experiment and judge until policy calls it settled."""
     return (
         StateGraph(FeatureState, context_schema=Context)
         .add_node(apply_rules)
@@ -24,6 +24,7 @@ def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, Fea
         .add_node(measure)
         .add_node(experiment)
         .add_node(judge)
+        .add_node(rate)
         .add_node(record)
         .add_conditional_edges(START, choose_way)
         .add_edge("record", END)
@@ -31,8 +32,12 @@ def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, Fea
     )
 
 
-async def choose_way(state: FeatureState, runtime: Runtime[Context]) -> Literal["apply_rules", "hypothesize", "judge"]:
-    """Rules without an LLM; straight to the judge when hypotheses are given, as when a run is judged again."""
+async def choose_way(
+    state: FeatureState, runtime: Runtime[Context]
+) -> Literal["apply_rules", "hypothesize", "judge", "rate"]:
+    """Rules without an LLM; ratings where the study asks for them; straight to the judge when hypotheses are given."""
     if runtime.context.investigator is None:
         return "apply_rules"
+    if runtime.context.question.rating is not None:
+        return "rate"
     return "judge" if state.round else "hypothesize"

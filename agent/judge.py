@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from agent.errors import LlmFailure
 from agent.policy import Panel, aggregate, combine_steering, is_quorate, judge_blind_choices
 from agent.predictions import brief_tests_for_judge
 from agent.records import SteeringVerdict
-from agent.replies import Reply
+from agent.repeats import ask_repeats
 from agent.requests import Message
 from agent.rules import Judgement, steering_verdict
 from agent.schemas import Hypothesis, JudgeReply, judge_reply_for
@@ -82,8 +81,8 @@ class Judge(NamedTuple):
             Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
         """
         blinds = [blind(case, repeat) for repeat in range(self.repeats)]
-        asked = [self.messages(case, order) for order in blinds]
-        outcomes = await asyncio.gather(*(self._ask(case, m, repeat) for repeat, m in enumerate(asked)))
+        asked = [word_case(self.prompt, self.domain, self.guideline, case, order) for order in blinds]
+        outcomes = await ask_repeats(self.llm, asked, "judge", judge_reply_for(len(case.hypotheses)))
         replies: list[JudgeReply] = []
         named: list[tuple[bool, ...]] = []
         failures = []
@@ -101,26 +100,19 @@ class Judge(NamedTuple):
             raise Abandoned(failures[0], notes)
         return conclude(case.evidence, replies, named, self.repeats)
 
-    def messages(self, case: Case, order: Blind) -> list[Message]:
-        """What one repeat is shown."""
-        system, user = self.prompt.render(
-            domain=self.domain.name,
-            definition=self.domain.definition,
-            guideline=clip(self.guideline.strip(), GUIDELINE),
-            evidence=brief_judge(case.evidence),
-            hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
-            tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
-            pairs=brief_pairs(order.pairs, order.steered_is_a),
-        )
-        return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
-    async def _ask(self, case: Case, messages: list[Message], repeat: int) -> Reply[JudgeReply] | LlmFailure:
-        schema = judge_reply_for(len(case.hypotheses))
-        seed = repeat if self.repeats > 1 else None  # repeats of a case without pairs differ in nothing else
-        try:
-            return await self.llm.complete(messages, purpose="judge", schema=schema, seed=seed)
-        except LlmFailure as failure:
-            return failure
+def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order: Blind) -> list[Message]:
+    """What one repeat is shown."""
+    system, user = prompt.render(
+        domain=domain.name,
+        definition=domain.definition,
+        guideline=clip(guideline.strip(), GUIDELINE),
+        evidence=brief_judge(case.evidence),
+        hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
+        tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
+        pairs=brief_pairs(order.pairs, order.steered_is_a),
+    )
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def blind(case: Case, repeat: int) -> Blind:

@@ -8,27 +8,27 @@ from typing import Literal
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.briefing import brief_investigator
 from agent.experiments import choose, count_chosen, open_conversation, show_results
 from agent.guard import guarded
 from agent.judge import Case, Judge
 from agent.policy import Spent, estimate_tokens, failure_stands, why_settle, why_stop_experiments
-from agent.predictions import brief_earlier, plan_tests
+from agent.predictions import brief_earlier, plan_tests, word_proposal
+from agent.rating import Rater
 from agent.records import Decision, JudgeRef, Usage
-from agent.requests import Message
 from agent.rules import judge_by_rules
 from agent.schemas import Hypotheses
 from agent.state import Context, FeatureState, FeatureUpdate, Investigator, Observed, PendingCall
 from agent.store import sha256_of
 from agent.transcript import Notes, parsed
 from tools.records import Evidence
+from tools.studies import Domain
 
 
 @guarded
 async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
     """Judge by the study's own procedure, without an LLM."""
     notes = Notes(state, "apply_rules")
-    judgement = judge_by_rules(_evidence(state, runtime), runtime.context.study)
+    judgement = judge_by_rules(_evidence(state, runtime), runtime.context.question.survey)
     reasons = list(judgement.reasons)
     notes.add("rule", {"relevant": judgement.relevant, "confidence": judgement.confidence, "reasons": [*reasons]})
     return Command(update=FeatureUpdate(judgement=judgement, steps=notes.steps), goto="record")
@@ -41,11 +41,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
     earlier = ""
     if state.verdict is not None:
         earlier = brief_earlier(state.hypotheses, state.observed, state.round, state.verdict)
-    domain = runtime.context.study.domain
-    system, user = path.prompts["hypothesize"].render(
-        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence), earlier=earlier
-    )
-    messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    messages = word_proposal(path.prompts["hypothesize"], _domain(runtime), evidence, earlier)
     reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=Hypotheses)
     hypotheses = parsed(reply).hypotheses
     tests = plan_tests(hypotheses, evidence) if path.toolbox.specs else ()
@@ -90,7 +86,7 @@ async def experiment(
     from agent.llm import ToolsUnsupported  # the client's library is heavy, and a run by rules needs none of it
 
     path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "experiment")
-    domain = runtime.context.study.domain
+    domain = _domain(runtime)
     conversation = state.conversation or open_conversation(state, path, evidence, domain)
     stop = why_stop_experiments(
         _spent(state, path, evidence), path.limits, path.judge_repeats, estimate_tokens(conversation)
@@ -116,7 +112,7 @@ async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Liter
     """Have the case judged blind, by another prompt and perhaps another model; then record it, or try again."""
     path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "judge")
     case = Case(evidence, state.hypotheses, tuple(state.observed), state.round)
-    who = Judge(path.judge, path.prompts["judge"], runtime.context.study.domain, path.guideline, path.judge_repeats)
+    who = Judge(path.judge, path.prompts["judge"], _domain(runtime), path.guideline, path.judge_repeats)
     verdicts = await who.judge(case, notes)
     panel = verdicts.panel
     spent = _spent(state, path, evidence, notes.usage)
@@ -135,10 +131,28 @@ async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Liter
         steps=notes.steps,
         usage=notes.usage,
         judgement=verdicts.judgement,
-        judge=_judge_ref(path, panel.self_agreement if path.judge_repeats > 1 else None),
+        judge=_judge_ref(path, "judge", panel.self_agreement),
         verdict=f"relevant: {panel.relevant}; better hypothesis: {panel.better_hypothesis}; {' '.join(panel.reasons)}",
     )
     return Command(update=update, goto="hypothesize" if settled is None else "record")
+
+
+@guarded
+async def rate(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
+    """Have the evidence rated for each concept of the study; nothing else is asked or measured."""
+    path, notes = _path(runtime), Notes(state, "rate")
+    rating = runtime.context.question.rating
+    if rating is None:
+        raise TypeError("the question is about a domain, which is judged and not rated")
+    who = Rater(path.judge, path.prompts["rate"], rating, path.guideline, path.judge_repeats)
+    rated = await who.rate(_evidence(state, runtime), notes)
+    update = FeatureUpdate(
+        steps=notes.steps,
+        usage=notes.usage,
+        judgement=rated.judgement,
+        judge=_judge_ref(path, "rate", rated.self_agreement),
+    )
+    return Command(update=update, goto="record")
 
 
 @guarded
@@ -151,7 +165,7 @@ async def record(state: FeatureState, runtime: Runtime[Context]) -> FeatureUpdat
         "feature": state.item.feature,
         "stratum": state.item.stratum,
         "evidence_sha256": sha256_of(_evidence(state, runtime)),
-        "judge": state.judge or (JudgeRef(kind="rules") if path is None else _judge_ref(path, None)),
+        "judge": state.judge or _would_be_judge(path, runtime),
         "usage": state.usage,
     }
     judgement = state.judgement
@@ -186,13 +200,26 @@ def _spent(state: FeatureState, path: Investigator, evidence: Evidence, more: Us
     )
 
 
-def _judge_ref(path: Investigator, self_agreement: float | None) -> JudgeRef:
-    prompt = path.prompts["judge"]
+def _domain(runtime: Runtime[Context]) -> Domain:
+    if runtime.context.question.domain is None:
+        raise TypeError("the question is for ratings, which have a node of their own")
+    return runtime.context.question.domain
+
+
+def _would_be_judge(path: Investigator | None, runtime: Runtime[Context]) -> JudgeRef:
+    """Who would have judged a feature that failed before it came to the judge."""
+    if path is None:
+        return JudgeRef(kind="rules")
+    return _judge_ref(path, "rate" if runtime.context.question.rating else "judge", None)
+
+
+def _judge_ref(path: Investigator, purpose: str, self_agreement: float | None) -> JudgeRef:
+    prompt = path.prompts[purpose]
     return JudgeRef(
         kind="llm",
         model=path.models.judge_model,
         prompt=prompt.name,
         prompt_sha256=prompt.sha256,
         repeats=path.judge_repeats,
-        self_agreement=self_agreement,
+        self_agreement=self_agreement if path.judge_repeats > 1 else None,
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.briefing import number
+from agent.briefing import brief_investigator, number
 from agent.policy import separation
 from agent.replies import ToolCall
+from agent.requests import Message
 from agent.schemas import Hypothesis
 from agent.state import Observed, PendingCall
 from prompts.fence import clip, escape, fence
+from prompts.loader import Prompt
 from tools.findings import PromotedWords, SentenceActivation, SentenceActivations
 from tools.records import Evidence
+from tools.studies import Domain
 
 INPUTS, OUTPUTS = "measure_activations", "promote_words"
 """The instruments of the catalogue that test the two sides of a hypothesis."""
@@ -22,6 +25,14 @@ DEFAULT_STRENGTH = 0.5
 WEAKEST, STRONGEST = 0.05, 4.0
 _SENTENCE = 110
 _RESULT = 300
+
+
+def word_proposal(prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "") -> list[Message]:
+    """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
+    system, user = prompt.render(
+        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence), earlier=earlier
+    )
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,9 +26,16 @@ PACKAGES = (
 
 
 def collect_provenance(
-    command: Sequence[str], study: Study, hashes: dict[str, str], prompts: Sequence[PromptRef] = ()
+    command: Sequence[str], hashes: Mapping[str, str], files: Mapping[str, Path], prompts: Sequence[PromptRef] = ()
 ) -> Provenance:
-    """Read git, the installed packages and the study's files. No network, no environment variables."""
+    """Read git, the installed packages and the files. No network, no environment variables.
+
+    Args:
+        command: the command line.
+        hashes: of inputs that are known already.
+        files: further inputs by their role; those that are not there are left out.
+        prompts: that may be used.
+    """
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
     return Provenance(
@@ -37,20 +44,20 @@ def collect_provenance(
         git_dirty=None if status is None else bool(status),
         python=platform.python_version(),
         packages={name: _version(name) for name in PACKAGES},
-        sha256={**hashes, **_study_hashes(study)},
+        sha256={**hashes, **{role: hash_file(path) for role, path in files.items() if path.is_file()}},
         prompts=tuple(prompts),
     )
 
 
-def _study_hashes(study: Study) -> dict[str, str]:
+def study_files(study: Study) -> dict[str, Path]:
+    """The study's files by what they are for."""
     names = {
         "vocabulary": study.domain.vocabulary,
         "guideline": study.domain.guideline,
         "corpus": study.corpus.file,
         "vectors": study.vectors.file,
     }
-    files = {role: study.folder / name for role, name in names.items() if name}
-    return {role: hash_file(path) for role, path in files.items() if path.is_file()}
+    return {role: study.folder / name for role, name in names.items() if name}
 
 
 def hash_file(path: Path) -> str:

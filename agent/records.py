@@ -11,6 +11,8 @@ from agent.errors import FailureType
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
+_DECIDED = ([True, False, True], [False, True, True])
+"""Of relevance, ratings and confidence."""
 
 
 class Usage(Record):
@@ -60,6 +62,13 @@ class SteeringVerdict(Record):
     null_win_rate: float | None
 
 
+class ConceptRating(Record):
+    """How much a feature has to do with one concept."""
+
+    concept: str
+    rating: int = Field(ge=0, le=4)
+
+
 class Decision(Record):
     """The verdict on one feature, or the reason why there is none."""
 
@@ -70,6 +79,8 @@ class Decision(Record):
     status: Literal["decided", "failed"]
     label: str | None = None
     relevant: Verdict | None = None
+    ratings: tuple[ConceptRating, ...] | None = None
+    """Instead of `relevant`, in a study that asks for ratings of concepts."""
     confidence: float | None = Field(default=None, ge=0, le=1)
     interpretable: int | None = Field(default=None, ge=0, le=4)
     steering: SteeringVerdict | None = None
@@ -81,11 +92,11 @@ class Decision(Record):
 
     @model_validator(mode="after")
     def _failed_has_no_verdict(self) -> Self:
-        verdicts = (self.relevant, self.confidence)
-        if self.status == "failed" and (self.failure is None or any(v is not None for v in verdicts)):
+        given = [value is not None for value in (self.relevant, self.ratings, self.confidence)]
+        if self.status == "failed" and (self.failure is None or any(given)):
             raise ValueError("a failed decision carries a failure and no verdict")
-        if self.status == "decided" and (self.failure is not None or any(v is None for v in verdicts)):
-            raise ValueError("a decided feature carries a verdict with its confidence and no failure")
+        if self.status == "decided" and (self.failure is not None or given not in _DECIDED):
+            raise ValueError("a decided feature carries one verdict or ratings, with a confidence, and no failure")
         return self
 
 
@@ -161,7 +172,7 @@ class Provenance(Record):
     python: str
     packages: dict[str, str]
     sha256: dict[str, str]
-    """Of model, SAE, corpus, vectors, vocabulary and guideline."""
+    """Of model, SAE, corpus, vectors, vocabulary and guideline, and of evidence that was not made by this run."""
     prompts: tuple[PromptRef, ...] = ()
 
 
@@ -175,10 +186,16 @@ class Manifest(Record):
     config: RunConfig
     study_title: str
     domain: str
+    """What the judge is asked about: the domain's name, or those of the concepts."""
     provenance: Provenance
     selection: Selection | None = None
     parent: str | None = None
     """The run whose evidence this one judges again."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether the run has a model to measure on: it does unless its evidence is another run's or another tool's."""
+        return self.parent is None and self.config.evidence is None
 
 
 class StratumRow(Record):
@@ -190,12 +207,22 @@ class StratumRow(Record):
     yes: int
     no: int
     undecided: int
+    rated: int = 0
+    """Decided by ratings of concepts, which are neither yes nor no."""
     failed: int
     median_coherence: float | None
     steering_wins: int
     """Texts won, of `steering_n`, all features of the stratum together."""
     steering_n: int
     null_win_rate: float | None
+
+
+class ConceptRow(Record):
+    """How often one concept was given each rating."""
+
+    concept: str
+    counts: tuple[int, int, int, int, int]
+    """Features rated 0, 1, 2, 3 and 4."""
 
 
 class Summary(Record):
@@ -209,6 +236,7 @@ class Summary(Record):
     strata: tuple[StratumRow, ...]
     accepted: StratumRow | None
     """The features found relevant, as a row of their own."""
+    concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
     usage: Usage
     seconds: dict[str, float]

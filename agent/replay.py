@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -13,9 +13,12 @@ from agent.errors import RunError
 from agent.records import Manifest
 from agent.stages import Stopwatch, investigate
 from agent.store import RunFolder
-from tools.studies import Study
+from tools.studies import Question
 
-REMEMBERED = ("evidence.jsonl", "llm_calls.jsonl", "tool_calls.jsonl")
+if TYPE_CHECKING:
+    from agent.assembly import Assembly
+
+REMEMBERED = ("evidence.jsonl", "cases.jsonl", "llm_calls.jsonl", "tool_calls.jsonl")
 
 
 class Replayed(NamedTuple):
@@ -25,7 +28,7 @@ class Replayed(NamedTuple):
     total: int
 
 
-def replay(folder: RunFolder, study: Study, console: Console) -> Replayed:
+def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
     """Investigate every feature again in a scratch folder that holds only what the run remembers, and compare.
 
     Raises:
@@ -35,20 +38,20 @@ def replay(folder: RunFolder, study: Study, console: Console) -> Replayed:
     evidence = folder.evidence()
     if evidence is None or manifest.selection is None:
         raise RunError(f"{folder.path} has no evidence yet: finish it with --resume {folder.path}")
-    check_prompts(manifest, study)
+    check_prompts(manifest, question)
     with tempfile.TemporaryDirectory(prefix="unveil-replay-") as scratch:
         again = RunFolder.create(Path(scratch) / manifest.run_id, manifest)
         for name in REMEMBERED:
             if (folder.path / name).is_file():
                 shutil.copy(folder.path / name, again.path / name)
-        assembly = _assemble(again, study, manifest)
-        investigate(again, study, manifest.config, evidence, assembly, console, Stopwatch())
+        assembly = open_memory(again, question, manifest)
+        investigate(again, question, manifest.config, evidence, assembly, console, Stopwatch())
         ours = again.decisions_file.read_bytes().splitlines()
     theirs = folder.decisions_file.read_bytes().splitlines() if folder.decisions_file.is_file() else []
     return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)))
 
 
-def check_prompts(manifest: Manifest, study: Study) -> None:
+def check_prompts(manifest: Manifest, question: Question) -> None:
     """A replay with other prompts would be another run.
 
     Raises:
@@ -66,15 +69,17 @@ def check_prompts(manifest: Manifest, study: Study) -> None:
                 f"prompt {ref.name} is not the one the run used: restore it, or judge anew with --rejudge instead of --replay"
             )
     guideline = manifest.provenance.sha256.get("guideline")
-    if guideline and hash_file(study.asset(study.domain.guideline)) != guideline:
+    if guideline and hash_file(question.guideline) != guideline:
         raise RunError("the guideline is not the one the run used: restore it, or judge anew with --rejudge")
 
 
-def _assemble(folder: RunFolder, study: Study, manifest: Manifest):
+def open_memory(folder: RunFolder, question: Question, manifest: Manifest) -> Assembly | None:
+    """What answers from the run's memory alone; None for a run by rules."""
     config = manifest.config
     if config.llm is None:
         return None
     from agent.assembly import Assembly
     from tools.catalogue import TOOLS
 
-    return Assembly(config, config.llm, study, folder.path, None, TOOLS, None, replay_only=True)
+    instruments = TOOLS if manifest.measures else ()
+    return Assembly(config, config.llm, question, folder.path, None, instruments, None, replay_only=True)

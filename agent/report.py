@@ -11,16 +11,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from agent.figures import draw_figures
 from agent.records import Decision, Summary
 from agent.store import RunFolder, write_whole
-from agent.tables import HEADER, decisions_csv, format_cells, strata_csv
+from agent.tables import decisions_csv, format_cells, header_of, strata_csv
 from tools.records import Context, Evidence
-from tools.studies import Study
 
 TELLING = 6
 """Features shown of each kind."""
 
 
 def write_report(
-    folder: RunFolder, study: Study, summary: Summary, evidence: Sequence[Evidence], decisions: Sequence[Decision]
+    folder: RunFolder, title: str, summary: Summary, evidence: Sequence[Evidence], decisions: Sequence[Decision]
 ) -> None:
     """Write tables, figures and the report. Text from models and corpora is escaped by the template engine."""
     tables = folder.path / "tables"
@@ -38,9 +37,10 @@ def write_report(
     by_key = {record.feature.key: record for record in evidence}
     html = environment.get_template("report.html.j2").render(
         manifest=folder.manifest(),
-        study=study,
-        header=HEADER,
+        title=title,
+        header=header_of(summary),
         rows=format_cells(summary),
+        concepts=[(row.concept, row.counts) for row in summary.concepts],
         summary=summary,
         figures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in figures],
         groups=[(title, [(d, by_key[d.feature.key]) for d in chosen]) for title, chosen in pick_telling(decisions)],
@@ -63,6 +63,7 @@ def pick_telling(decisions: Sequence[Decision]) -> list[tuple[str, list[Decision
             "Candidates found not relevant",
             surest([d for d in features if d.relevant == "no" and d.stratum == "candidates"]),
         ),
+        ("Rated highest", surest_rated(decisions)),
         (
             "Random directions accepted: false positives by construction",
             surest([d for d in decisions if d.relevant == "yes" and d.feature.kind != "feature"]),
@@ -71,10 +72,14 @@ def pick_telling(decisions: Sequence[Decision]) -> list[tuple[str, list[Decision
     return [(title, chosen) for title, chosen in groups if chosen]
 
 
+def surest_rated(decisions: Sequence[Decision]) -> list[Decision]:
+    """The features with the highest ratings of any concept."""
+    rated = [d for d in decisions if d.ratings]
+    return sorted(rated, key=lambda d: (-max(r.rating for r in d.ratings or ()), -(d.confidence or 0)))[:TELLING]
+
+
 def heat(context: Context) -> list[tuple[str, float]]:
-    """Tokens of a context with their activation as a share of its maximum."""
-    top = max(context.max_activation, 1e-9)
-    return [
-        (token, round(max(0.0, value) / top, 2))
-        for token, value in zip(context.tokens, context.activations, strict=True)
-    ]
+    """Tokens of a context with their activation as a share of its maximum; 0 where it is not known."""
+    values = context.activations or (0.0,) * len(context.tokens)
+    top = max(context.max_activation or max(values), 1e-9)
+    return [(token, round(max(0.0, value) / top, 2)) for token, value in zip(context.tokens, values, strict=True)]

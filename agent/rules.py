@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.records import SteeringVerdict, Verdict
+from agent.records import ConceptRating, SteeringVerdict, Verdict
 from tools.maths import binomial_tail, combine_tails
 from tools.records import CoherenceEvidence, Evidence, KeywordEvidence, SteeringEvidence
-from tools.studies import Study
+from tools.studies import SurveyDefaults
 
 STEERING_ALPHA = 0.05
 COMBINED_ALPHA = 0.05
@@ -21,14 +21,16 @@ class Judgement(NamedTuple):
     """A verdict before it becomes a decision."""
 
     label: str
-    relevant: Verdict
+    relevant: Verdict | None
+    """None where concepts were rated instead."""
     confidence: float
     interpretable: int | None
     steering: SteeringVerdict | None
     reasons: tuple[str, ...]
+    ratings: tuple[ConceptRating, ...] | None = None
 
 
-def judge_by_rules(evidence: Evidence, study: Study) -> Judgement:
+def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
     """Keywords decide who can be relevant, coherence and steering together whether it is.
 
     Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if steering wins more
@@ -45,7 +47,7 @@ def judge_by_rules(evidence: Evidence, study: Study) -> Judgement:
     label = name_feature(evidence)
     if evidence.keywords is None:
         return Judgement(label, "undecided", 0.5, None, steering, reasons)
-    if len(evidence.keywords.hits) < study.survey.candidate_hits or evidence.keywords.null_share > study.survey.alpha:
+    if len(evidence.keywords.hits) < thresholds.candidate_hits or evidence.keywords.null_share > thresholds.alpha:
         sure = min(0.99, max(0.5, evidence.keywords.null_share))
         return Judgement(label, "no", sure, None, steering, reasons)
     wins_more = steering is not None and steering.verdict != "fails"

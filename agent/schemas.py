@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, create_model
 
+from agent.records import ConceptRating
 from tools.records import Record
 
 LABEL_WORDS = 8
@@ -84,6 +85,38 @@ class JudgeReply(Record):
     interpretable: Annotated[int, Field(ge=0, le=4)]
     steering: Literal["passes", "fails", "undecided"]
     confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+class Ratings(Record):
+    """A rating for each concept; `rating_reply_for` gives it one field a concept, named as the concept is."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    def given(self) -> tuple[ConceptRating, ...]:
+        """The same as a list, in the study's order."""
+        return tuple(ConceptRating(concept=name, rating=value) for name, value in self.model_dump().items())
+
+
+class RatingReply(Record):
+    """One judgement by ratings."""
+
+    reasons: Annotated[tuple[Annotated[str, Field(max_length=2000)], ...], Field(min_length=1, max_length=8)]
+    ratings: Ratings
+    label: Label
+    interpretable: Annotated[int, Field(ge=0, le=4)]
+    confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+@functools.cache
+def rating_reply_for(concepts: tuple[str, ...]) -> type[RatingReply]:
+    """The rater's reply for these concepts: each rated once, because each is a field, and nothing else."""
+    fields: dict[str, Any] = {
+        f"concept_{place}": (Annotated[int, Field(ge=0, le=4)], Field(alias=name))  # a name may be no identifier
+        for place, name in enumerate(concepts)
+    }
+    return create_model(
+        "RatingReply", __base__=RatingReply, ratings=(create_model("Ratings", __base__=Ratings, **fields), ...)
+    )
 
 
 @functools.cache

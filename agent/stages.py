@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agent.config import RunConfig
 from agent.errors import RunError
 from agent.graph import build_graph
+from agent.recall import Case, read_cases
 from agent.records import Decision, SelectedFeature, Selection, Summary
 from agent.report import write_report
 from agent.selection import select_features
@@ -24,7 +25,7 @@ from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
 from tools.records import Evidence
-from tools.studies import Study
+from tools.studies import Question, Study
 
 if TYPE_CHECKING:
     from agent.assembly import Assembly
@@ -105,7 +106,7 @@ def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study
 
 def investigate(
     folder: RunFolder,
-    study: Study,
+    question: Question,
     config: RunConfig,
     evidence: Sequence[Evidence],
     assembly: Assembly | None,
@@ -115,8 +116,8 @@ def investigate(
     """Run the graph for every feature that has no decision yet, many at once, and store each as it ends.
 
     Args:
-        folder: of the run.
-        study: what is looked for.
+        folder: of the run; cases stored in it go straight to the judge.
+        question: what is asked of every feature.
         config: the run's.
         evidence: of all selected features.
         assembly: what an LLM needs to investigate and judge; None for the rules judge.
@@ -127,7 +128,8 @@ def investigate(
     if manifest.selection is None:
         raise RunError(f"{folder.path} has evidence but no selection: start a new run")
     done = {decision.feature.key for decision in folder.decisions()}
-    todo = [item for item in manifest.selection.items if item.feature.key not in done]
+    cases = read_cases(folder.path)
+    todo = [_open_case(item, cases) for item in manifest.selection.items if item.feature.key not in done]
     by_key = {record.feature.key: record for record in evidence}
     with watch.time("investigate"), make_progress(console) as progress:
         total = len(manifest.selection.items)
@@ -135,7 +137,7 @@ def investigate(
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
-                context = Context(manifest.run_id, study, by_key, investigator)
+                context = Context(manifest.run_id, question, by_key, investigator)
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
@@ -144,30 +146,35 @@ def investigate(
     return folder.decisions()
 
 
+def _open_case(item: SelectedFeature, cases: Mapping[str, Case]) -> FeatureState:
+    case = cases.get(item.feature.key)
+    return FeatureState(item=item) if case is None else case.state(item)
+
+
 async def _investigate_all(
-    folder: RunFolder, todo: Sequence[SelectedFeature], context: Context, at_once: int, advance: Callable[[], None]
+    folder: RunFolder, todo: Sequence[FeatureState], context: Context, at_once: int, advance: Callable[[], None]
 ) -> None:
     graph = build_graph()
     slots = asyncio.Semaphore(at_once)
 
-    async def investigate_one(item: SelectedFeature) -> None:
+    async def investigate_one(state: FeatureState) -> None:
         async with slots:
-            result = await graph.ainvoke(FeatureState(item=item), context=context)
-        final = FeatureState.model_validate(result)
+            result = await graph.ainvoke(state, context=context)
+        feature, final = state.item.feature, FeatureState.model_validate(result)
         if final.decision is None:
-            raise RunError(f"the graph ended without a decision on {item.feature.key}: this is a bug")
-        folder.write_transcript(item.feature, final.steps)
+            raise RunError(f"the graph ended without a decision on {feature.key}: this is a bug")
+        folder.write_transcript(feature, final.steps)
         folder.append_decision(final.decision)
         advance()
 
     async with asyncio.TaskGroup() as group:
-        for item in todo:
-            group.create_task(investigate_one(item))
+        for state in todo:
+            group.create_task(investigate_one(state))
 
 
 def conclude(
     folder: RunFolder,
-    study: Study,
+    question: Question,
     evidence: Sequence[Evidence],
     decisions: Sequence[Decision],
     d_sae: int | None,
@@ -177,7 +184,7 @@ def conclude(
     manifest = folder.manifest()
     with watch.time("report"):
         summary = summarise(manifest.run_id, decisions, evidence, manifest.selection, d_sae, watch.seconds)
-        write_report(folder, study, summary, evidence, decisions)
+        write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})
     write_whole(folder.path / "summary.json", summary.model_dump_json(indent=1) + "\n")
     return summary

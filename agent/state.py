@@ -18,7 +18,7 @@ from agent.schemas import Hypothesis
 from agent.toolbox import Measurement, Toolbox
 from prompts.loader import Prompt
 from tools.records import Evidence
-from tools.studies import Study
+from tools.studies import Question
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -114,7 +114,7 @@ class Investigator:
     judge: Llm
     models: LlmChoice
     prompts: dict[str, Prompt]
-    """`hypothesize`, `experiment` and `judge`."""
+    """`hypothesize`, `experiment`, `judge` and `rate`."""
     guideline: str
     """What counts as the domain and what does not, as a human annotator would get it."""
     toolbox: Toolbox
@@ -127,7 +127,7 @@ class Context:
     """Given to every node of every feature."""
 
     run_id: str
-    study: Study
+    question: Question
     evidence: dict[str, Evidence]
     """By the feature's key."""
     investigator: Investigator | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,19 +42,27 @@ class RunFolder:
         self.evidence_file = path / "evidence.jsonl"
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest) -> RunFolder:
+    def create(cls, path: Path, manifest: Manifest, fill: Callable[[RunFolder], object] | None = None) -> RunFolder:
         """Make the folder and write the manifest first.
+
+        Args:
+            path: of the folder.
+            manifest: of the run.
+            fill: writes what the run begins with; the folder has its name only when all of it is there, so that a kill
+                leaves a run that can be resumed, or none.
 
         Raises:
             RunError: the folder exists already.
         """
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise RunError(f"{path} exists already: resume it with --resume {path}") from None
-        folder = cls(path)
-        folder.write_manifest(manifest)
-        return folder
+        if path.exists():
+            raise RunError(f"{path} exists already: resume it with --resume {path}")
+        beginning = cls(path.with_name(f".{path.name}.new"))
+        beginning.path.mkdir(parents=True, exist_ok=True)
+        beginning.write_manifest(manifest)
+        if fill is not None:
+            fill(beginning)
+        beginning.path.rename(path)
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -90,6 +98,17 @@ class RunFolder:
     def evidence(self) -> list[Evidence] | None:
         """All evidence, or None if the observation was not finished."""
         return list(read_lines(self.evidence_file, Evidence)) if self.evidence_file.is_file() else None
+
+    def finished_evidence(self) -> list[Evidence]:
+        """All evidence of a run in which every selected feature was decided or failed.
+
+        Raises:
+            RunError: it was stopped before that.
+        """
+        evidence, selection = self.evidence(), self.manifest().selection
+        if evidence is None or selection is None or len(self.decisions()) < len(selection.items):
+            raise RunError(f"{self.path} is not finished: finish it with --resume {self.path}")
+        return evidence
 
     def write_evidence(self, evidence: Sequence[Evidence]) -> None:
         """Write the observation as a whole: it is made in batches, and half of it is of no use."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from agent.records import Decision, Selection, StratumRow, StratumSize, Summary, Usage
+from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary, Usage
 from tools.records import STRATA, Evidence, Stratum
 
 
@@ -18,7 +18,7 @@ def summarise(
     d_sae: int | None,
     seconds: dict[str, float],
 ) -> Summary:
-    """Every decision is counted once: yes, no, undecided or failed."""
+    """Every decision is counted once: yes, no, undecided, rated or failed."""
     by_key = {record.feature.key: record for record in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
     rows = [
@@ -41,9 +41,22 @@ def summarise(
         candidates=sizes["candidates"].population if "candidates" in sizes else None,
         strata=tuple(rows),
         accepted=_row("candidates", accepted, by_key, None) if accepted else None,
+        concepts=count_ratings(decisions),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
         usage=usage,
         seconds=seconds,
+    )
+
+
+def count_ratings(decisions: Sequence[Decision]) -> tuple[ConceptRow, ...]:
+    """How often each concept was given each rating; nothing for a study that asks about a domain."""
+    counts: dict[str, Counter[int]] = {}
+    for decision in decisions:
+        for rating in decision.ratings or ():
+            counts.setdefault(rating.concept, Counter())[rating.rating] += 1
+    return tuple(
+        ConceptRow(concept=name, counts=(found[0], found[1], found[2], found[3], found[4]))
+        for name, found in counts.items()
     )
 
 
@@ -62,6 +75,7 @@ def _row(
         yes=verdicts["yes"],
         no=verdicts["no"],
         undecided=verdicts["undecided"],
+        rated=sum(d.ratings is not None for d in decisions),
         failed=sum(d.status == "failed" for d in decisions),
         median_coherence=median(scores) if scores else None,
         steering_wins=sum(round(s.win_rate * s.n) for s in steering),

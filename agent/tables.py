@@ -10,14 +10,16 @@ from agent.records import Decision, StratumRow, Summary
 from tools.maths import wilson_interval
 from tools.records import Evidence
 
-HEADER = ("stratum", "n", "yes", "no", "undecided", "failed", "coherence", "steering wins [95 %]", "null")
+VERDICTS = ("yes", "no", "undecided")
+MEASURES = ("coherence", "steering wins [95 %]", "null")
 
 
 def format_summary(summary: Summary) -> list[str]:
-    """Aligned lines: strata by verdict, failures, median coherence, steering wins against the null."""
-    rows = format_cells(summary)
-    widths = [max(len(cells[i]) for cells in [HEADER, *rows]) for i in range(len(HEADER))]
-    lines = [_align(cells, widths) for cells in [HEADER, *rows]]
+    """Aligned lines: strata by verdict or concepts by rating, failures, and what was measured of it."""
+    lines = _aligned([header_of(summary), *format_cells(summary)])
+    if summary.concepts:
+        counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
+        lines += ["", *_aligned([("concept", *(f"rated {n}" for n in range(5))), *counts])]
     if summary.failures:
         lines.append("failed: " + ", ".join(f"{count} {kind}" for kind, count in summary.failures.items()))
     if summary.usage.calls:
@@ -27,20 +29,40 @@ def format_summary(summary: Summary) -> list[str]:
     return lines
 
 
+def header_of(summary: Summary) -> tuple[str, ...]:
+    """Names of the columns: the form of judgement decides the first, what was measured the last."""
+    verdicts = ("rated",) if summary.concepts else VERDICTS
+    return ("stratum", "n", *verdicts, "failed", *(MEASURES if _is_measured(summary) else ()))
+
+
 def format_cells(summary: Summary) -> list[tuple[str, ...]]:
     """The table's cells as text, a row a stratum, and the accepted features as a row of their own."""
-    rows = [_cells(row, row.stratum) for row in summary.strata]
-    return rows + ([_cells(summary.accepted, "accepted features")] if summary.accepted else [])
+    rows = [(row.stratum, row) for row in summary.strata]
+    if summary.accepted and _is_measured(summary):
+        rows.append(("accepted features", summary.accepted))
+    return [_cells(row, name, summary) for name, row in rows]
 
 
-def _cells(row: StratumRow, name: str) -> tuple[str, ...]:
+def _is_measured(summary: Summary) -> bool:
+    return any(row.steering_n or row.median_coherence is not None for row in summary.strata)
+
+
+def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
+    verdicts = (row.rated,) if summary.concepts else (row.yes, row.no, row.undecided)
+    counts = (name, *map(str, (row.n, *verdicts, row.failed)))
+    if not _is_measured(summary):
+        return counts
     coherence = "-" if row.median_coherence is None else f"{row.median_coherence:.2f}"
-    wins, null = "-", "-"
-    if row.steering_n and row.null_win_rate is not None:
-        interval = wilson_interval(row.steering_wins, row.steering_n)
-        wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
-        null = f"{row.null_win_rate:.0%}"
-    return (name, str(row.n), str(row.yes), str(row.no), str(row.undecided), str(row.failed), coherence, wins, null)
+    if not row.steering_n or row.null_win_rate is None:
+        return (*counts, coherence, "-", "-")
+    interval = wilson_interval(row.steering_wins, row.steering_n)
+    wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+    return (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_align(cells, widths) for cells in rows]
 
 
 def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -79,6 +101,7 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
             "stratum",
             "status",
             "relevant",
+            "ratings",
             "confidence",
             "label",
             "keyword_hits",
@@ -105,6 +128,7 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
                 d.stratum,
                 d.status,
                 d.relevant,
+                None if d.ratings is None else "; ".join(f"{r.concept} {r.rating}" for r in d.ratings),
                 d.confidence,
                 d.label,
                 *((len(k.hits), k.null_share) if k else (None, None)),

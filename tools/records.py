@@ -6,11 +6,14 @@ never an empty stand-in.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+_LONGEST_NAME = 60
 
 Stratum = Literal["candidates", "near controls", "unrelated controls", "random directions", "imported"]
 STRATA: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls", "random directions", "imported")
@@ -34,31 +37,40 @@ class FeatureRef(Record):
 
     @property
     def key(self) -> str:
-        """A file name: `base-000123`, random directions `base-r000123`."""
+        """A file name: `base-000123`, random directions `base-r000123`. SAE ids that no file name can carry are hashed."""
         letter = "r" if self.kind == "random_direction" else ""
-        return f"{self.sae.replace('/', '_')}-{letter}{self.index:06d}"
+        return f"{_file_name(self.sae)}-{letter}{self.index:06d}"
+
+
+def _file_name(sae: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._]", "_", sae).lstrip(".")
+    if plain == sae and len(plain) <= _LONGEST_NAME:
+        return plain
+    return f"{plain[-_LONGEST_NAME:]}-{hashlib.sha256(sae.encode()).hexdigest()[:8]}"
 
 
 class TokenWeight(Record):
     """A vocabulary entry and the logit weight a unit step along the feature gives it."""
 
-    token_id: int
+    token_id: int | None = None
+    """None where another tool names tokens by their text alone."""
     token: str
     """Decoded text, leading space kept."""
-    word: str | None
+    word: str | None = None
     """The lower-case word the token stands for; None for pieces, numbers and punctuation."""
-    weight: float
+    weight: float | None = None
+    """None where another tool gives an order without weights."""
 
 
 class Projection(Record):
     """Decoder direction (unit norm) times the processed unembedding. A claim about weights, not about effects."""
 
     top: tuple[TokenWeight, ...]
-    bottom: tuple[TokenWeight, ...]
-    mean: float
-    std: float
-    skewness: float
-    kurtosis: float
+    bottom: tuple[TokenWeight, ...] = ()
+    mean: float | None = None
+    std: float | None = None
+    skewness: float | None = None
+    kurtosis: float | None = None
     """Population moments of the row over the vocabulary; kurtosis is not in excess of 3."""
 
 
@@ -102,8 +114,9 @@ class Context(Record):
 
     document: str
     tokens: tuple[str, ...]
-    activations: tuple[float, ...]
-    max_activation: float
+    activations: tuple[float, ...] | None = None
+    """One a token; None where another tool shows text without them."""
+    max_activation: float | None = None
     quantile: int | None = None
     """None for the top examples; 1 is the highest of the sampled strata."""
 
@@ -111,14 +124,14 @@ class Context(Record):
 class ActivationEvidence(Record):
     """Where the feature is active in the `train` split of the corpus."""
 
-    n_tokens: int
-    density: float
+    n_tokens: int | None = None
+    density: float | None = None
     """Share of tokens with an activation above 0."""
-    max_activation: float
-    domain_lift: float | None
+    max_activation: float | None = None
+    domain_lift: float | None = None
     """Mean share of domain words near active tokens over their share in the corpus; None if never active."""
     top: tuple[Context, ...]
-    quantiles: tuple[Context, ...]
+    quantiles: tuple[Context, ...] = ()
 
 
 class SteeredPair(Record):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tools.errors import StudyError
 from tools.records import Record
+
+R = TypeVar("R", bound=Record)
 
 STUDIES = Path("studies")
 
@@ -31,10 +33,19 @@ class Domain(Record):
     name: str
     definition: str
     """One sentence."""
-    vocabulary: str
-    """File of lower-case words, one a line."""
+    vocabulary: str = ""
+    """File of lower-case words, one a line; only a survey needs it."""
     guideline: str
     """File with what counts and what does not, as a human annotator would get it."""
+
+
+class Rating(Record):
+    """Another form of judgement than a domain: how much a feature has to do with each of several concepts, 0 to 4."""
+
+    guideline: str
+    """File with what the numbers mean and what counts, as a human annotator would get it."""
+    concepts: dict[str, str] = Field(min_length=1)
+    """Name -> what is meant, in a sentence; empty where the name says it all."""
 
 
 class VectorsSource(Record):
@@ -102,6 +113,43 @@ class ControlDefaults(Record):
     random_directions: int = 60
 
 
+class Question(Record):
+    """What a judge is asked of every feature: whether it belongs to a domain, or ratings of concepts. No model in it."""
+
+    name: str
+    """The study's."""
+    title: str
+    folder: Path
+    domain: Domain | None = None
+    rating: Rating | None = None
+    survey: SurveyDefaults = SurveyDefaults()
+    """What the rules judge holds evidence to."""
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Question:
+        if (self.domain is None) == (self.rating is None):
+            raise ValueError("a study asks about [domain] or for [rating], and not both")
+        return self
+
+    @property
+    def topic(self) -> str:
+        """What it is about, in a word or several."""
+        return self.domain.name if self.domain else ", ".join(self.rating.concepts if self.rating else ())
+
+    @property
+    def guideline(self) -> Path:
+        """The guideline's file.
+
+        Raises:
+            StudyError: it is not there.
+        """
+        asked = self.domain or self.rating
+        path = self.folder / asked.guideline if asked else self.folder
+        if not path.is_file():
+            raise StudyError(f"study {self.name}: the guideline {path} is missing")
+        return path
+
+
 class Study(Record):
     """Everything `study.toml` says but its training table."""
 
@@ -120,6 +168,11 @@ class Study(Record):
     """Most candidates investigated by default; those with the most hits come first."""
     hub: bool = False
     """Some asset comes from a hub and may have to be downloaded."""
+
+    @property
+    def question(self) -> Question:
+        """What its judges are asked."""
+        return Question(name=self.name, title=self.title, folder=self.folder, domain=self.domain, survey=self.survey)
 
     def asset(self, name: str) -> Path:
         """Path of a file or folder of the study.
@@ -159,18 +212,42 @@ def load_study(name: str) -> Study:
     Raises:
         StudyError: no such study, or its file does not fit.
     """
+    path, table = _read(name)
+    table.pop("training", None)
+    if not table.get("arms") and ("domain" in table or "rating" in table):
+        raise StudyError(
+            f"{path} names no arms: without a model it can only judge stored evidence, with --evidence FILE"
+        )
+    return _validated(Study, {**table, "folder": path.parent}, path)
+
+
+def load_question(name: str) -> Question:
+    """Read only what a study asks: enough to judge evidence that exists already.
+
+    Raises:
+        StudyError: no such study, or its file does not fit.
+    """
+    path, table = _read(name)
+    asked = {key: table[key] for key in ("name", "title", "domain", "rating", "survey") if key in table}
+    return _validated(Question, {**asked, "folder": path.parent}, path)
+
+
+def _read(name: str) -> tuple[Path, dict[str, Any]]:
     path = _study_file(name)
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        return path, tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not TOML: {error}") from error
-    table.pop("training", None)
+
+
+def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
     try:
-        return Study.model_validate({**table, "folder": path.parent})
+        return kind.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StudyError(f"{path}: {where}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise StudyError(f"{path}: {where}: {message}" if where else f"{path}: {message}") from error
 
 
 def _study_file(name: str) -> Path:

@@ -119,6 +119,7 @@ class Laboratory:
         feature = evidence.feature
         shown = evidence.activations
         contexts = (*shown.top, *shown.quantiles) if shown else ()
+        density = shown.density if shown else None
         real = feature.kind == "feature"
         if real:
             direction = self.bench.directions[feature.index]
@@ -129,7 +130,7 @@ class Laboratory:
             key=feature.key,
             row=feature.index if real else None,
             direction=direction,
-            level=0.0 if real else self._level(direction, shown.density if shown else DEFAULT_DENSITY),
+            level=0.0 if real else self._level(direction, DEFAULT_DENSITY if density is None else density),
             seen=frozenset(context.document for context in contexts),
         )
 

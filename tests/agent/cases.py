@@ -32,7 +32,7 @@ from tools.records import (
     TokenWeight,
 )
 from tools.records import Context as TextContext
-from tools.studies import CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
+from tools.studies import Domain, Question
 
 WORDS = ("heart", "blood", "surgery", "nurse", "clinic", "fever", "tumour", "vaccine", "kidney", "doctor")
 TEXT = (
@@ -48,22 +48,12 @@ UNSTEERED = (
 FEATURE = FeatureRef(study="toy", sae="base", index=4711)
 
 
-def make_study() -> Study:
-    return Study(
-        name="toy",
-        title="A toy",
-        folder=Path("."),
-        domain=Domain(
-            name="medicine",
-            definition="The care, cure, causes and study of disease and injury in people or animals.",
-            vocabulary="-",
-            guideline="-",
-        ),
-        arms={},
-        vectors=VectorsSource(),
-        corpus=CorpusSource(),
-        steering=SteeringDefaults(prompts=("The history of the",)),
-    )
+DOMAIN = Domain(
+    name="medicine",
+    definition="The care, cure, causes and study of disease and injury in people or animals.",
+    guideline="guideline.md",
+)
+QUESTION = Question(name="toy", title="A toy", folder=Path("."), domain=DOMAIN)
 
 
 def make_pairs(n: int, steered: str = STEERED, unsteered: str = UNSTEERED) -> tuple[SteeredPair, ...]:
@@ -297,18 +287,19 @@ def make_context(
     folder: Path, llm: Any, judge: Any = None, evidence: Evidence | None = None, **changes: Any
 ) -> Context:
     evidence = evidence or make_evidence()
+    question = changes.pop("question", QUESTION)
     fields: dict[str, Any] = {
         "llm": llm,
         "judge": judge or llm,
         "models": LlmChoice(model="m", judge_model="j"),
-        "prompts": {name: load_prompt(name) for name in ("hypothesize", "experiment", "judge")},
+        "prompts": {name: load_prompt(name) for name in ("hypothesize", "experiment", "judge", "rate")},
         "guideline": "A feature is medical when it is about illness.\n" * 30,
         "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
         "limits": Limits(),
     }
     return Context(
         run_id="run",
-        study=make_study(),
+        question=question,
         evidence={evidence.feature.key: evidence},
         investigator=Investigator(**{**fields, **changes}),
     )

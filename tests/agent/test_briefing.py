@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.blinding import choose_pairs
 from agent.briefing import brief_investigator, brief_judge, brief_pairs, show_context
 from agent.experiments import open_conversation
-from agent.judge import Case, Judge, blind
+from agent.judge import Case, blind, word_case
 from agent.policy import MOST_STEP_TOKENS, estimate_tokens
 from agent.predictions import brief_earlier, brief_tests_for_judge, plan_tests
 from agent.schemas import Hypothesis
@@ -21,6 +21,7 @@ from prompts.fence import outside
 from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS
 from tests.agent.cases import (
+    DOMAIN,
     FEATURE,
     make_context,
     make_evidence,
@@ -28,7 +29,6 @@ from tests.agent.cases import (
     make_hypothesis,
     make_pairs,
     make_state,
-    make_study,
     measure_activations,
     promote_words,
 )
@@ -57,9 +57,8 @@ def observe(hypotheses: list[Hypothesis], evidence: Evidence) -> list[Observed]:
 
 def judge_messages(evidence: Evidence, guideline: str = "Yes: illness.") -> list[dict[str, Any]]:
     hypotheses = make_hypotheses().hypotheses
-    judge = Judge(None, load_prompt("judge"), make_study().domain, guideline)  # type: ignore[arg-type]
     case = Case(evidence, hypotheses, tuple(observe(list(hypotheses), evidence)), 1)
-    return judge.messages(case, blind(case, 0))
+    return word_case(load_prompt("judge"), DOMAIN, guideline, case, blind(case, 0))
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:
@@ -73,7 +72,7 @@ def test_the_investigator_reads_everything() -> None:
         "bottom tokens",
         "5 (heart, blood, surgery, nurse, clinic); 0.4%",
         "0.46 (100%",
-        "active at 0.400% of 52000 tokens, largest activation 12.3; words of the domain stand near active tokens 8.2 times",
+        "active at 0.400% of 52000 tokens; largest activation 12.3; words of the domain stand near active tokens 8.2 times",
         "the «heart 8.1» for",
         "ablation at 37 active tokens",
         "survival 0.8",
@@ -169,9 +168,7 @@ def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any) -> None:
     investigator = make_context(tmp_path, None).investigator
     assert investigator
     for plain in (False, True):
-        opening = open_conversation(
-            state.model_copy(update={"plain": plain}), investigator, evidence, make_study().domain
-        )
+        opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence, DOMAIN)
         assert estimate_tokens(opening) <= MOST_STEP_TOKENS * 2 // 3  # room for results
     earlier = brief_earlier(hypotheses, observed, 1, "undecided " * 300)
     system, user = load_prompt("hypothesize").render(

@@ -19,6 +19,7 @@ from agent.toolbox import Toolbox
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
 from tests.agent.cases import (
+    QUESTION,
     Asked,
     ScriptedLlm,
     StrawBench,
@@ -27,7 +28,6 @@ from tests.agent.cases import (
     make_evidence,
     make_hypotheses,
     make_judgement,
-    make_study,
     make_toolbox,
 )
 from tests.agent.test_briefing import poisoned
@@ -94,7 +94,7 @@ def test_a_loop_of_tool_calls_ends_at_its_limit(tmp_path: Path) -> None:
 
 def test_rules_judge_where_there_is_no_investigator(tmp_path: Path) -> None:
     evidence = make_evidence()
-    decision = decide(Context(run_id="run", study=make_study(), evidence={evidence.feature.key: evidence}))
+    decision = decide(Context(run_id="run", question=QUESTION, evidence={evidence.feature.key: evidence}))
     assert (decision.judge.kind, decision.status, decision.relevant) == ("rules", "decided", "yes")
 
 
@@ -111,11 +111,11 @@ def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> 
     )
     doubts = [make_judgement(relevant="undecided")] * 2
     first = investigate(make_context(tmp_path, llm, judge=(judge := ScriptedLlm(*doubts))))
-    case = recall_case(first.item, [step.model_copy() for step in first.steps])
-    assert (case.hypotheses, case.observed, case.round) == (first.hypotheses, first.observed, first.round)
+    case = recall_case(first.item.feature, [step.model_copy() for step in first.steps])
+    assert (case.hypotheses, list(case.observed), case.round) == (first.hypotheses, first.observed, first.round)
     other = ScriptedLlm(make_judgement(relevant="undecided"))
     context = make_context(tmp_path, ScriptedLlm(), judge=other, toolbox=Toolbox((), tmp_path / "none.jsonl"))
-    again = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case, context=context)))
+    again = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case.state(first.item), context=context)))
     assert again.decision
     assert (again.decision.relevant, again.decision.usage.calls) == ("undecided", 1)
     assert other.asked[0].messages == judge.asked[-1].messages
@@ -123,12 +123,12 @@ def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> 
 
 def test_a_case_judged_by_rules_is_judged_on_its_evidence_alone(tmp_path: Path) -> None:
     evidence = make_evidence()
-    rules = investigate(Context(run_id="run", study=make_study(), evidence={evidence.feature.key: evidence}))
-    case = recall_case(rules.item, rules.steps)
-    assert (case.hypotheses, case.observed, case.round) == ((), [], 1)
+    rules = investigate(Context(run_id="run", question=QUESTION, evidence={evidence.feature.key: evidence}))
+    case = recall_case(rules.item.feature, rules.steps)
+    assert (case.hypotheses, case.observed, case.round) == ((), (), 1)
     judge = ScriptedLlm(make_judgement(better_hypothesis=None))
     context = make_context(tmp_path, ScriptedLlm(), judge=judge, toolbox=Toolbox((), tmp_path / "none.jsonl"))
-    final = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case, context=context)))
+    final = FeatureState.model_validate(asyncio.run(build_graph().ainvoke(case.state(rules.item), context=context)))
     assert final.decision
     assert final.decision.relevant == "yes"
 

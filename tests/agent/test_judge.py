@@ -15,6 +15,7 @@ from agent.structured import Unfit, parse, strict_json_schema
 from agent.transcript import Abandoned, Notes
 from prompts.loader import load_prompt
 from tests.agent.cases import (
+    DOMAIN,
     FEATURE,
     Asked,
     ScriptedLlm,
@@ -23,7 +24,6 @@ from tests.agent.cases import (
     make_judgement,
     make_pairs,
     make_state,
-    make_study,
 )
 from tools.records import Evidence
 
@@ -34,7 +34,7 @@ def judge(
     *answers: Any, repeats: int = 1, policy: Any = None, case: Case | None = None
 ) -> tuple[Verdicts, Notes, ScriptedLlm]:
     llm = ScriptedLlm(*answers, policy=policy)
-    who = Judge(llm, load_prompt("judge"), make_study().domain, "a guideline", repeats)
+    who = Judge(llm, load_prompt("judge"), DOMAIN, "a guideline", repeats)
     notes = Notes(make_state(), "judge")
     case = case or Case(make_evidence(), make_hypotheses().hypotheses)
     return asyncio.run(who.judge(case, notes)), notes, llm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -18,18 +17,7 @@ from tools.records import (
     SteeringEvidence,
     TokenWeight,
 )
-from tools.studies import CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
-
-STUDY = Study(
-    name="tiny",
-    title="Tiny",
-    folder=Path(),
-    domain=Domain(name="medicine", definition="Care.", vocabulary="v.txt", guideline="g.md"),
-    arms={},
-    vectors=VectorsSource(),
-    corpus=CorpusSource(),
-    steering=SteeringDefaults(prompts=("The",)),
-)
+from tools.studies import SurveyDefaults
 
 
 def keywords(n: int, null_share: float) -> KeywordEvidence:
@@ -91,15 +79,15 @@ def test_verdict_follows_from_the_three_checks(
     s: SteeringEvidence | None,
     verdict: Literal["yes", "no", "undecided"],
 ) -> None:
-    judgement = judge_by_rules(evidence(k, c, s), STUDY)
+    judgement = judge_by_rules(evidence(k, c, s), SurveyDefaults())
     assert judgement.relevant == verdict
     assert 0.5 <= judgement.confidence <= 1
     assert len(judgement.reasons) == 3
 
 
 def test_a_yes_is_surer_the_rarer_its_evidence_is_by_chance() -> None:
-    sure = judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), PASS_S), STUDY)
-    less = judge_by_rules(evidence(keywords(2, 0.009), coherence(0.3, 0.049), steering(9, 10, 0.5)), STUDY)
+    sure = judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), PASS_S), SurveyDefaults())
+    less = judge_by_rules(evidence(keywords(2, 0.009), coherence(0.3, 0.049), steering(9, 10, 0.5)), SurveyDefaults())
     assert sure.relevant == less.relevant == "yes"
     assert sure.confidence > less.confidence
 

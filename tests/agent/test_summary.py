@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.figures import draw_figures
-from agent.records import Decision, Failure, JudgeRef, Usage
+from agent.records import ConceptRating, Decision, Failure, JudgeRef, Usage
 from agent.summary import summarise
 from agent.tables import decisions_csv, format_summary, strata_csv
 from tools.records import CoherenceEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
@@ -16,6 +16,12 @@ from tools.records import CoherenceEvidence, Evidence, FeatureRef, SteeringEvide
 def feature(index: int, stratum: Stratum) -> FeatureRef:
     kind = "random_direction" if stratum == "random directions" else "feature"
     return FeatureRef(study="tiny", sae="base", index=index, kind=kind)
+
+
+def rating(index: int, **ratings: int) -> Decision:
+    given = tuple(ConceptRating(concept=name, rating=value) for name, value in ratings.items())
+    changes = {"relevant": None, "ratings": given, "stratum": "imported", "feature": feature(index, "imported")}
+    return decided(index, "imported", "no").model_copy(update=changes)
 
 
 def decided(index: int, stratum: Stratum, relevant: str) -> Decision:
@@ -115,13 +121,29 @@ def test_csv_holds_one_line_a_feature_and_quotes_labels() -> None:
     lines = decisions_csv(DECISIONS, EVIDENCE).splitlines()
     assert len(lines) == 1 + len(DECISIONS)
     assert '"a label, with a comma"' in lines[1]
-    assert strata_csv(SUMMARY).splitlines()[1].startswith("candidates,,3,1,1,0,1,")
+    assert strata_csv(SUMMARY).splitlines()[1].startswith("candidates,,3,1,1,0,0,1,")
 
 
 @pytest.mark.parametrize("wins", [0, 10])
-def test_figures_are_drawn_when_all_texts_were_won_or_none(tmp_path: Path, wins: int) -> None:
+def test_figures_are_drawn_of_what_was_measured_when_all_texts_were_won_or_none(tmp_path: Path, wins: int) -> None:
     found = [evidence(1, "candidates", wins, 0.6)]
     summary = summarise("r", DECISIONS[:1], found, None, 48, {})
     figures = draw_figures(tmp_path / "figures", summary, found)
-    assert {path.stem for path in figures} == {"keywords", "coherence", "steering", "enrichment"}
+    assert {path.stem for path in figures} == {"coherence", "steering"}
     assert all(path.stat().st_size > 5000 for path in figures)
+
+
+def test_ratings_are_counted_by_concept_and_are_neither_yes_nor_no() -> None:
+    rated = [rating(1, dentist=4, nurse=0), rating(2, dentist=0, nurse=0), rating(3, dentist=4, nurse=1)]
+    summary = summarise("r", rated, [], None, None, {})
+    assert [(row.concept, row.counts) for row in summary.concepts] == [
+        ("dentist", (1, 0, 0, 0, 2)),
+        ("nurse", (2, 1, 0, 0, 0)),
+    ]
+    assert [(row.n, row.yes, row.no, row.undecided, row.rated, row.failed) for row in summary.strata] == [
+        (3, 0, 0, 0, 3, 0)
+    ]
+    text = "\n".join(format_summary(summary))
+    assert "rated 4" in text
+    assert "undecided" not in text
+    assert "dentist 4; nurse 0" in decisions_csv(rated[:1], [evidence(1, "imported", 0, None)])

@@ -1,0 +1,183 @@
+"""The command line: its flags, and the frozen config they and the environment make."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.config import LlmChoice, RunConfig
+
+DESCRIPTION = """\
+Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
+
+python -m agent.run --sae base               the base model of the embedded study
+python -m agent.run --sae finetuned          the same model, fine-tuned on medical text
+python -m agent.run --resume runs/RUN        go on with a run that was stopped
+python -m agent.run --rejudge runs/RUN --llm-model M      let another model judge what it found
+python -m agent.run --evidence FILE --study FILE          judge what another tool found
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_argument_group("what to look at")
+    what.add_argument("--study", help="a study under studies/, or a study.toml or its folder (default: pocket)")
+    what.add_argument(
+        "--sae",
+        help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
+    )
+    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name")
+    what.add_argument(
+        "--evidence", type=Path, metavar="FILE", help="judge evidence from elsewhere (JSONL, see the README); no model"
+    )
+    what.add_argument(
+        "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
+    )
+    what.add_argument("--features", type=_indices, metavar="I,J,…", help="investigate just these features")
+    what.add_argument("--limit", type=_positive, help="most candidates investigated (default: the study's)")
+    what.add_argument(
+        "--controls",
+        type=_share,
+        default=1.0,
+        help="multiplies the numbers of control features; 0 for none (default: 1)",
+    )
+    llm = parser.add_argument_group(
+        "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
+    )
+    llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
+    llm.add_argument("--llm-model", metavar="M", help="the investigator's model (default: OPENAI_MODEL)")
+    llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
+    llm.add_argument(
+        "--judge-repeats", type=_positive, default=1, metavar="K", help="judgements a feature (default: 1)"
+    )
+    llm.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint, with its /v1")
+    llm.add_argument("--concurrency", type=_positive, default=8, metavar="N", help="features at once (default: 8)")
+    llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
+    llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
+    llm.add_argument("--prices", metavar="FILE", help="prices that replace the shipped table")
+    how = parser.add_argument_group("how")
+    how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
+    how.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    how.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
+    )
+    how.add_argument("--resume", type=Path, metavar="RUN", help="finish a run that was stopped; its own settings hold")
+    how.add_argument(
+        "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
+    )
+    how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
+    return parser.parse_args(argv)
+
+
+def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
+    """The frozen config of a command line; flags come before the environment, of which nothing else is kept.
+
+    Raises:
+        RunError: an LLM is to judge but no model is named, or flags contradict each other.
+    """
+    from agent.config import Limits, RunConfig
+    from agent.errors import RunError
+
+    if arguments.evidence and (arguments.sae or arguments.model):
+        raise RunError("--evidence needs no model: leave out --sae and --model")
+    choice = choose_llm(arguments, environment)
+    if arguments.evidence and choice is None:
+        raise RunError(
+            "evidence from elsewhere has no nulls for the rules judge to hold it against: configure an LLM with "
+            "OPENAI_API_KEY, OPENAI_BASE_URL or --base-url, and --llm-model"
+        )
+    return RunConfig(
+        study=arguments.study or "pocket",
+        sae=arguments.sae or ("imported" if arguments.evidence else "base"),
+        model=arguments.model,
+        evidence=str(arguments.evidence) if arguments.evidence else None,
+        features=arguments.features,
+        limit=arguments.limit,
+        controls=arguments.controls,
+        judge="rules" if choice is None else "llm",
+        judge_repeats=arguments.judge_repeats,
+        llm=choice,
+        limits=Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+
+
+def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
+    """The config of a run that judges another's evidence again: the parent's, but for who judges.
+
+    Raises:
+        RunError: as `configure`; or a flag names what the parent has settled.
+    """
+    from agent.config import Limits
+    from agent.errors import RunError
+
+    settled = [name for name in ("study", "sae", "model", "evidence", "features", "limit") if getattr(arguments, name)]
+    if settled:
+        raise RunError(f"--rejudge takes everything but the judge from its run: leave out --{', --'.join(settled)}")
+    choice = choose_llm(arguments, environment)
+    return parent.model_copy(
+        update={
+            "judge": "rules" if choice is None else "llm",
+            "judge_repeats": arguments.judge_repeats,
+            "llm": choice,
+            "limits": Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+        }
+    )
+
+
+def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmChoice | None:
+    """The models that investigate and judge; None to let the rules judge.
+
+    Raises:
+        RunError: an LLM is to judge but no model is named.
+    """
+    from agent.config import LlmChoice
+    from agent.errors import RunError
+
+    base_url = arguments.base_url or environment.get("OPENAI_BASE_URL") or None
+    configured = bool(base_url or environment.get("OPENAI_API_KEY"))
+    judge = arguments.judge or ("llm" if configured else "rules")
+    model: str | None = arguments.llm_model or environment.get("OPENAI_MODEL")
+    if judge == "llm" and not configured:
+        raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
+    if judge == "llm" and model is None:
+        raise RunError("name the model with --llm-model or OPENAI_MODEL, or let the rules judge with --judge rules")
+    if judge == "rules" or model is None:
+        return None
+    return LlmChoice(
+        model=model,
+        judge_model=arguments.judge_model or model,
+        base_url=base_url,
+        concurrency=arguments.concurrency,
+        prices=arguments.prices,
+    )
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of feature numbers such as 12,700") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return value

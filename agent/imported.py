@@ -1,0 +1,194 @@
+"""Evidence that comes from elsewhere: a JSONL file, one feature a line, in either of two forms.
+
+The plain form is for other tools' output. Only `feature` and one kind of evidence are needed:
+
+    {"feature": 3844, "sae": "pythia-70m/resid_3", "top_tokens": [["enamel", 2.1], "caries"], "bottom_tokens": ["tax"],
+     "contexts": ["a << dental>>(4) office", {"tokens": ["a", " dental"], "activations": [0, 4.0]}], "density": 0.001}
+
+In a context that is text, `<<marked>>` stretches are the active ones, with their activation in brackets if it is known:
+the form of automated-interpretability prompts. The other form is a line of a run's `evidence.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from agent.errors import RunError
+from agent.records import SelectedFeature, Selection, StratumSize
+from tools.records import (
+    ActivationEvidence,
+    Context,
+    Evidence,
+    FeatureRef,
+    Projection,
+    Record,
+    TokenWeight,
+)
+
+_MARK = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
+_NAMED = 3
+"""Bad lines named in an error; the rest are counted."""
+
+Name = Annotated[str, Field(min_length=1, max_length=400)]
+
+
+class MarkedContext(Record):
+    """A context whose tokens are told apart."""
+
+    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
+    activations: tuple[float, ...] | None = None
+
+
+class ImportedFeature(Record):
+    """One line of the plain form."""
+
+    feature: Annotated[int, Field(ge=0)]
+    sae: Name = "imported"
+    top_tokens: tuple[str | tuple[str, float], ...] = ()
+    bottom_tokens: tuple[str | tuple[str, float], ...] = ()
+    contexts: tuple[str | MarkedContext, ...] = ()
+    density: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def evidence(self, study: str) -> Evidence:
+        """The same as evidence; kinds that are missing stay missing.
+
+        Raises:
+            ValueError: there is nothing to judge, or a context does not fit itself.
+        """
+        if not (self.top_tokens or self.contexts):
+            raise ValueError("it has neither top_tokens nor contexts: there is nothing to judge")
+        projection = None
+        if self.top_tokens or self.bottom_tokens:
+            projection = Projection(
+                top=tuple(map(_token, self.top_tokens)), bottom=tuple(map(_token, self.bottom_tokens))
+            )
+        contexts = tuple(_context(entry, place) for place, entry in enumerate(self.contexts))
+        peaks = [context.max_activation for context in contexts if context.max_activation is not None]
+        activations = ActivationEvidence(top=contexts, density=self.density, max_activation=max(peaks, default=None))
+        return Evidence(
+            feature=FeatureRef(study=study, sae=self.sae, index=self.feature),
+            stratum="imported",
+            projection=projection,
+            activations=activations if contexts else None,
+        )
+
+
+def read_evidence(file: Path, study: str) -> list[Evidence]:
+    """All evidence of a file, in its order.
+
+    Args:
+        file: JSONL in either form.
+        study: name of the study that the features are judged for.
+
+    Raises:
+        RunError: the file is missing, not UTF-8 or empty, a line does not fit, or two lines are the same feature.
+            Lines are named; nothing is left out in silence.
+    """
+    try:
+        lines = file.read_text("utf-8").split("\n")
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{file} is not UTF-8: {error}") from None
+    found: list[Evidence] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_read_line(line, study))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            problems.append(
+                f"line {number}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+            )
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        more = f" (and {len(problems) - _NAMED} more bad lines)" if len(problems) > _NAMED else ""
+        raise RunError(f"{file}: {'; '.join(problems[:_NAMED])}{more}")
+    if not found:
+        raise RunError(f"{file} holds no evidence")
+    twice = [key for key, count in Counter(record.feature.key for record in found).items() if count > 1]
+    if twice:
+        raise RunError(f"{file} has {twice[0]} more than once: give each SAE a name of its own in `sae`")
+    return found
+
+
+def select_imported(evidence: Sequence[Evidence], features: Sequence[int] | None, limit: int | None) -> Selection:
+    """All of the evidence as one stratum, or just the features named, or the first few.
+
+    Raises:
+        RunError: a feature named has no evidence.
+    """
+    unknown = set(features or ()) - {record.feature.index for record in evidence}
+    if unknown:
+        raise RunError(f"there is no evidence on feature {min(unknown)}")
+    wanted = [record for record in evidence if features is None or record.feature.index in features][:limit]
+    sizes: dict[str, StratumSize] = {}
+    for record in wanted:
+        size = sizes.get(record.stratum) or StratumSize(stratum=record.stratum, population=None, drawn=0)
+        sizes[record.stratum] = size.model_copy(update={"drawn": size.drawn + 1})
+    items = tuple(SelectedFeature(feature=record.feature, stratum=record.stratum) for record in wanted)
+    return Selection(items=items, sizes=tuple(sizes.values()))
+
+
+def _read_line(line: str, study: str) -> Evidence:
+    try:
+        value = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    if "schema_version" in value:
+        return Evidence.model_validate_json(line)
+    return ImportedFeature.model_validate_json(line).evidence(study)
+
+
+def _token(entry: str | tuple[str, float]) -> TokenWeight:
+    token, weight = (entry, None) if isinstance(entry, str) else entry
+    return TokenWeight(token=token, weight=weight)
+
+
+def _context(entry: str | MarkedContext, place: int) -> Context:
+    if isinstance(entry, str):
+        return _read_marked(entry, place)
+    values = entry.activations
+    if values is not None and len(values) != len(entry.tokens):
+        raise ValueError(f"contexts.{place}: {len(entry.tokens)} tokens but {len(values)} activations")
+    peak = None if values is None else max(values)
+    return Context(document=f"context {place + 1}", tokens=entry.tokens, activations=values, max_activation=peak)
+
+
+def _read_marked(text: str, place: int) -> Context:
+    """`a << dental>>(4) office`: pieces between marks are silent, marked ones carry the number in brackets.
+
+    Marks without numbers stay in the text as they are: an activation is not made up.
+    """
+    marks = list(_MARK.finditer(text))
+    if not marks or any(mark[2] is None for mark in marks):
+        return Context(document=f"context {place + 1}", tokens=(text,))
+    tokens, values, end = list[str](), list[float](), 0
+    for mark in marks:
+        tokens += [text[end : mark.start()], mark[1]]
+        values += [0.0, float(mark[2])]
+        end = mark.end()
+    tokens.append(text[end:])
+    values.append(0.0)
+    kept = [(token, value) for token, value in zip(tokens, values, strict=True) if token]
+    return Context(
+        document=f"context {place + 1}",
+        tokens=tuple(token for token, _ in kept),
+        activations=tuple(value for _, value in kept),
+        max_activation=max(values),
+    )

@@ -1,0 +1,107 @@
+"""The rater: one feature's evidence, rated 0 to 4 for each concept of the study, several times over if asked.
+
+The form in which the two human raters of `canrager/sae_eval` judged: one reading of the evidence, a number for every
+concept. Nothing is hypothesized or measured, so that machine and people see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median_low
+from typing import NamedTuple
+
+from agent.briefing import brief_judge
+from agent.errors import LlmFailure
+from agent.judge import GUIDELINE
+from agent.policy import is_quorate
+from agent.records import ConceptRating
+from agent.repeats import ask_repeats
+from agent.requests import Message
+from agent.rules import Judgement
+from agent.schemas import RatingReply, rating_reply_for
+from agent.state import Llm
+from agent.transcript import Abandoned, Notes, parsed
+from prompts.fence import clip
+from prompts.loader import Prompt
+from tools.records import Evidence
+from tools.studies import Rating
+
+
+class Rated(NamedTuple):
+    """The outcome of all repeats."""
+
+    judgement: Judgement
+    self_agreement: float
+    """Mean over the concepts of the share of repeats that gave the recorded rating; one that failed agrees with none."""
+
+
+class Rater(NamedTuple):
+    """A model with the prompt, the concepts and the guideline it rates by."""
+
+    llm: Llm
+    prompt: Prompt
+    rating: Rating
+    guideline: str
+    repeats: int = 1
+
+    async def rate(self, evidence: Evidence, notes: Notes) -> Rated:
+        """Put the evidence to the model as often as asked, all at once.
+
+        Raises:
+            Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
+        """
+        messages = word_rating(self.prompt, self.rating, self.guideline, evidence)
+        notes.add_messages(messages)
+        schema = rating_reply_for(tuple(self.rating.concepts))
+        outcomes = await ask_repeats(self.llm, [messages] * self.repeats, "rate", schema)
+        replies: list[RatingReply] = []
+        failures = []
+        for repeat, outcome in enumerate(outcomes):
+            if isinstance(outcome, LlmFailure):
+                failures.append(notes.add_failure(outcome))
+                continue
+            notes.add_reply(outcome)
+            replies.append(parsed(outcome))
+            notes.add("judgement", {"repeat": repeat, "reply": replies[-1].model_dump(mode="json")})
+        if not is_quorate(len(replies), self.repeats):
+            raise Abandoned(failures[0], notes)
+        return aggregate_ratings(replies, self.repeats)
+
+
+def word_rating(prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence) -> list[Message]:
+    """What every repeat is shown."""
+    listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
+    system, user = prompt.render(
+        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_judge(evidence)
+    )
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Rated:
+    """The lower median of each concept's ratings; confidence is the mean of the repeats', times their agreement.
+
+    Args:
+        replies: at least one, each with the same concepts in the same order.
+        n_repeats: how many were asked for.
+    """
+    ratings, shares = list[ConceptRating](), list[float]()
+    for column in zip(*(reply.ratings.given() for reply in replies), strict=True):
+        given = [rating.rating for rating in column]
+        chosen = median_low(given)
+        ratings.append(ConceptRating(concept=column[0].concept, rating=chosen))
+        shares.append(given.count(chosen) / n_repeats)
+    agreement = round(fmean(shares), 4)
+    spokesman = max(replies, key=lambda reply: reply.confidence)
+    reasons = list(spokesman.reasons)
+    if n_repeats > 1:
+        reasons.append(f"{len(replies)} of {n_repeats} ratings came; they agree on {agreement:.0%} of the concepts")
+    judgement = Judgement(
+        label=spokesman.label,
+        relevant=None,
+        confidence=round(fmean(reply.confidence for reply in replies) * agreement, 4),
+        interpretable=median_low([reply.interpretable for reply in replies]),
+        steering=None,
+        reasons=tuple(reasons),
+        ratings=tuple(ratings),
+    )
+    return Rated(judgement, agreement)
