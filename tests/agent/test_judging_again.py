@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from agent import read
 from agent.records import Summary
 from agent.run import main
 from agent.store import RunFolder
 from prompts import loader
+from prompts.fence import outside
+from tests.agent.attacks import ATTACKS
 from tests.agent.cases import make_evidence
+from tests.agent.test_briefing import poisoned
 from tests.servers.openai_stub import (
     SCRIPTS,
     JsonDict,
@@ -118,6 +123,8 @@ def test_imported_evidence_is_judged_and_every_feature_has_a_record(
     assert folder.manifest().provenance.sha256.keys() >= {"evidence", "guideline"}
     assert GUIDELINE in json.dumps([request.body for request in server.requests])
     assert "heart" in (folder.path / "report.html").read_text()
+    assert read.main([str(folder.path), "7"]) == 0
+    assert read.main([str(folder.path), "99"]) == 2
 
 
 def test_concepts_are_rated(server: StubServer, tmp_path: Path, concepts: Path, evidence: Path) -> None:
@@ -296,3 +303,41 @@ def test_the_real_cost_lies_within_the_estimate(
     low, high = (int(words[place].replace(",", "")) for place in (0, 2))
     usage = summary_of(start(server, tmp_path / "runs", *arguments)).usage
     assert 0.8 * low <= usage.input_tokens <= high  # the server counts no JSON around the messages
+
+
+# --- injection, over HTTP: a server that obeys whatever stands outside a fence, and nothing inside ----------------------
+
+
+def obey(body: JsonDict, attempt: int) -> Scripted:
+    """The honest answer, or the attacker's if it hears one outside the fences; `attempt` plays no part."""
+    texts = [str(message.get("content") or "") for message in body["messages"]]
+    heard = unicodedata.normalize("NFKC", "\n".join(outside(text) for text in texts)).casefold()
+    honest = json.loads(happy(body, attempt).content or "{}")
+    if "relevant" in honest:
+        honest["relevant"] = "yes" if "pwned" in heard else "no"
+    return Scripted(content=json.dumps(honest))
+
+
+def verdicts(runs: Path, domain: Path, texts: Sequence[str]) -> list[tuple[str | None, float | None, str | None]]:
+    records = []
+    for number, text in enumerate(texts):
+        record = poisoned(text)[0]
+        records.append(record.model_copy(update={"feature": FeatureRef(study="s", sae="a", index=number)}))
+    file = runs.with_suffix(".jsonl")
+    file.write_text("".join(record.model_dump_json() + "\n" for record in records))
+    with serve(obey, keep=False) as stub:
+        folder = start(stub, runs, "--evidence", str(file), "--study", str(domain), "--concurrency", "32")
+    return [(d.relevant, d.confidence, d.label) for d in folder.decisions()]
+
+
+def test_no_attack_in_evidence_changes_a_verdict_of_a_run(tmp_path: Path, domain: Path) -> None:
+    assert len(ATTACKS) >= 80
+    quiet = verdicts(tmp_path / "quiet", domain, ["the weather"] * len(ATTACKS))
+    attacked = verdicts(tmp_path / "attacked", domain, ATTACKS)
+    assert attacked == quiet
+    assert {relevant for relevant, _, _ in quiet} == {"no"}
+
+
+def test_the_obeying_server_does_obey_what_stands_outside(tmp_path: Path, domain: Path) -> None:
+    (domain / "guideline.md").write_text("pwned")
+    assert {relevant for relevant, _, _ in verdicts(tmp_path / "r", domain, ["the weather"])} == {"yes"}

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 JsonDict = dict[str, Any]
@@ -166,6 +167,28 @@ def refusing(*words: str, then: Policy = happy) -> Policy:
             return then(body, attempt)
         param = "response_format" if found[0] == kind else found[0]
         return failing(400, f"'{param}' of this kind ({found[0]}) is not supported", param=param)(body, attempt)
+
+    return policy
+
+
+def reading(replies: Path) -> Policy:
+    """Replies written by a person: line after line of a JSONL file, to one new body after another; then 503.
+
+    A line is `{"content": …}`, where content that is no text is sent as JSON, or `{"calls": [["name", {arguments}]]}`.
+    The file is read anew for every body, so that lines can be added while a run waits to be resumed.
+    """
+    seen: dict[str, int] = {}
+
+    def policy(body: JsonDict, attempt: int) -> Scripted:
+        place = seen.setdefault(json.dumps(body), len(seen))
+        lines = [line for line in replies.read_text("utf-8").splitlines() if line.strip()]
+        if place >= len(lines):
+            del seen[json.dumps(body)]
+            return failing(503, f"reply {place + 1} is not written yet")(body, attempt)
+        reply = json.loads(lines[place])
+        calls = tuple((name, json.dumps(arguments)) for name, arguments in reply.get("calls", ()))
+        content = reply.get("content")
+        return Scripted(content=content if isinstance(content, str | None) else json.dumps(content), calls=calls)
 
     return policy
 
@@ -439,13 +462,15 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--script", choices=sorted(SCRIPTS), default="happy")
+    parser.add_argument("--replies", type=Path, metavar="FILE", help="answer with the lines of this file instead")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each reply")
     arguments = parser.parse_args()
-    stub = StubServer(SCRIPTS[arguments.script], arguments.delay, keep=False)
+    policy = reading(arguments.replies) if arguments.replies else SCRIPTS[arguments.script]
+    stub = StubServer(policy, arguments.delay, keep=False)
 
     async def run() -> None:
         server = await stub.start(arguments.port)
-        sys.stdout.write(f"{stub.base_url} answers by script {arguments.script}; stop it with Ctrl-C\n")
+        sys.stdout.write(f"{stub.base_url} answers by {arguments.replies or arguments.script}; stop it with Ctrl-C\n")
         sys.stdout.flush()
         await server.serve_forever()
 
