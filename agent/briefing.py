@@ -25,7 +25,7 @@ MARKED_SHARE = 0.25
 """Tokens of a context with more than this share of its largest activation are marked."""
 TEXT = 140
 """Most characters of one continuation."""
-_CAPS = {"investigator": 9000, "judge": 4400}
+_CAPS = {"investigator": 9000, "judge": 4400, "rater": 6500}
 
 
 def brief_investigator(evidence: Evidence) -> str:
@@ -36,6 +36,11 @@ def brief_investigator(evidence: Evidence) -> str:
 def brief_judge(evidence: Evidence) -> str:
     """The evidence without steering: its texts are shown as blind pairs, its score not at all."""
     return _fenced([*_weights(evidence), *_effects(evidence, 6, 3, 220)], "judge")
+
+
+def brief_rater(evidence: Evidence) -> str:
+    """The same with more contexts and more of each: people who rate concepts are shown ten."""
+    return _fenced([*_weights(evidence), *_effects(evidence, 10, 4, 400)], "rater")
 
 
 def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> str:

@@ -33,6 +33,7 @@ from tools.records import (
 )
 
 _MARK = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
+_WORD = re.compile(r"\s*\S+|\s+\Z")
 _NAMED = 3
 """Bad lines named in an error; the rest are counted."""
 
@@ -117,9 +118,10 @@ def read_evidence(file: Path, study: str) -> list[Evidence]:
         raise RunError(f"{file}: {'; '.join(problems[:_NAMED])}{more}")
     if not found:
         raise RunError(f"{file} holds no evidence")
-    twice = [key for key, count in Counter(record.feature.key for record in found).items() if count > 1]
-    if twice:
-        raise RunError(f"{file} has {twice[0]} more than once: give each SAE a name of its own in `sae`")
+    counts = Counter((record.feature.sae, record.feature.index) for record in found)
+    (sae, index), count = counts.most_common(1)[0]
+    if count > 1:
+        raise RunError(f"{file}: feature {index} of SAE {sae} is there {count} times: keep one, or name the SAEs apart")
     return found
 
 
@@ -171,7 +173,7 @@ def _context(entry: str | MarkedContext, place: int) -> Context:
 
 
 def _read_marked(text: str, place: int) -> Context:
-    """`a << dental>>(4) office`: pieces between marks are silent, marked ones carry the number in brackets.
+    """`a << dental>>(4) office`: words between marks are silent, marked stretches carry the number in brackets.
 
     Marks without numbers stay in the text as they are: an activation is not made up.
     """
@@ -180,15 +182,14 @@ def _read_marked(text: str, place: int) -> Context:
         return Context(document=f"context {place + 1}", tokens=(text,))
     tokens, values, end = list[str](), list[float](), 0
     for mark in marks:
-        tokens += [text[end : mark.start()], mark[1]]
-        values += [0.0, float(mark[2])]
+        silent = _WORD.findall(text[end : mark.start()])
+        tokens += [*silent, mark[1]]
+        values += [0.0] * len(silent) + [float(mark[2])]
         end = mark.end()
-    tokens.append(text[end:])
-    values.append(0.0)
-    kept = [(token, value) for token, value in zip(tokens, values, strict=True) if token]
+    silent = _WORD.findall(text[end:])
     return Context(
         document=f"context {place + 1}",
-        tokens=tuple(token for token, _ in kept),
-        activations=tuple(value for _, value in kept),
+        tokens=(*tokens, *silent),
+        activations=(*values, *[0.0] * len(silent)),
         max_activation=max(values),
     )

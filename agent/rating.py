@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, median_low
 from typing import NamedTuple
 
-from agent.briefing import brief_judge
+from agent.briefing import brief_rater
 from agent.errors import LlmFailure
 from agent.judge import GUIDELINE
 from agent.policy import is_quorate
@@ -72,7 +72,7 @@ def word_rating(prompt: Prompt, rating: Rating, guideline: str, evidence: Eviden
     """What every repeat is shown."""
     listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
     system, user = prompt.render(
-        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_judge(evidence)
+        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_rater(evidence)
     )
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,16 @@ def test_the_plain_form_is_read_with_its_marks(tmp_path: Path) -> None:
     ]
     assert found.activations
     marked, plain = found.activations.top
-    assert marked.tokens == ("a variance for the ", " dental", " ", " office", " by the board")
-    assert marked.activations == (0.0, 4.0, 0.0, 1.0, 0.0)
+    assert marked.tokens == ("a", " variance", " for", " the", " ", " dental", " ", " office", " by", " the", " board")
+    assert marked.activations == (0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0)
     assert (plain.tokens, plain.activations, plain.max_activation) == (("no mark at all",), None, None)
     assert (found.keywords, found.coherence, found.steering, found.causal) == (None,) * 4
+
+
+def test_a_long_context_is_shown_around_its_peak(tmp_path: Path) -> None:
+    text = "far " * 200 + "a << dental>>(4) office" + " away" * 200
+    (found,) = read_evidence(write(tmp_path, {"feature": 1, "contexts": [text]}), "s")
+    assert re.search(r"1\. \(up to 4\) …( far)+ a  ?«dental 4» office( away)+…", brief_judge(found))
 
 
 def test_marks_without_numbers_stay_as_text(tmp_path: Path) -> None:
@@ -94,7 +101,7 @@ def test_a_line_of_a_runs_own_evidence_is_read_whole(tmp_path: Path) -> None:
         ({"feature": 1, "contexts": [{"tokens": ["a"], "activations": [1, 2]}]}, "1 tokens but 2 activations"),
         ({"feature": 1, "contexts": [{"tokens": []}]}, "line 2: contexts"),
         ({"schema_version": 1}, "line 2: feature: Field required"),
-        (RATERS, "more than once"),
+        (RATERS, "feature 3844 of SAE pythia70m/resid_post_layer_3 is there 2 times"),
     ],
 )
 def test_a_malformed_line_is_named_and_nothing_is_read(tmp_path: Path, line: Any, said: str) -> None:
