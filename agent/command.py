@@ -69,6 +69,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     how.add_argument("--resume", type=Path, metavar="RUN", help="finish a run that was stopped; its own settings hold")
     how.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with --resume: investigate again what failed; the failures are kept",
+    )
+    how.add_argument(
         "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
     )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.replay:
             return _replay(arguments.replay, console)
         if arguments.resume:
-            return _resume(arguments.resume, console)
+            return _resume(arguments.resume, console, retry=arguments.retry_failed)
         if arguments.rejudge:
             return _rejudge(arguments, console, command)
         return _start(arguments, console, command)
@@ -120,7 +120,7 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     return _work(_create(arguments.runs, manifest, fill), question, config, console)
 
 
-def _resume(path: Path, console: Console) -> int:
+def _resume(path: Path, console: Console, retry: bool) -> int:
     from agent.store import RunFolder
     from tools.studies import load_question
 
@@ -128,6 +128,9 @@ def _resume(path: Path, console: Console) -> int:
     manifest = folder.manifest()
     if manifest.measures:
         check_inputs(_load_study(manifest.config), manifest.config)
+    retried = folder.set_failures_aside() if retry else 0
+    if retried:
+        console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
     return _work(folder, load_question(manifest.config.study), manifest.config, console)
 

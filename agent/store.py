@@ -129,6 +129,18 @@ class RunFolder:
         """Add one decision and see it on disk before returning."""
         append_line(self.decisions_file, decision.model_dump_json())
 
+    def set_failures_aside(self) -> int:
+        """Move failed decisions to `retried.jsonl`, so that their features are investigated again; how many there were."""
+        decisions = self.decisions()
+        failed = [decision for decision in decisions if decision.status == "failed"]
+        for (
+            decision
+        ) in failed:  # first there, then gone from here: a kill in between leaves a line too many, not too few
+            append_line(self.path / "retried.jsonl", decision.model_dump_json())
+        kept = [decision for decision in decisions if decision.status != "failed"]
+        write_whole(self.decisions_file, "".join(record.model_dump_json() + "\n" for record in kept))
+        return len(failed)
+
     def sort_decisions(self, order: Sequence[FeatureRef]) -> None:
         """Put decisions into the order of the selection: with many at once they end in any order."""
         place = {feature.key: number for number, feature in enumerate(order)}

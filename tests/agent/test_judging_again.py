@@ -225,6 +225,24 @@ def test_a_replay_of_failures_is_the_same_to_the_byte(
     assert main(["--replay", str(folder.path)]) == 0
 
 
+def test_what_failed_is_investigated_again_when_asked_and_its_failure_is_kept(
+    tmp_path: Path, domain: Path, evidence: Path
+) -> None:
+    down = {"yes": True}
+    policy = failing(400, "down")
+    with serve(lambda body, attempt: (policy if down["yes"] else happy)(body, attempt)) as stub:
+        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
+        assert summary_of(folder).failures == {"bad_request": 5}
+        down["yes"] = False
+        assert main(["--resume", str(folder.path)]) == 0
+        assert summary_of(folder).failures == {"bad_request": 5}
+        assert main(["--resume", str(folder.path), "--retry-failed"]) == 0
+    assert summary_of(folder).failures == {}
+    assert [d.feature.index for d in folder.decisions()] == [7, 0, 1, 2, 3]
+    assert (folder.path / "retried.jsonl").read_text().count("bad_request") >= 5
+    assert main(["--replay", str(folder.path)]) == 0
+
+
 def test_a_changed_prompt_makes_a_replay_refuse(
     server: StubServer, tmp_path: Path, domain: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
