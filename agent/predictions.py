@@ -24,7 +24,9 @@ UNBLINDING = {"continue_text"}
 DEFAULT_STRENGTH = 0.5
 WEAKEST, STRONGEST = 0.05, 4.0
 _SENTENCE = 110
-_RESULT = 300
+_RESULT = 500
+_MOST_CHOSEN = 5
+"""Measurements chosen by the investigator that others are shown: its last ones."""
 
 
 def word_proposal(prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "") -> list[Message]:
@@ -70,7 +72,8 @@ def brief_tests_for_judge(
     """The tests, and what else was measured, except what would give the steered texts away."""
     lines = list(_test_lines(hypotheses, order, observed, round))
     chosen = [o for o in observed if o.hypothesis is None and o.measurement.instrument not in UNBLINDING]
-    lines += [f"also measured: {_one_line(o)}" for o in chosen if o.measurement.status == "ok"][-5:]
+    shown = [o for o in chosen if o.measurement.status == "ok"][-_MOST_CHOSEN:]
+    lines += [line for o in shown for line in _chosen_lines(o)]
     return fence("tests", "\n".join(lines), 3000) if lines else "No prediction was tested."
 
 
@@ -78,8 +81,9 @@ def brief_earlier(hypotheses: Sequence[Hypothesis], observed: Sequence[Observed]
     """For another round: what was proposed, what was measured, and what the judge made of it."""
     labels = [f"hypothesis {place}: {escape(h.label)}" for place, h in enumerate(hypotheses, 1)]
     tests = _test_lines(hypotheses, range(len(hypotheses)), observed, round)
-    chosen = [f"also measured: {_one_line(o)}" for o in observed if o.hypothesis is None]
-    lines = [*labels, *tests, *chosen[-8:], f"a judge found: {clip(escape(verdict), 1200)}"]
+    chosen = [o for o in observed if o.hypothesis is None][-_MOST_CHOSEN:]
+    measured = [line for o in chosen for line in _chosen_lines(o)]
+    lines = [*labels, *tests, *measured, f"a judge found: {clip(escape(verdict), 1200)}"]
     return (
         "An earlier round did not settle it. Propose hypotheses that take its results into account; one of the earlier "
         "ones may come again with sharper predictions.\n\n" + fence("earlier round", "\n".join(lines), 6000)
@@ -116,25 +120,35 @@ def _inputs(hypothesis: Hypothesis, result: object) -> Iterable[str]:
     if apart is not None:
         yield (
             f"  separation {apart:.2f} (1: every predicted sentence above every near miss, 0.5: chance); "
-            f"largest activation in the corpus {number(found.largest_in_corpus)}"
+            f"largest activation in a sample of the corpus {number(found.largest_in_corpus)}"
         )
 
 
 def _outputs(_: Hypothesis, result: object) -> Iterable[str]:
-    found = PromotedWords.model_validate(result)
-    words = ", ".join(f"{clip(escape(w.word), 40)} {w.change:+.2f}" for w in found.words)
-    yield f"  predicted promoted, change in nats: {words}"
+    yield f"  predicted promoted, change in nats: {_words(PromotedWords.model_validate(result))}"
+
+
+def _chosen_lines(observed: Observed) -> Iterable[str]:
+    """A measurement that the investigator chose, with its figures first: a text cut off before them shows nothing."""
+    measurement = observed.measurement
+    if measurement.status == "ok" and measurement.instrument == INPUTS:
+        yield "also measured:"
+        yield from (f"  {_sentence(s)}" for s in SentenceActivations.model_validate(measurement.result).sentences)
+    elif measurement.status == "ok" and measurement.instrument == OUTPUTS:
+        yield f"also measured, change in nats: {_words(PromotedWords.model_validate(measurement.result))}"
+    else:
+        arguments = json.dumps(measurement.arguments, ensure_ascii=False)
+        text = escape(f"{measurement.instrument} {arguments}: {measurement.observation()}")
+        yield f"also measured: {clip(text, _RESULT)}"
+
+
+def _words(found: PromotedWords) -> str:
+    return ", ".join(f"{clip(escape(w.word), 40)} {w.change:+.2f}" for w in found.words)
 
 
 def _sentence(found: SentenceActivation) -> str:
     where = f" at {clip(escape(found.peak), 40)!r}" if found.peak else ""
     return f"{number(found.max_activation)}{where} in: {clip(escape(found.sentence), _SENTENCE)}"
-
-
-def _one_line(observed: Observed) -> str:
-    measurement = observed.measurement
-    arguments = json.dumps(measurement.arguments, ensure_ascii=False)
-    return clip(escape(f"{measurement.instrument} {arguments}: {measurement.observation()}"), _RESULT)
 
 
 def _call(id: str, instrument: str, arguments: Mapping[str, object]) -> ToolCall:

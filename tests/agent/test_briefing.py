@@ -179,6 +179,22 @@ def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any) -> None:
     )
 
 
+def test_the_judge_sees_the_figures_of_what_the_investigator_chose_to_measure() -> None:
+    sentences = [f"{'A long sentence about nothing at all, number'} {n} with a heart in it." for n in range(6)]
+    call = Measurement(
+        sha256="0",
+        instrument="measure_activations",
+        feature="base-004711",
+        arguments={"sentences": sentences},
+        status="ok",
+        result=measure_activations(make_evidence(), sentences).model_dump(mode="json"),
+    )
+    observed = [Observed(round=1, call_id="x", hypothesis=None, measurement=call)]
+    shown = brief_tests_for_judge((), (), observed, 1)
+    for sentence in sentences:
+        assert f"5 at ' heart' in: {sentence}" in shown
+
+
 def poisoned(text: str) -> tuple[Evidence, list[Hypothesis]]:
     """The text in every place that comes from outside."""
     base = make_evidence()
