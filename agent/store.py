@@ -1,16 +1,18 @@
 """A run folder: written so that a kill at any moment loses nothing that was finished, and read back strictly.
 
 Lines are appended and flushed to disk at once. A last line without its newline was cut off by a kill: it is dropped when
-the folder is opened again, and what it recorded is done anew. A line that is whole but does not parse is damage, and an
+a process works on the run again, and what it recorded is done anew. A line that is whole but does not parse is damage, and an
 error.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,16 +68,32 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Open a run that was begun, dropping cut-off last lines.
+        """Open a run that was begun.
 
         Raises:
             RunError: there is no run, or its manifest does not read.
         """
         folder = cls(path)
         folder.manifest()
-        for file in sorted(path.glob("*.jsonl")) + sorted(path.glob("transcripts/*.jsonl")):
-            _drop_cut_line(file)
         return folder
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        """Keeps other processes from working on the same run, and drops last lines that a kill cut off.
+
+        The claim ends with the process, however that ends.
+
+        Raises:
+            RunError: another process works on it.
+        """
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path} is being worked on by another process: wait for it, or stop it") from None
+            for file in sorted(self.path.glob("*.jsonl")) + sorted(self.path.glob("transcripts/*.jsonl")):
+                _drop_cut_line(file)
+            yield
 
     def manifest(self) -> Manifest:
         """The run's manifest.

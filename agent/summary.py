@@ -17,6 +17,7 @@ def summarise(
     selection: Selection | None,
     d_sae: int | None,
     seconds: dict[str, float],
+    concepts: Sequence[str] = (),
 ) -> Summary:
     """Every decision is counted once: yes, no, undecided, rated or failed."""
     by_key = {record.feature.key: record for record in evidence}
@@ -41,23 +42,20 @@ def summarise(
         candidates=sizes["candidates"].population if "candidates" in sizes else None,
         strata=tuple(rows),
         accepted=_row("candidates", accepted, by_key, None) if accepted else None,
-        concepts=count_ratings(decisions),
+        concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
         usage=usage,
         seconds=seconds,
     )
 
 
-def count_ratings(decisions: Sequence[Decision]) -> tuple[ConceptRow, ...]:
+def count_ratings(decisions: Sequence[Decision], concepts: Sequence[str]) -> tuple[ConceptRow, ...]:
     """How often each concept was given each rating; nothing for a study that asks about a domain."""
-    counts: dict[str, Counter[int]] = {}
+    counts = {name: [0, 0, 0, 0, 0] for name in concepts}
     for decision in decisions:
         for rating in decision.ratings or ():
-            counts.setdefault(rating.concept, Counter())[rating.rating] += 1
-    return tuple(
-        ConceptRow(concept=name, counts=(found[0], found[1], found[2], found[3], found[4]))
-        for name, found in counts.items()
-    )
+            counts[rating.concept][rating.rating] += 1
+    return tuple(ConceptRow(concept=name, counts=(a, b, c, d, e)) for name, (a, b, c, d, e) in counts.items())
 
 
 def _row(

@@ -119,3 +119,10 @@ def test_a_verdict_needs_its_confidence() -> None:
     content = decision(1).model_dump() | {"confidence": None}
     with pytest.raises(ValueError, match="confidence"):
         Decision.model_validate(content)
+
+
+def test_a_run_is_worked_on_by_one_process_at_a_time(folder: RunFolder) -> None:
+    with folder.claimed(), pytest.raises(RunError, match="another process"), RunFolder(folder.path).claimed():
+        pass
+    with folder.claimed():  # free again
+        pass

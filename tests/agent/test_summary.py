@@ -133,9 +133,15 @@ def test_figures_are_drawn_of_what_was_measured_when_all_texts_were_won_or_none(
     assert all(path.stat().st_size > 5000 for path in figures)
 
 
+def test_a_study_of_ratings_in_which_all_failed_has_no_column_for_yes() -> None:
+    summary = summarise("r", [failed(1, "imported")], [], None, None, {}, ("dentist",))
+    assert [row.counts for row in summary.concepts] == [(0, 0, 0, 0, 0)]
+    assert "yes" not in format_summary(summary)[0]
+
+
 def test_ratings_are_counted_by_concept_and_are_neither_yes_nor_no() -> None:
     rated = [rating(1, dentist=4, nurse=0), rating(2, dentist=0, nurse=0), rating(3, dentist=4, nurse=1)]
-    summary = summarise("r", rated, [], None, None, {})
+    summary = summarise("r", rated, [], None, None, {}, ("dentist", "nurse"))
     assert [(row.concept, row.counts) for row in summary.concepts] == [
         ("dentist", (1, 0, 0, 0, 2)),
         ("nurse", (2, 1, 0, 0, 0)),
