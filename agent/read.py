@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from agent.store import RunFolder, read_lines
 from tools.errors import UnveilError
 
 WIDTH = 116
+_SPARE = 60
+_FIRST = 40
 SHOWN = 600
 """Most characters of one piece of text, unless --whole is given."""
 
@@ -65,24 +68,38 @@ def show(steps: Iterable[TranscriptStep], cap: int | None) -> Iterable[str]:
 
     Args:
         steps: of one transcript, in order.
-        cap: most characters of one piece of text; None for all.
+        cap: most characters of one piece of text, with what stood there before left out; None for everything.
     """
+    seen: set[str] = set()
     for step in steps:
         paid = f" · {step.usage.input_tokens:,} + {step.usage.output_tokens:,} tokens" if step.usage else ""
         yield f"── {step.step} {step.node} · {step.kind}{paid} ".ljust(WIDTH, "─")
-        yield from _SHOW[step.kind](step.content, cap)
+        if step.kind == "messages":
+            yield from _messages(step.content, cap, seen)
+        else:
+            yield from _SHOW[step.kind](step.content, cap)
         yield ""
 
 
-def _messages(content: object, cap: int | None) -> Iterable[str]:
+def _messages(content: object, cap: int | None, seen: set[str]) -> Iterable[str]:
     for message in _listed(content):
         role, text = message.get("role"), str(message.get("content") or "")
         if role == "system" and cap is not None:
             yield f"{role}: {len(text):,} characters of instructions, left out here"
             continue
         yield f"{role}:"
-        yield from _wrapped(text, None if cap is None else 4 * cap)
+        yield from _wrapped(text if cap is None else _new_blocks(text, seen), None if cap is None else 8 * cap)
         yield from _calls(message)
+
+
+def _new_blocks(text: str, seen: set[str]) -> str:
+    """The text with blocks that were shown before replaced by their first words."""
+    blocks: list[str] = []
+    for block in re.split(r"\n\n+", text):
+        first = block.split("\n", 1)[0][:_FIRST]
+        blocks.append(f"({first} … as shown above)" if block in seen and len(block) > _FIRST else block)
+        seen.add(block)
+    return "\n\n".join(blocks)
 
 
 def _reply(content: object, cap: int | None) -> Iterable[str]:
@@ -102,15 +119,26 @@ def _tool(content: object, cap: int | None) -> Iterable[str]:
     yield from _structured({"arguments": found.get("arguments"), str(found.get("status")): found.get("result")}, cap)
 
 
+def _judgement(content: object, cap: int | None) -> Iterable[str]:
+    """The reply itself, and the reasons taken from it, stand in the step before."""
+    judgement = _mapped(content)
+    if cap is not None:
+        panel = {name: value for name, value in _mapped(judgement.get("panel")).items() if name != "reasons"}
+        judgement = {
+            name: value for name, value in judgement.items() if name not in ("reply", "pairs", "panel")
+        } | panel
+    yield from _structured(judgement, cap)
+
+
 def _any(content: object, cap: int | None) -> Iterable[str]:
-    yield from _structured(content, cap)
+    fields = _mapped(content)
+    yield from _structured({k: v for k, v in fields.items() if cap is None or v is not None}, cap)
 
 
 _SHOW = {
-    "messages": _messages,
     "reply": _reply,
     "tool": _tool,
-    "judgement": _any,
+    "judgement": _judgement,
     "rule": _any,
     "failure": _any,
     "decision": _any,
@@ -124,19 +152,26 @@ def _calls(message: dict[str, object]) -> Iterable[str]:
 
 
 def _structured(value: object, cap: int | None, indent: int = 0) -> Iterable[str]:
-    """Nested data as indented lines; short lists and objects on one line."""
+    """Nested data as indented lines; what is short enough, and every record in a list of records, on one line."""
     pad = "  " * indent
     entries = value.items() if isinstance(value, dict) else [("-", item) for item in _listed(value)]
     for key, item in entries:
-        flat = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-        if isinstance(item, dict | list) and item and len(flat) > WIDTH - len(pad) - len(str(key)) - 2:
-            yield f"{pad}{key}:"
+        flat = item if isinstance(item, str) else _flat(item)
+        if isinstance(item, dict | list) and item and len(flat) > WIDTH + _SPARE * (key == "-") - len(pad):
+            yield f"{pad}{key}:" if key != "-" else f"{pad}-"
             yield from _structured(item, cap, indent + 1)
         else:
             name = key if key == "-" else f"{key}:"
-            yield from textwrap.wrap(
-                f"{name} {_clipped(flat, cap)}", WIDTH, initial_indent=pad, subsequent_indent=pad + "  "
-            )
+            text = f"{name} {_clipped(flat, cap)}"
+            yield from textwrap.wrap(text, WIDTH, initial_indent=pad, subsequent_indent=pad + "  ") or [text]
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flat, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _wrapped(text: str, cap: int | None) -> Iterable[str]:
