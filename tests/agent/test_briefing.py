@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.blinding import choose_pairs
-from agent.briefing import brief_investigator, brief_judge, brief_pairs, show_context
+from agent.briefing import brief_investigator, brief_judge, brief_pairs, brief_rater, show_context
 from agent.experiments import open_conversation
+from agent.imported import ImportedFeature
 from agent.judge import Case, blind, word_case
 from agent.policy import MOST_STEP_TOKENS, estimate_tokens
 from agent.predictions import brief_earlier, brief_tests_for_judge, plan_tests
@@ -224,11 +225,15 @@ def poisoned(text: str) -> tuple[Evidence, list[Hypothesis]]:
 def everything_rendered(text: str) -> str:
     evidence, hypotheses = poisoned(text)
     observed = observe(hypotheses, evidence)
+    observed += [o.model_copy(update={"hypothesis": None}) for o in observed[:2]]
     pairs = choose_pairs(evidence.steering)
+    imported = ImportedFeature(feature=1, top_tokens=(text,), contexts=(text, f"a <<{text}>>(3) b")).evidence("s")
     return "\n".join(
         [
             brief_investigator(evidence),
             brief_judge(evidence),
+            brief_rater(evidence),
+            brief_rater(imported),
             brief_pairs(pairs, (True,) * len(pairs)),
             brief_tests_for_judge(hypotheses, (0, 1), observed, 1),
             brief_earlier(hypotheses, observed, 1, text),
