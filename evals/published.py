@@ -1,0 +1,193 @@
+"""The published study's recorded steering runs, read from a clone of its repository and held against their null.
+
+A recorded run (`experiments/ARM/RUN/`) holds a report a feature: a steered and an unsteered continuation, the reference
+tokens they were scored against, and the two similarities. What a run shows is judged here in three ways: its wins against a
+coin, the share of reference lists that name the feature's own tokens, and, with word vectors instead of the study's
+sentence embeddings, its wins under its own lists against those under other features' lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from agent.errors import RunError
+from tools.maths import Interval, binomial_tail, derangement, wilson_interval
+from tools.records import Record
+
+_REPORT = re.compile(
+    r"FEATURE\s+(?P<feature>\d+)\n=+\n\s*"
+    r"1\. Steered Output:\n(?P<steered>.*?)\n\s*"
+    r"2\. Baseline Output:\n(?P<unsteered>.*?)\n\s*"
+    r"3\. Top Activating Tokens:\n(?P<tokens>.*?)\n\s*\(Total: (?P<total>\d+) tokens\)\s*"
+    r"4\. Scores:\n\s*Keyword Scores\s+- Baseline:\s*(?P<keywords_unsteered>\d+)\s*\|\s*Steered:\s*(?P<keywords_steered>\d+)\n"
+    r"\s*Semantic Similarity - Baseline:\s*(?P<unsteered_score>[-\d.]+)\s*\|\s*Steered:\s*(?P<steered_score>[-\d.]+)",
+    re.DOTALL,
+)
+SWAPS = 20
+"""Derangements of the reference lists that the null is the mean of."""
+
+
+class Likeness(Protocol):
+    """How like each text is to each list of words."""
+
+    def __call__(
+        self, texts: Sequence[str], lists: Sequence[Sequence[str]], /
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.floating]]:
+        """One row a text, one column a list."""
+        ...
+
+
+class Report(Record):
+    """One feature's recorded experiment."""
+
+    feature: int
+    steered: str
+    unsteered: str
+    """Both with the prompt, lines joined."""
+    tokens: tuple[str, ...]
+    """The reference list, as printed."""
+    steered_score: float
+    unsteered_score: float
+    """Similarity of each text to the list, by the study's sentence embeddings."""
+
+    @property
+    def win(self) -> bool:
+        """The steered text is more like the list."""
+        return self.steered_score > self.unsteered_score
+
+
+class RecordedRun(NamedTuple):
+    """All reports of one run, and what its own summary says."""
+
+    name: str
+    reports: list[Report]
+    claimed_wins: int | None
+    problems: list[str]
+    """Files that do not read as a report, named."""
+
+
+class Verdict(NamedTuple):
+    """A recorded run against its null."""
+
+    wins: int
+    n: int
+    interval: Interval
+    """Of the win rate, Wilson, 95 %."""
+    p_value: float
+    """Two-sided, against a coin."""
+    own_lists: int | None
+    """Reference lists that hold a token of the feature's own; None if those are not known."""
+    own_rate: float
+    """Wins by word vectors under the run's own lists."""
+    swapped_rate: float
+    """The same under other features' lists: the null."""
+
+    @property
+    def is_null(self) -> bool:
+        """Nothing tells the run from chance."""
+        return self.p_value > 0.05
+
+
+def read_run(folder: Path) -> RecordedRun:
+    """Read every report of a recorded run.
+
+    Raises:
+        RunError: the folder holds no report.
+    """
+    reports: list[Report] = []
+    problems: list[str] = []
+    for file in sorted(folder.glob("feature_*.txt")):
+        found = _REPORT.search(file.read_text("utf-8", errors="replace"))
+        if found is None:
+            problems.append(f"{file.name}: not a report")
+            continue
+        tokens = _split_tokens(found["tokens"], int(found["total"]))
+        if tokens is None:
+            problems.append(f"{file.name}: {found['total']} tokens are announced and others listed")
+            continue
+        reports.append(
+            Report(
+                feature=int(found["feature"]),
+                steered=_joined(found["steered"]),
+                unsteered=_joined(found["unsteered"]),
+                tokens=tokens,
+                steered_score=float(found["steered_score"]),
+                unsteered_score=float(found["unsteered_score"]),
+            )
+        )
+    if not reports:
+        raise RunError(f"{folder} holds no feature_*.txt report of the published study")
+    config = folder / "cfg.json"
+    claimed = json.loads(config.read_text("utf-8")).get("steered_wins") if config.is_file() else None
+    return RecordedRun(folder.name, reports, claimed, problems)
+
+
+def own_tokens(file: Path, arm: str) -> dict[int, frozenset[str]]:
+    """The first-pass medical tokens of every feature of an arm, from the study's `features/old/parsed_features.json`.
+
+    Raises:
+        RunError: the file is not of that form.
+    """
+    try:
+        table = json.loads(file.read_text("utf-8"))[arm]
+        return {int(feature): frozenset(tokens) for feature, tokens in table.items()}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(f"{file} is not the study's list of first-pass tokens of arm {arm}: {error!r}") from None
+
+
+def judge_run(run: RecordedRun, own: dict[int, frozenset[str]] | None, likeness: Likeness, seed: int = 0) -> Verdict:
+    """A recorded run against its null.
+
+    Args:
+        run: with its reports.
+        own: each feature's own tokens, where they are known.
+        likeness: how like a text is to a list of words: texts and lists in, [texts, lists] out, NaN where there is nothing
+            to compare; `tools.contrast.score_texts` on word vectors.
+        seed: of the derangements.
+    """
+    reports = run.reports
+    wins, n = sum(report.win for report in reports), len(reports)
+    known = [report for report in reports if own and report.feature in own]
+    lists = [words_in(report.tokens) for report in reports]
+    scores = [likeness([text(report) for report in reports], lists) for text in (_steered, _unsteered)]
+    better = np.where(np.isnan(scores[0]) | np.isnan(scores[1]), np.nan, scores[0] > scores[1])  # [texts, lists]
+    rows = np.arange(n)
+    swapped = [float(np.nanmean(better[rows, derangement(n, seed + turn)])) for turn in range(SWAPS)]
+    return Verdict(
+        wins=wins,
+        n=n,
+        interval=wilson_interval(wins, n),
+        p_value=min(1.0, 2 * min(binomial_tail(wins, n, 0.5), binomial_tail(n - wins, n, 0.5))),
+        own_lists=sum(bool(own[r.feature] & set(r.tokens)) for r in known) if own else None,
+        own_rate=float(np.nanmean(better[rows, rows])),
+        swapped_rate=float(np.mean(swapped)),
+    )
+
+
+def words_in(tokens: Sequence[str]) -> list[str]:
+    """The lower-case words among byte-level BPE tokens, as printed with their leading `Ġ`."""
+    plain = (token.removeprefix("Ġ").strip().lower() for token in tokens)
+    return list(dict.fromkeys(word for word in plain if len(word) > 1 and word.isascii() and word.isalpha()))
+
+
+def _steered(report: Report) -> str:
+    return report.steered
+
+
+def _unsteered(report: Report) -> str:
+    return report.unsteered
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _split_tokens(text: str, total: int) -> tuple[str, ...] | None:
+    tokens = tuple(_joined(text).split(", "))
+    return tokens if len(tokens) == total else None
