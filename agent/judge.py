@@ -10,8 +10,7 @@ from pydantic import JsonValue
 
 from agent.blinding import choose_pairs, count_identified, named_steered, order_hypotheses, order_pairs
 from agent.briefing import brief_hypotheses, brief_judge, brief_pairs
-from agent.errors import LlmFailure
-from agent.policy import Panel, aggregate, combine_steering, is_quorate, judge_blind_choices
+from agent.policy import Panel, aggregate, combine_steering, judge_blind_choices
 from agent.predictions import brief_tests_for_judge
 from agent.records import SteeringVerdict
 from agent.repeats import ask_repeats
@@ -19,7 +18,7 @@ from agent.requests import Message
 from agent.rules import Judgement, steering_verdict
 from agent.schemas import Hypothesis, JudgeReply, judge_reply_for
 from agent.state import Llm, Observed
-from agent.transcript import Abandoned, Notes, parsed
+from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
 from tools.records import Evidence, SteeredPair
@@ -82,22 +81,15 @@ class Judge(NamedTuple):
         """
         blinds = [blind(case, repeat) for repeat in range(self.repeats)]
         asked = [word_case(self.prompt, self.domain, self.guideline, case, order) for order in blinds]
-        outcomes = await ask_repeats(self.llm, asked, "judge", judge_reply_for(len(case.hypotheses)))
+        schema = judge_reply_for(len(case.hypotheses))
         replies: list[JudgeReply] = []
         named: list[tuple[bool, ...]] = []
-        failures = []
-        for repeat, (order, messages, outcome) in enumerate(zip(blinds, asked, outcomes, strict=True)):
-            notes.add_messages(messages)
-            if isinstance(outcome, LlmFailure):
-                failures.append(notes.add_failure(outcome))
-                continue
-            notes.add_reply(outcome)
-            reply = _in_investigators_order(parsed(outcome), order.hypotheses)
+        for repeat, shown in await ask_repeats(self.llm, asked, "judge", schema, notes):
+            order = blinds[repeat]
+            reply = _in_investigators_order(shown, order.hypotheses)
             replies.append(reply)
             named.append(named_steered(reply, order.steered_is_a))
             notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
-        if not is_quorate(len(replies), self.repeats):
-            raise Abandoned(failures[0], notes)
         return conclude(case.evidence, replies, named, self.repeats)
 
 

@@ -11,16 +11,14 @@ from statistics import fmean, median_low
 from typing import NamedTuple
 
 from agent.briefing import brief_rater
-from agent.errors import LlmFailure
 from agent.judge import GUIDELINE
-from agent.policy import is_quorate
 from agent.records import ConceptRating
 from agent.repeats import ask_repeats
 from agent.requests import Message
 from agent.rules import Judgement
 from agent.schemas import RatingReply, rating_reply_for
 from agent.state import Llm
-from agent.transcript import Abandoned, Notes, parsed
+from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
 from tools.records import Evidence
@@ -51,21 +49,9 @@ class Rater(NamedTuple):
             Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
         """
         messages = word_rating(self.prompt, self.rating, self.guideline, evidence)
-        notes.add_messages(messages)
         schema = rating_reply_for(tuple(self.rating.concepts))
-        outcomes = await ask_repeats(self.llm, [messages] * self.repeats, "rate", schema)
-        replies: list[RatingReply] = []
-        failures = []
-        for repeat, outcome in enumerate(outcomes):
-            if isinstance(outcome, LlmFailure):
-                failures.append(notes.add_failure(outcome))
-                continue
-            notes.add_reply(outcome)
-            replies.append(parsed(outcome))
-            notes.add("judgement", {"repeat": repeat, "reply": replies[-1].model_dump(mode="json")})
-        if not is_quorate(len(replies), self.repeats):
-            raise Abandoned(failures[0], notes)
-        return aggregate_ratings(replies, self.repeats)
+        replies = await ask_repeats(self.llm, [messages] * self.repeats, "rate", schema, notes)
+        return aggregate_ratings([reply for _, reply in replies], self.repeats)
 
 
 def word_rating(prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence) -> list[Message]:

@@ -9,23 +9,30 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from agent.errors import LlmFailure
+from agent.policy import is_quorate
+from agent.records import Failure
 from agent.replies import Reply
 from agent.requests import Message
 from agent.state import Llm
+from agent.transcript import Abandoned, Notes, parsed
 
 S = TypeVar("S", bound=BaseModel)
 
 
 async def ask_repeats(
-    llm: Llm, conversations: Sequence[Sequence[Message]], purpose: str, schema: type[S]
-) -> list[Reply[S] | LlmFailure]:
-    """The replies in order; a failure stands in the place of the reply that did not come.
+    llm: Llm, conversations: Sequence[Sequence[Message]], purpose: str, schema: type[S], notes: Notes
+) -> list[tuple[int, S]]:
+    """The usable replies, each with the number of its repeat from 0.
 
     Args:
         llm: whom.
         conversations: one a repeat; a single one is asked under the settings' seed.
         purpose: stored beside each call.
         schema: what each reply must be.
+        notes: get both sides, and every failure.
+
+    Raises:
+        Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
     """
 
     async def ask(messages: Sequence[Message], repeat: int) -> Reply[S] | LlmFailure:
@@ -35,4 +42,16 @@ async def ask_repeats(
         except LlmFailure as failure:
             return failure
 
-    return await asyncio.gather(*(ask(messages, repeat) for repeat, messages in enumerate(conversations)))
+    outcomes = await asyncio.gather(*(ask(messages, repeat) for repeat, messages in enumerate(conversations)))
+    replies: list[tuple[int, S]] = []
+    failures: list[Failure] = []
+    for repeat, (messages, outcome) in enumerate(zip(conversations, outcomes, strict=True)):
+        notes.add_messages(messages)
+        if isinstance(outcome, LlmFailure):
+            failures.append(notes.add_failure(outcome))
+        else:
+            notes.add_reply(outcome)
+            replies.append((repeat, parsed(outcome)))
+    if not is_quorate(len(replies), len(conversations)):
+        raise Abandoned(failures[0], notes)
+    return replies

@@ -138,7 +138,7 @@ def test_half_failed_is_a_failure_with_everything_written_down() -> None:
     with pytest.raises(Abandoned) as caught:
         judge(make_judgement(), LlmFailure("refusal", "no"), repeats=2)
     assert caught.value.failure.type == "refusal"
-    assert [step.kind for step in caught.value.notes.steps] == ["messages", "reply", "judgement", "messages", "failure"]
+    assert [step.kind for step in caught.value.notes.steps] == ["messages", "reply", "messages", "failure"]
 
 
 def test_collapsed_texts_are_not_put_to_the_judge() -> None:
