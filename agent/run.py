@@ -128,11 +128,8 @@ def _resume(path: Path, console: Console, retry: bool) -> int:
     manifest = folder.manifest()
     if manifest.measures:
         check_inputs(_load_study(manifest.config), manifest.config)
-    retried = folder.set_failures_aside() if retry else 0
-    if retried:
-        console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
-    return _work(folder, load_question(manifest.config.study), manifest.config, console)
+    return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
 
 
 def _replay(path: Path, console: Console) -> int:
@@ -146,7 +143,14 @@ def _replay(path: Path, console: Console) -> int:
     return 0 if found.same == found.total else 1
 
 
-def _work(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
+def _work(folder: RunFolder, question: Question, config: RunConfig, console: Console, retry: bool = False) -> int:
+    with folder.claimed():
+        if retry and (retried := folder.set_failures_aside()):
+            console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
+        return _run_stages(folder, question, config, console)
+
+
+def _run_stages(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
     from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
     from agent.tables import format_summary
 
@@ -194,8 +198,8 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     Raises:
         UnveilError: it was.
     """
+    from tools.arms import check_arm_files
     from tools.keywords import load_vocabulary
-    from tools.workbench import check_arm_files
 
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))

@@ -57,7 +57,7 @@ def make_progress(console: Console) -> Progress:
 
 def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
     """Put the run's arm on the bench."""
-    from tools.workbench import load_arm
+    from tools.loading import load_arm
 
     with watch.time("load"):
         return load_arm(study, config.sae, config.device)
@@ -183,7 +183,8 @@ def conclude(
     """Write `summary.json`, tables, figures and the report."""
     manifest = folder.manifest()
     with watch.time("report"):
-        summary = summarise(manifest.run_id, decisions, evidence, manifest.selection, d_sae, watch.seconds)
+        concepts = tuple(question.rating.concepts) if question.rating else ()
+        summary = summarise(manifest.run_id, decisions, evidence, manifest.selection, d_sae, watch.seconds, concepts)
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})
     write_whole(folder.path / "summary.json", summary.model_dump_json(indent=1) + "\n")

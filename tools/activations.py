@@ -15,15 +15,33 @@ from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
+from tools.contexts import cut_context, find_near_misses
 from tools.corpus import Passage, TokenRows, cut_rows
 from tools.keywords import TokenWord
-from tools.records import ActivationEvidence, Context
+from tools.records import ActivationEvidence
 from tools.workbench import Workbench
 
 ROWS_PER_BATCH = 8
 """What the activations of more rows take falls out of a processor's cache."""
+TOKENS_PER_BATCH = 1024
+"""Rows of a long context are fewer: an SAE that is encoded in full takes 4 * d_sae bytes a token, several times over."""
+SAMPLED_FEATURES = 2048
+"""The median density is read off so many features: two in three such samples meet the median within 1.1 percentiles."""
+USUAL_DENSITY = 0.01
+"""Of random directions where no feature is ever active."""
 DOMAIN_REACH = 5
 """Tokens on either side within which a domain word counts as near."""
+NEAR_MISSES = 4
+
+
+class Neighbours(NamedTuple):
+    """Of each of n directions, the other feature whose decoder row is most alike, and where that is most active."""
+
+    features: Int64[np.ndarray, " n"]
+    peaks: Float[np.ndarray, "rows n"]
+    """Its largest activation in each row."""
+    places: Int64[np.ndarray, "rows n"]
+    """Where in the row that is."""
 
 
 class Recording(NamedTuple):
@@ -33,8 +51,9 @@ class Recording(NamedTuple):
     activations: Float[np.ndarray, "rows width n"]
     residual_norm: float
     """Mean length of the residual stream at real tokens, the unit of steering strength."""
-    density: Float[np.ndarray, " d_sae"]
-    """Share of real tokens at which each feature of the SAE is active."""
+    density: Float[np.ndarray, " sampled"]
+    """Share of real tokens at which each sampled feature of the SAE is active."""
+    neighbours: Neighbours | None = None
 
 
 def tokenize_passages(bench: Workbench, passages: Sequence[Passage], width: int) -> TokenRows:
@@ -52,33 +71,60 @@ def record_activations(
 ) -> Recording:
     """One forward pass over the rows: activations of the listed features, then of m random directions."""
     chosen = torch.tensor(list(features), dtype=torch.int64)
-    counts = torch.zeros(bench.d_sae)
+    alike = nearest_features(bench, chosen, directions)
+    columns = torch.cat([chosen, alike, sample_features(bench.d_sae)])
+    n, m = len(chosen), len(directions)
+    activations = np.empty((*rows.tokens.shape, n + m), dtype=np.float32)
+    peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
+    places = np.empty(peaks.shape, dtype=np.int64)
+    counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
-    parts: list[np.ndarray] = []
     task = progress.add_task("observe      contexts", total=len(rows.tokens)) if progress else None
-    for start, tokens, real in _batches(rows):
+    for part, tokens, real in _batches(rows):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
-        everything = bench.encode(residuals)  # [batch, width, d_sae]
-        counts += (everything[real] > 0).sum(dim=0)
-        norms += float(residuals[real].norm(dim=-1).sum())
-        components = residuals @ directions.T  # [batch, width, m]
-        both = torch.cat([everything[..., chosen], components], dim=-1)
-        parts.append(both.masked_fill(~real[..., None], 0.0).numpy())
+        padding = ~real[..., None].to(residuals.device)
+        encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
+        components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
+        own, near, sampled = encoded.split([n, len(alike), len(counts)], dim=-1)
+        activations[part] = torch.cat([own, components], dim=-1).numpy()
+        highest = near.max(dim=1)  # of each row, [batch, n + m]
+        peaks[part], places[part] = highest.values.numpy(), highest.indices.numpy()
+        counts += (sampled > 0).sum(dim=(0, 1)).numpy()
+        norms += float(residuals.norm(dim=-1)[real.to(residuals.device)].sum())
         if progress and task is not None:
-            progress.update(task, completed=start + len(tokens))
+            progress.update(task, completed=part.stop)
     n_real = int(rows.real.sum())
-    density = (counts / n_real).numpy()
-    activations = np.concatenate(parts)
-    _threshold(
-        activations, len(chosen), rows.real, float(np.median(density[density > 0])) if (density > 0).any() else 0.01
-    )
-    return Recording(rows, activations, norms / n_real, density)
+    density = counts / n_real
+    usual = float(np.median(density[density > 0])) if (density > 0).any() else USUAL_DENSITY
+    _threshold(activations, n, rows.real, usual)
+    return Recording(rows, activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places))
 
 
-def _batches(rows: TokenRows) -> Iterator[tuple[int, Tensor, Tensor]]:
-    for start in range(0, len(rows.tokens), ROWS_PER_BATCH):
-        stop = start + ROWS_PER_BATCH
-        yield start, torch.from_numpy(rows.tokens[start:stop]), torch.from_numpy(rows.real[start:stop])
+def nearest_features(
+    bench: Workbench, features: Int64[Tensor, " n"], directions: Float[Tensor, "m d_model"]
+) -> Int64[Tensor, " both"]:
+    """The live feature with the largest decoder cosine to each of some features, itself left out, then to directions."""
+    own = bench.directions[features]
+    cosines = torch.cat([own, directions.to(own)]) @ bench.directions.T  # [n + m, d_sae]
+    cosines[:, ~bench.alive] = -torch.inf
+    cosines[torch.arange(len(features)), features] = -torch.inf
+    return cosines.argmax(dim=1).cpu()
+
+
+def sample_features(d_sae: int) -> Int64[Tensor, " sampled"]:
+    """All features of a small SAE; of a large one the same ones in every run, so that runs are comparable."""
+    if d_sae <= SAMPLED_FEATURES:
+        return torch.arange(d_sae)
+    drawn = np.random.default_rng(0).choice(d_sae, SAMPLED_FEATURES, replace=False)
+    return torch.from_numpy(np.sort(drawn))
+
+
+def _batches(rows: TokenRows) -> Iterator[tuple[slice, Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
+    n, width = rows.tokens.shape
+    size = max(1, min(ROWS_PER_BATCH, TOKENS_PER_BATCH // width))
+    for start in range(0, n, size):
+        part = slice(start, min(start + size, n))
+        yield part, torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])
 
 
 def _threshold(
@@ -118,11 +164,12 @@ def describe_activations(
     context_tokens: int,
     n_top: int,
     n_quantiles: int,
+    n_near_misses: int = NEAR_MISSES,
 ) -> ActivationEvidence:
-    """Top and quantile examples, density, maximum and domain enrichment of one direction.
+    """Top and quantile examples, near misses, density, maximum and domain enrichment of one direction.
 
     Top examples come from different documents. Quantile examples are the row at the middle of each equal share of the
-    active rows, highest first, top examples left out.
+    active rows, highest first, top examples left out. Near misses: `tools.contexts`.
     """
     rows = recording.rows
     values = recording.activations[..., column]  # [rows, width]
@@ -136,6 +183,11 @@ def describe_activations(
     middles = (
         [rest[int((q + 0.5) * len(rest) / n_quantiles)] for q in range(n_quantiles)] if len(rest) >= n_quantiles else []
     )
+    peaks: list[int] = values.argmax(axis=1).tolist()
+    near = recording.neighbours
+    alike = None if near is None else (near.peaks[:, column], near.places[:, column])
+    shown = [*top, *middles]
+    missed = find_near_misses(rows, values, top, shown, alike, token_strings, context_tokens, n_near_misses)
     base = near_domain[rows.real].mean()
     lift = float(near_domain[active].mean() / base) if active.any() and base > 0 else None
     return ActivationEvidence(
@@ -143,9 +195,13 @@ def describe_activations(
         density=float(active.sum() / n_real),
         max_activation=float(values.max()),
         domain_lift=lift,
-        top=tuple(_context(rows, values, row, token_strings, context_tokens, None) for row in top),
+        top=tuple(cut_context(rows, values, row, peaks[row], token_strings, context_tokens) for row in top),
         quantiles=tuple(
-            _context(rows, values, row, token_strings, context_tokens, number) for number, row in enumerate(middles, 1)
+            cut_context(rows, values, row, peaks[row], token_strings, context_tokens, number)
+            for number, row in enumerate(middles, 1)
+        ),
+        near_misses=tuple(
+            cut_context(rows, values, row, place, token_strings, context_tokens) for row, place in missed
         ),
     )
 
@@ -157,24 +213,3 @@ def _different_documents(order: Int64[np.ndarray, " r"], documents: Sequence[str
         if len(chosen) == n:
             break
     return list(chosen.values())
-
-
-def _context(
-    rows: TokenRows,
-    values: Float[np.ndarray, "rows width"],
-    row: int,
-    token_strings: Sequence[str],
-    length: int,
-    quantile: int | None,
-) -> Context:
-    real = np.flatnonzero(rows.real[row])
-    peak = int(values[row].argmax())
-    first = max(real[0], min(peak - length // 2, real[-1] + 1 - length))
-    window = range(first, min(first + length, real[-1] + 1))
-    return Context(
-        document=rows.documents[row],
-        tokens=tuple(token_strings[int(rows.tokens[row, place])] for place in window),
-        activations=tuple(round(float(values[row, place]), 4) for place in window),
-        max_activation=float(values[row, peak]),
-        quantile=quantile,
-    )

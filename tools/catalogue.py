@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.causal import ablate_feature
+from tools.causal import Place, measure_effects
 from tools.errors import ToolError
 from tools.findings import (
     AblationFound,
@@ -29,8 +29,9 @@ from tools.findings import (
     WordLookup,
     WordsFound,
 )
-from tools.observation import MIN_DISTINCT, distinct_share
-from tools.steering import Intervention, generate, row_noise
+from tools.fluency import MOST_REPETITION, repetition_of
+from tools.intervention import Addition, Intervention
+from tools.steering import generate, prompt_rows, row_noise
 from tools.subject import Subject
 
 WEAKEST, STRONGEST = 0.05, 4.0
@@ -67,8 +68,8 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
     change = torch.zeros(subject.bench.W_U.shape[1])
     for prompt in prompts:
-        rows = torch.tensor([[subject.bench.bos, *subject.tokenize(prompt)]] * 2, dtype=torch.int64)
-        logits = subject.bench.step(rows, None, Intervention(both, "all")).logits.cpu()
+        rows = prompt_rows(subject.bench, subject.tokenize(prompt), 2)
+        logits = subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu()
         unsteered, steered = torch.log_softmax(logits, dim=-1)
         change += (steered - unsteered) / len(prompts)
     tokens = [_word_tokens(subject, word) for word in words]
@@ -94,7 +95,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
     made = generate(
         subject.bench,
         ids,
-        torch.stack([torch.zeros_like(vector), vector]),
+        Addition(torch.stack([torch.zeros_like(vector), vector])),
         np.stack([noise, noise]),
         temperature=settings.temperature,
         top_k=settings.top_k,
@@ -105,7 +106,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
         strength=strength,
         unsteered=unsteered,
         steered=steered,
-        repeats_itself=distinct_share(steered) < MIN_DISTINCT,
+        repeats_itself=repetition_of(steered) > MOST_REPETITION,
     )
 
 
@@ -121,8 +122,8 @@ def ablate(subject: Subject, sentence: str) -> AblationFound:
     values[:, 0] = 0  # the first position is the model's own mark, not text
     if not bool((values > 0).any()):
         raise ToolError("the feature is active at no token of this sentence: there is nothing to set to zero")
-    effect = ablate_feature(subject.bench, tokens, values, subject.direction)
-    logits = effect.logits.cpu()
+    ((_, effect),) = measure_effects(subject.bench, [Place(tokens, values, subject.direction)])
+    logits = effect.ablated
     return AblationFound(
         n_positions=effect.n_positions,
         lowered=_numbers(subject, logits, logits.topk(8, largest=False).indices),

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64
+from torch.nn.functional import embedding_bag
 
 from tools.errors import LoadError, StudyError
 from tools.keywords import TokenWord
 
 _EPSILON = 1e-8
 """In the denominator, as published."""
+SAFE_SHARE = 0.2
+"""Of the squared sum of the weights: with a denominator larger than this, float32 sums give a score to 1e-6."""
 
 
 class WordVectors(NamedTuple):
@@ -27,6 +31,8 @@ class WordVectors(NamedTuple):
 
     words: tuple[str, ...]
     matrix: Float[np.ndarray, "words dim"]
+    squares: Float[np.ndarray, " words"]
+    """Squared lengths: 1 but for rounding, and 0 for a word whose vector is zero."""
     row: dict[str, int]
 
 
@@ -43,7 +49,8 @@ def make_vectors(words: Sequence[str], matrix: Float[np.ndarray, "words dim"]) -
     """Normalise rows to unit length and index them by word."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     unit = (matrix / np.maximum(norms, 1e-12)).astype(np.float32)
-    return WordVectors(tuple(words), unit, {word: row for row, word in enumerate(words)})
+    squares = np.einsum("nd,nd->n", unit, unit, dtype=np.float64)
+    return WordVectors(tuple(words), unit, squares, {word: row for row, word in enumerate(words)})
 
 
 def load_vectors(weights: Path, words: Path) -> WordVectors:
@@ -98,8 +105,8 @@ def score_coherence(
     valid = published >= 0
     first = _first_of_its_row(deduplicated)
     return Coherence(
-        weighted=_weighted_cosine(published, weights, valid, vectors.matrix),
-        deduplicated=_weighted_cosine(deduplicated, weights, first, vectors.matrix),
+        weighted=_weighted_cosine(published, weights, valid, vectors),
+        deduplicated=_weighted_cosine(deduplicated, weights, first, vectors),
         n_valid=valid.sum(axis=1),
     )
 
@@ -108,20 +115,36 @@ def _weighted_cosine(
     rows: Int64[np.ndarray, "n k"],
     weights: Float[np.ndarray, "n k"],
     use: Bool[np.ndarray, "n k"],
-    matrix: Float[np.ndarray, "words dim"],
+    vectors: WordVectors,
 ) -> Float[np.ndarray, " n"]:
     """sum_{i<j} w_i w_j cos_ij / (sum_{i<j} w_i w_j + 1e-8) from sums alone: pairs are never formed.
 
     With s = sum w_i x_i the numerator is (|s|^2 - sum w_i^2 |x_i|^2) / 2, and likewise with numbers for the denominator.
+    Vectors are summed in float32; where the denominator is a small difference of large numbers, again in float64.
     """
     w = np.where(use, weights, 0.0).astype(np.float64)
-    x = matrix[np.where(use, rows, 0)].astype(np.float64)  # [n, k, dim]
-    summed = np.einsum("nk,nkd->nd", w, x)
-    lengths = np.einsum("nkd,nkd->nk", x, x)
-    numerator = ((summed**2).sum(1) - (w**2 * lengths).sum(1)) / 2
-    denominator = (w.sum(1) ** 2 - (w**2).sum(1)) / 2
-    score = numerator / (denominator + _EPSILON)
-    return np.where(use.sum(1) >= 2, score, np.nan)
+    chosen = np.where(use, rows, 0)
+    squares = (w**2).sum(axis=1)
+    denominator = (w.sum(axis=1) ** 2 - squares) / 2
+    length = (_sum_vectors(chosen, w, vectors.matrix) ** 2).sum(axis=1)
+    enough = use.sum(axis=1) >= 2
+    small = enough & (np.abs(denominator) < SAFE_SHARE * np.abs(w).sum(axis=1) ** 2)
+    length[small] = (np.einsum("nk,nkd->nd", w[small], vectors.matrix[chosen[small]]) ** 2).sum(axis=1)
+    numerator = (length - (w**2 * vectors.squares[chosen]).sum(axis=1)) / 2
+    return np.where(enough, numerator / (denominator + _EPSILON), np.nan)
+
+
+def _sum_vectors(
+    rows: Int64[np.ndarray, "n k"], weights: Float[np.ndarray, "n k"], matrix: Float[np.ndarray, "words dim"]
+) -> Float[np.ndarray, "n dim"]:
+    """Weighted sum of each line's vectors, none of which is copied."""
+    summed = embedding_bag(
+        torch.from_numpy(rows),
+        torch.from_numpy(matrix),
+        per_sample_weights=torch.from_numpy(weights.astype(np.float32)),
+        mode="sum",
+    )
+    return summed.numpy().astype(np.float64)
 
 
 def _first_of_its_row(rows: Int64[np.ndarray, "n k"]) -> Bool[np.ndarray, "n k"]:

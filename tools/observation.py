@@ -1,7 +1,6 @@
 """The observation of selected directions: contexts, steered text and causal effect, in large batches.
 
-Word-vector likeness decides who wins a steered pair. Its chance level is not assumed to be one half: the same texts are
-scored against the reference words of all the other directions, and the share of wins under those is the null.
+What is observed of a direction does not depend on what else is selected.
 """
 
 from __future__ import annotations
@@ -11,21 +10,25 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
 from tools.activations import Recording, describe_activations, domain_nearby, record_activations, tokenize_passages
-from tools.causal import ablate_feature, survival_ratio
+from tools.causal import Place, measure_effects
+from tools.continuations import Targets, steer, write_usual_texts
+from tools.contrast import draw_panel, score_steering
 from tools.corpus import load_passages
-from tools.keywords import words_of
+from tools.fluency import draw_bounds
+from tools.intervention import Readers
 from tools.projection import random_directions
-from tools.records import CausalEvidence, Evidence, FeatureRef, SteeredPair, SteeringEvidence, Stratum
-from tools.steering import HookCounter, choose_strengths, generate, row_noise
+from tools.promise import describe_effect, order_by_frequency
+from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from tools.steerability import own_tokens, score_input, score_output
+from tools.steering import check_room
 from tools.studies import Study
 from tools.survey import (
-    CONTENT_RANK,
-    Lexicon,
+    DirectionTable,
     Survey,
     describe_coherence,
     describe_keywords,
@@ -34,12 +37,7 @@ from tools.survey import (
 )
 from tools.workbench import Workbench
 
-ARMS = ("unsteered", "steered", "random", "flipped")
-METRIC = "mean over content words of the largest cosine with a reference word"
-MIN_DISTINCT = 0.5
-"""A text with a smaller share of distinct word pairs than this has collapsed into repetition."""
 CAUSAL_ROWS = 2
-DIRECTIONS_PER_BATCH = 32
 
 
 @runtime_checkable
@@ -57,16 +55,21 @@ class Selected(Protocol):
         ...
 
 
-class SteeredTexts(NamedTuple):
-    """All continuations of the selected directions, and how likely every reference list was while they were made."""
+class Chosen(NamedTuple):
+    """The selected directions, in order."""
 
-    texts: list[str]
-    """Flat, in the order direction, prompt, seed, arm."""
-    log_mass: Float[np.ndarray, "texts n"]
-    strengths: Float[np.ndarray, " n"]
-    """In mean residual norms."""
-    kl: Float[np.ndarray, " n"]
-    counter: HookCounter
+    keys: tuple[str, ...]
+    features: tuple[int, ...]
+    """Row of the SAE; -1 for a random direction."""
+    columns: Int64[np.ndarray, " n"]
+    """Of the recording, which holds features first."""
+    directions: Float[Tensor, "n d_model"]
+    table: DirectionTable
+
+    @property
+    def top_ids(self) -> Int64[np.ndarray, "n k"]:
+        """The tokens that each is said to promote."""
+        return self.table.projection.top_ids.cpu().numpy()
 
 
 def observe(
@@ -77,58 +80,56 @@ def observe(
     seed: int,
     progress: Progress | None = None,
 ) -> list[Evidence]:
-    """Everything a judge may look at, for each selected direction, in order."""
+    """Everything a judge may look at, for each selected direction, in order.
+
+    Raises:
+        StudyError: a steering prompt and its continuation do not fit into the model's context.
+    """
     if not selected:
         return []
-    lexicon = survey.lexicon
-    is_feature = [item.feature.kind == "feature" for item in selected]
-    features = [item.feature.index for item, real in zip(selected, is_feature, strict=True) if real]
-    drawn = draw_random_stratum(
-        bench, seed, max([0, *(s.feature.index + 1 for s, real in zip(selected, is_feature, strict=True) if not real)])
+    check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    chosen = prepare(bench, study, survey, selected, seed)
+    real = torch.tensor(chosen.features) >= 0
+    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    recording = record_activations(
+        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
     )
-    randoms = drawn[[s.feature.index for s, real in zip(selected, is_feature, strict=True) if not real]]
-    order = np.argsort(np.argsort([not real for real in is_feature], kind="stable"))  # features first, then randoms
-    directions = torch.cat([bench.directions[features], randoms])[order]  # [n, d_model], as selected
-    table = survey_directions(directions, survey.lens, lexicon, study.survey.top_k)
-
-    passages = load_passages(study, "train")
-    rows = tokenize_passages(bench, passages, bench.context_size)
-    recording = record_activations(bench, rows, features, randoms, progress)
-    near = domain_nearby(rows, lexicon.words, lexicon.vocabulary)
-    top_ids = table.projection.top_ids.numpy()
-    steered = steer_directions(
-        bench, study, directions, top_ids, [s.feature.key for s in selected], recording.residual_norm, seed, progress
-    )
-    steering = score_steering(study, steered, lexicon, top_ids)
-    task = progress.add_task("observe      causal effect", total=len(selected)) if progress else None
-    evidence: list[Evidence] = []
-    for place, item in enumerate(selected):
-        column = int(order[place])
-        evidence.append(
-            Evidence(
-                feature=item.feature,
-                stratum=item.stratum,
-                projection=describe_projection(table, place, lexicon),
-                keywords=describe_keywords(table, place, survey),
-                coherence=describe_coherence(table, place, survey),
-                activations=describe_activations(
-                    recording,
-                    column,
-                    near,
-                    lexicon.tokens,
-                    context_tokens=study.observation.context_tokens,
-                    n_top=study.observation.top_contexts,
-                    n_quantiles=study.observation.quantile_contexts,
-                ),
-                steering=steering[place],
-                causal=measure_causal_effect(
-                    bench, recording, column, directions[place], torch.from_numpy(top_ids[place])
-                ),
-            )
+    near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
+    steering = observe_steering(bench, study, survey, chosen, recording, seed, progress)
+    causal = observe_effects(bench, study, survey, chosen, recording, seed, progress)
+    return [
+        Evidence(
+            feature=item.feature,
+            stratum=item.stratum,
+            projection=describe_projection(chosen.table, place, survey.lexicon),
+            keywords=describe_keywords(chosen.table, place, survey),
+            coherence=describe_coherence(chosen.table, place, survey),
+            activations=describe_activations(
+                recording,
+                int(chosen.columns[place]),
+                near,
+                survey.lexicon.tokens,
+                context_tokens=study.observation.context_tokens,
+                n_top=study.observation.top_contexts,
+                n_quantiles=study.observation.quantile_contexts,
+            ),
+            steering=steering[place],
+            causal=causal[place],
         )
-        if progress and task is not None:
-            progress.update(task, advance=1)
-    return evidence
+        for place, item in enumerate(selected)
+    ]
+
+
+def prepare(bench: Workbench, study: Study, survey: Survey, selected: Sequence[Selected], seed: int) -> Chosen:
+    """The selected directions with their projections, and where a recording of them will hold each."""
+    features = tuple(item.feature.index if item.feature.kind == "feature" else -1 for item in selected)
+    randoms = [item.feature.index for item in selected if item.feature.kind != "feature"]
+    drawn = draw_random_stratum(bench, seed, 1 + max(randoms, default=-1)).to(bench.directions)
+    both = torch.cat([bench.directions[[i for i in features if i >= 0]], drawn[randoms]])
+    columns = np.argsort(np.argsort([i < 0 for i in features], kind="stable"))
+    directions = both[columns]  # [n, d_model], as selected
+    table = survey_directions(directions, survey.lens, survey.lexicon, study.survey.top_k)
+    return Chosen(tuple(item.feature.key for item in selected), features, columns, directions, table)
 
 
 def draw_random_stratum(bench: Workbench, seed: int, n: int) -> Float[Tensor, "n d_model"]:
@@ -136,169 +137,80 @@ def draw_random_stratum(bench: Workbench, seed: int, n: int) -> Float[Tensor, "n
     return random_directions(n, bench.directions.shape[1], seed + 1_000_003)
 
 
-def steer_directions(
+def observe_steering(
     bench: Workbench,
     study: Study,
-    directions: Float[Tensor, "n d_model"],
-    top_ids: Int64[np.ndarray, "n k"],
-    keys: Sequence[str],
-    residual_norm: float,
+    survey: Survey,
+    chosen: Chosen,
+    recording: Recording,
     seed: int,
     progress: Progress | None = None,
-) -> SteeredTexts:
-    """Choose each direction's strength by its effect, then continue every prompt in all four arms."""
-    settings = study.steering
-    prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
-    strengths = choose_strengths(
-        bench, prompts, directions, target_kl=settings.target_kl, max_norm=settings.max_strength * residual_norm
-    )
-    vectors = directions * strengths.norms[:, None]
-    controls = random_directions(len(directions), directions.shape[1], seed + 2_000_003) * strengths.norms[:, None]
-    arms = torch.stack([torch.zeros_like(vectors), vectors, controls, -vectors], dim=1)  # [n, 4, d_model]
-    reference = torch.zeros(len(directions), bench.W_U.shape[1])
-    reference.scatter_(1, torch.from_numpy(top_ids), 1.0)
-
-    n, n_seeds = len(directions), len(settings.seeds)
-    texts = np.empty((n, len(prompts), n_seeds, len(ARMS)), dtype=object)
-    log_mass = np.zeros((*texts.shape, n), dtype=np.float32)
-    task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
-    counter = HookCounter(0, 0)
-    for place, prompt in enumerate(prompts):
-        for start in range(0, n, DIRECTIONS_PER_BATCH):
-            stop = min(start + DIRECTIONS_PER_BATCH, n)
-            rows = arms[start:stop, None].expand(-1, n_seeds, -1, -1).reshape(-1, directions.shape[1])
-            noise = np.stack(
-                [
-                    row_noise(f"{seed}|{keys[i]}|{settings.prompts[place]}|{sample}", settings.new_tokens)
-                    for i in range(start, stop)
-                    for sample in settings.seeds
-                    for _ in ARMS
-                ]
-            )
-            made = generate(
-                bench, prompt, rows, noise, temperature=settings.temperature, top_k=settings.top_k, reference=reference
-            )
-            counter = made.counter
-            shape = (stop - start, n_seeds, len(ARMS))
-            texts[start:stop, place] = np.array(
-                [bench.decode(row) for row in made.tokens.tolist()], dtype=object
-            ).reshape(shape)
-            log_mass[start:stop, place] = made.log_mass.reshape(*shape, n)
-            if progress and task is not None:
-                progress.update(task, advance=stop - start)
-    flat = [str(text) for text in texts.ravel()]
-    return SteeredTexts(
-        flat, log_mass.reshape(-1, n), (strengths.norms / residual_norm).numpy(), strengths.kl.numpy(), counter
-    )
-
-
-def score_steering(
-    study: Study, steered: SteeredTexts, lexicon: Lexicon, top_ids: Int64[np.ndarray, "n k"]
-) -> list[SteeringEvidence]:
-    """Scores, wins and the swapped-reference null of every direction."""
-    n, n_prompts, n_seeds = len(top_ids), len(study.steering.prompts), len(study.steering.seeds)
-    references = [list(dict.fromkeys(row for row in lexicon.word_rows[ids].tolist() if row >= 0)) for ids in top_ids]
-    shape = (n, n_prompts * n_seeds, len(ARMS))
-    scores = score_texts(steered.texts, references, lexicon).reshape(*shape, n)
-    collapsed = np.array([distinct_share(text) < MIN_DISTINCT for text in steered.texts]).reshape(shape)
-    wins = (scores[:, :, 1] > scores[:, :, 0]) & ~collapsed[:, :, 1, None]  # [n, pairs, lists]
-    log_mass = steered.log_mass.reshape(*shape, n)
-    texts = np.array(steered.texts, dtype=object).reshape(shape)
-    evidence: list[SteeringEvidence] = []
-    for i in range(n):
-        others = np.arange(n) != i
-        lift = log_mass[i, :, 1, i] - log_mass[i, :, 0, i]
-        evidence.append(
-            SteeringEvidence(
-                metric=METRIC,
-                policy="all",
-                unit="residual_norm",
-                strength=float(steered.strengths[i]),
-                kl=float(steered.kl[i]),
-                hook_calls=steered.counter.calls,
-                positions_steered=steered.counter.positions,
-                pairs=_pairs(study, texts[i], scores[i, :, :, i], collapsed[i, :, 1]),
-                win_rate=float(wins[i, :, i].mean()),
-                n=wins.shape[1],
-                null_win_rate=float(wins[i][:, others].mean()) if n > 1 else 0.5,
-                log_probability_lift=float(lift.mean()),
-            )
-        )
+) -> list[SteeringEvidence | None]:
+    """Steer every direction and judge its texts; None where its strength is a multiple of an activation it never has."""
+    peaks = recording.activations.max(axis=(0, 1))[chosen.columns]  # [n]
+    levels = torch.zeros(len(peaks)) if study.steering.kind == "add" else read_levels(bench, chosen, recording)
+    readers = Readers(chosen.directions, torch.tensor(chosen.features), levels.to(chosen.directions))
+    targets = Targets(chosen.keys, readers, torch.from_numpy(chosen.top_ids), torch.from_numpy(peaks))
+    texts = steer(bench, study, targets, recording.residual_norm, seed, progress)
+    bounds = draw_bounds(write_usual_texts(bench, study, seed), study.steering.fluency_factor)
+    panel = draw_panel(survey, seed)
+    scored = score_steering(study, texts, survey.lexicon, chosen.top_ids, chosen.features, panel, bounds)
+    listed = own_tokens(bench, chosen.directions)
+    outputs = score_output(bench, chosen.directions, listed).tolist()
+    evidence: list[SteeringEvidence | None] = []
+    for i, record in enumerate(scored):
+        never = peaks[i] <= 0
+        update = {
+            "activation_ratio": None if never else record.strength * recording.residual_norm / float(peaks[i]),
+            "input_score": score_input(recording, int(chosen.columns[i]), listed[i]),
+            "output_score": outputs[i],
+        }
+        impossible = never and study.steering.unit == "max_activation"
+        evidence.append(None if impossible else record.model_copy(update=update))
     return evidence
 
 
-def _pairs(
-    study: Study,
-    texts: np.ndarray,
-    scores: Float[np.ndarray, "pairs arms"],
-    collapsed: Bool[np.ndarray, " pairs"],
-) -> tuple[SteeredPair, ...]:
-    keys = [(prompt, seed) for prompt in study.steering.prompts for seed in study.steering.seeds]
-    return tuple(
-        SteeredPair(
-            prompt=prompt,
-            seed=seed,
-            unsteered=text[0],
-            steered=text[1],
-            random=text[2],
-            flipped=text[3],
-            score_unsteered=score[0],
-            score_steered=score[1],
-            score_random=score[2],
-            score_flipped=score[3],
-            collapsed=bool(collapsed[row]),
-        )
-        for row, ((prompt, seed), text, score) in enumerate(
-            zip(keys, texts.tolist(), scores.astype(float).round(6).tolist(), strict=True)
-        )
-    )
+def read_levels(bench: Workbench, chosen: Chosen, recording: Recording) -> Float[Tensor, " n"]:
+    """The component above which each random direction was counted as active; 0 for features, which have encoders."""
+    levels = torch.zeros(len(chosen.keys))
+    for place in (place for place, feature in enumerate(chosen.features) if feature < 0):
+        values = recording.activations[..., chosen.columns[place]]
+        row, position = np.unravel_index(values.argmax(), values.shape)
+        tokens = torch.from_numpy(recording.rows.tokens[row : row + 1, : position + 1])
+        component = bench.residuals(tokens)[0, -1] @ chosen.directions[place]
+        levels[place] = float(component) - float(values[row, position])
+    return levels
 
 
-def score_texts(
-    texts: Sequence[str], references: Sequence[Sequence[int]], lexicon: Lexicon
-) -> Float[np.ndarray, "texts lists"]:
-    """Likeness of each text to each list of reference words; 0 for a text without content words or an empty list."""
-    vectors = lexicon.vectors
-    rows = [[r for word in words_of(text) if (r := vectors.row.get(word, -1)) >= CONTENT_RANK] for text in texts]
-    used = sorted({row for text in rows for row in text})
-    place = {row: i for i, row in enumerate(used)}
-    likeness = np.zeros((len(used), len(references)), dtype=np.float32)
-    for column, reference in enumerate(references):
-        if reference and used:
-            likeness[:, column] = (vectors.matrix[used] @ vectors.matrix[list(reference)].T).max(axis=1)
-    return np.stack(
-        [
-            likeness[[place[r] for r in text]].mean(axis=0) if text else np.zeros(len(references), np.float32)
-            for text in rows
-        ]
-    )
-
-
-def distinct_share(text: str) -> float:
-    """Share of distinct pairs among a text's consecutive words; 1 for fewer than two words."""
-    words = words_of(text)
-    pairs = list(zip(words, words[1:], strict=False))
-    return len(set(pairs)) / len(pairs) if pairs else 1.0
-
-
-def measure_causal_effect(
+def observe_effects(
     bench: Workbench,
+    study: Study,
+    survey: Survey,
+    chosen: Chosen,
     recording: Recording,
-    column: int,
-    direction: Float[Tensor, " d_model"],
-    token_ids: Int64[Tensor, " k"],
-) -> CausalEvidence | None:
-    """Ablate a direction in the rows where it is most active; None if it is never active."""
-    values = recording.activations[..., column]
-    best = np.argsort(-values.max(axis=1), kind="stable")[:CAUSAL_ROWS]
-    best = best[values[best].max(axis=1) > 0]
-    if not len(best):
-        return None
-    effect = ablate_feature(
-        bench, torch.from_numpy(recording.rows.tokens[best]), torch.from_numpy(values[best].copy()), direction
-    )
-    return CausalEvidence(
-        n_contexts=effect.n_positions,
-        ablation_effect=float(effect.logits[token_ids].mean()),
-        survival_ratio=survival_ratio(effect, token_ids),
-    )
+    seed: int,
+    progress: Progress | None = None,
+) -> list[CausalEvidence | None]:
+    """Zero and double every direction in the rows where it is most active; None for one that is never active."""
+    order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], seed)
+    top_ids = chosen.top_ids
+    places: list[Place] = []
+    active: list[int] = []
+    for i, column in enumerate(chosen.columns):
+        values = recording.activations[..., column]
+        best = np.argsort(-values.max(axis=1), kind="stable")[:CAUSAL_ROWS]
+        best = best[values[best].max(axis=1) > 0]
+        if len(best):
+            tokens, found = torch.from_numpy(recording.rows.tokens[best]), torch.from_numpy(values[best].copy())
+            places.append(Place(tokens, found, chosen.directions[i]))
+            active.append(i)
+    evidence: list[CausalEvidence | None] = [None] * len(chosen.keys)
+    task = progress.add_task("observe      causal effect", total=len(places)) if progress else None
+    for number, effect in measure_effects(bench, places):
+        i = active[number]
+        evidence[i] = describe_effect(
+            bench, effect, chosen.directions[i], survey.lens, study.survey.lens, top_ids[i], order
+        )
+        if progress and task is not None:
+            progress.update(task, advance=1)
+    return evidence

@@ -132,6 +132,26 @@ class ActivationEvidence(Record):
     """Mean share of domain words near active tokens over their share in the corpus; None if never active."""
     top: tuple[Context, ...]
     quantiles: tuple[Context, ...] = ()
+    near_misses: tuple[Context, ...] = ()
+    """The feature is silent, although a word it is most active at is there, or the feature most like it is active."""
+
+
+class TokenChange(Record):
+    """A vocabulary entry and what an intervention does to it."""
+
+    token_id: int
+    token: str
+    """Decoded text, leading space kept."""
+    change: float
+
+
+Policy = Literal["all", "prompt", "generated", "published"]
+"""Positions that are steered; `published` is the study's hook, which under a cache leaves generated tokens alone."""
+InterventionKind = Literal["add", "clamp", "ablate"]
+"""Add the direction; hold its activation at a value; hold it at 0."""
+StrengthUnit = Literal["kl", "residual_norm", "max_activation"]
+"""What a strength is asked for in: nats of effect, mean residual norms, the direction's largest activations."""
+CausalVerdict = Literal["confirmed", "projection only", "reversed"]
 
 
 class SteeredPair(Record):
@@ -142,31 +162,51 @@ class SteeredPair(Record):
     unsteered: str
     steered: str
     random: str
-    """A random direction of equal norm was added."""
+    """The same was written along a random direction."""
     flipped: str
-    """The feature was subtracted."""
-    score_unsteered: float
-    score_steered: float
-    score_random: float
-    score_flipped: float
-    """Likeness of the continuation to the feature's own reference words (`SteeringEvidence.metric`)."""
+    """The same was written with the sign turned."""
+    score_unsteered: float | None
+    score_steered: float | None
+    score_random: float | None
+    score_flipped: float | None
+    """Likeness of the continuation to the feature's own reference words (`SteeringEvidence.metric`); None for a text
+    without content words, or a feature without reference words."""
     collapsed: bool
-    """The steered text repeats itself beyond the unsteered texts' range; it cannot win."""
+    """The steered text is repetitive or improbable beyond the unsteered texts' range; it cannot win."""
+    perplexity_unsteered: float | None = None
+    perplexity_steered: float | None = None
+    """Of the continuation, under the unsteered model."""
+    repetition_unsteered: float | None = None
+    repetition_steered: float | None = None
+    """Share of a text's pairs of consecutive words that it has used before."""
 
     @property
     def win(self) -> bool:
-        """Strictly more like the reference than the unsteered text, and not collapsed."""
+        """Strictly more like the reference than the unsteered text, and not collapsed.
+
+        Where either text has no score nobody wins, and the pair counts all the same: under other features' words it
+        is lost too, so that neither the win rate nor its null gains by it.
+        """
+        if self.score_steered is None or self.score_unsteered is None:
+            return False
         return self.score_steered > self.score_unsteered and not self.collapsed
 
 
 class SteeringEvidence(Record):
-    """What adding the feature does to generated text."""
+    """What an intervention on the feature does to generated text."""
 
     metric: str
-    policy: Literal["all", "prompt", "generated", "published"]
+    kind: InterventionKind = "add"
+    policy: Policy
     unit: Literal["residual_norm"]
+    """Of `strength`."""
     strength: float
-    """Length of the added vector over the mean residual norm at the hook."""
+    """Length of the added vector, or the value the activation is held at, over the mean residual norm at the hook."""
+    activation_ratio: float | None = None
+    """The same over the feature's largest activation in the corpus; None if it is never active."""
+    asked_unit: StrengthUnit = "kl"
+    asked: float | None = None
+    """What the study asked for, in `asked_unit`; None where nothing was recorded."""
     kl: float
     """Mean KL divergence in nats of the next-token distribution, unsteered from steered, at that strength."""
     hook_calls: int
@@ -175,20 +215,52 @@ class SteeringEvidence(Record):
     pairs: tuple[SteeredPair, ...]
     win_rate: float
     n: int
+    """Number of pairs; 0 for a feature without reference words, of which nothing can be said."""
     null_win_rate: float
     """Win rate of the same texts under other features' reference words: the metric's chance level."""
+    null_lists: int | None = None
+    """Reference lists that the null is the mean over; None for the other features of the run, as it once was."""
     log_probability_lift: float
     """Mean change in nats of the log-probability of the reference tokens, steered minus unsteered, over the continuation."""
+    graded_score: float | None = None
+    """Mean over the pairs of the harmonic mean of how much and how fluently the text follows, each graded 0 to 2."""
+    perplexity_bound: float | None = None
+    repetition_bound: float | None = None
+    """A text beyond either has collapsed."""
+    raised: tuple[TokenChange, ...] = ()
+    lowered: tuple[TokenChange, ...] = ()
+    """Next tokens whose log-probability (nats) steering changes most, mean over the prompts."""
+    input_score: float | None = None
+    """Share of the texts it is active in whose most active token is among its tokens; None for fewer than ten texts."""
+    output_score: float | None = None
+    """How near its tokens are to being the next token when it is added ten times as strong as the strongest feature."""
 
 
 class CausalEvidence(Record):
     """Effect on the logits where the feature is really active."""
 
     n_contexts: int
+    """Token positions."""
     ablation_effect: float
     """Mean change of the reference tokens' logits, minus that of all tokens, when the feature is set to zero."""
     survival_ratio: float | None
-    """Causal change over the change the projection promises; 1 direct, 0 erased by later layers, below 0 reversed."""
+    """Causal change over the change that the unembedding promises; 1 direct, 0 erased by later layers, below 0 reversed."""
+    addition_effect: float | None = None
+    """The same change as `ablation_effect` when the feature is added once more, as strongly as it is active."""
+    promise_ratio: float | None = None
+    """Mean causal effect of having the feature on the reference tokens, over what the study's lens promises."""
+    projection_curve: tuple[float, ...] = ()
+    """After each block from the hook on: how much of what was removed is still missing along the same direction.
+
+    1 untouched, 0 made up for entirely; the blocks between have written `value - 1` of it themselves.
+    """
+    auroc: float | None = None
+    """How often a reference token is moved up more by the feature than a token as frequent in the corpus."""
+    verdict: CausalVerdict | None = None
+    """Of `auroc` and `promise_ratio` (`tools.promise`); None where nothing is promised."""
+    raised: tuple[TokenChange, ...] = ()
+    lowered: tuple[TokenChange, ...] = ()
+    """Tokens whose logits the feature changes most where it is active."""
 
 
 class Evidence(Record):

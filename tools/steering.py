@@ -1,99 +1,40 @@
-"""Text continued with a direction added to the residual stream, beside its controls, many directions in one batch.
+"""Text continued under an intervention, many rows in one batch, and how the unsteered model would have liked it.
 
-Every row of a batch carries its own vector. The four arms of a pair (unsteered, steered, random direction of equal norm,
-direction subtracted) draw their samples from the same random numbers, so that they differ by the intervention alone.
-A row's numbers depend on its seed, never on what else is in the batch.
-
-The published study's hook (`policy="published"`) adds to all positions but the last, and to nothing when the input is
-one token long: under the study's key-value cache no generated token is ever steered. The policy means just that, with our cache and
-without, and is kept to be compared with.
+Rows differ by their change and their random numbers, and by nothing else: what a row says does not depend on what else is in
+the batch. The arms of a pair draw their samples from the same numbers, so that they differ by the intervention alone.
+Rows that are changed alike share one pass over the prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.errors import StudyError
+from tools.intervention import Change, HookCounter, Intervention
+from tools.records import Policy
 from tools.workbench import Workbench
 
-Policy = Literal["all", "prompt", "generated", "published"]
-ROWS_PER_BATCH = 384
-SEARCH_STEPS = 8
-"""Halvings of the strength interval; the last one changes the strength by less than 2 %."""
-
-
-class HookCounter(NamedTuple):
-    """How often an intervention ran, and what it changed, for one row."""
-
-    calls: int
-    positions: int
-
-
-class Intervention:
-    """Adds one vector a row to the residual stream, by a policy on positions, and counts what it did."""
-
-    def __init__(self, vectors: Float[Tensor, "rows d_model"], policy: Policy) -> None:
-        self.vectors = vectors
-        self.policy: Policy = policy
-        self.calls = 0
-        self.positions = 0
-        self._prompt_done = False
-        self._prompt_positions: int | None = None
-
-    def __call__(self, residual: Float[Tensor, "rows positions d_model"]) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream with the vectors added where the policy says."""
-        first, last = self._span(residual.shape[1])
-        self._prompt_done = True
-        self.calls += 1
-        self.positions += max(0, last - first)
-        if last <= first:
-            return residual
-        edited = residual.clone()
-        edited[:, first:last] += self.vectors[:, None, :].to(residual.dtype)
-        return edited
-
-    def over_whole_text(self, prompt_positions: int) -> Intervention:
-        """The same intervention for a pass over prompt and continuation together, as there is without a cache."""
-        whole = Intervention(self.vectors, self.policy)
-        whole._prompt_positions = prompt_positions
-        return whole
-
-    def _span(self, n_positions: int) -> tuple[int, int]:
-        """Positions changed in this call: [first, last)."""
-        if self.policy == "all":
-            return 0, n_positions
-        if self.policy in ("prompt", "generated"):
-            prompt_end = self._prompt_positions or (0 if self._prompt_done else n_positions)
-            return (0, prompt_end) if self.policy == "prompt" else (prompt_end, n_positions)
-        prompt_end = self._prompt_positions or n_positions
-        return (0, prompt_end - 1) if prompt_end > 1 else (0, 0)
-
-    @property
-    def counter(self) -> HookCounter:
-        """The proof that it acted."""
-        return HookCounter(self.calls, self.positions)
+BATCH_BYTES = 512 * 2**20
+"""Memory that the rows of one batch may take: their logits and their key-value cache, each a few times over."""
+FEWEST_ROWS, MOST_ROWS = 8, 384
 
 
 class Generated(NamedTuple):
     """Continuations of one prompt."""
 
     tokens: Int64[np.ndarray, "rows new"]
-    log_mass: Float[np.ndarray, "rows lists"]
-    """Mean over the new tokens of the log-probability (nats) of each reference list as a set."""
+    log_probs: Float[np.ndarray, "rows new"]
+    """Of each new token, in nats, under the model as it was steered; before temperature and truncation."""
+    log_mass: Float[np.ndarray, " rows"]
+    """Mean over the new tokens of the log-probability (nats) of each row's reference tokens as a set."""
     counter: HookCounter
-
-
-class Strengths(NamedTuple):
-    """Chosen strengths and the effect they were chosen for."""
-
-    norms: Float[Tensor, " n"]
-    kl: Float[Tensor, " n"]
 
 
 def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
@@ -102,52 +43,92 @@ def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
     return np.random.default_rng(seed).random(new_tokens, dtype=np.float32)
 
 
+def rows_per_batch(bench: Workbench, positions: int, most_bytes: int = BATCH_BYTES) -> int:
+    """How many rows of so many positions fit: few for a large vocabulary, a deep model or a long text."""
+    d_model, d_vocab = bench.W_U.shape
+    per_position = d_model * (4 * int(bench.bridge.cfg.n_layers) + 8)  # keys, values, their copies; a block's inside
+    return min(MOST_ROWS, max(FEWEST_ROWS, most_bytes // (4 * (3 * d_vocab + positions * per_position))))
+
+
+def check_room(bench: Workbench, prompts: Sequence[str], new_tokens: int) -> None:
+    """See that every prompt and its continuation fit into the model's context.
+
+    Raises:
+        StudyError: one does not.
+    """
+    for prompt in prompts:
+        n = 1 + len(bench.tokenize(prompt))
+        if n + new_tokens > bench.context_size:
+            raise StudyError(
+                f"steering.prompts: {prompt[:40]!r} takes {n} positions, which leaves {bench.context_size - n} of the "
+                f"model's {bench.context_size} for steering.new_tokens = {new_tokens}"
+            )
+
+
 def generate(
     bench: Workbench,
     prompt: Sequence[int],
-    vectors: Float[Tensor, "rows d_model"],
+    change: Change,
     noise: Float[np.ndarray, "rows new"],
     *,
     temperature: float,
     top_k: int,
     policy: Policy = "all",
-    reference: Float[Tensor, "lists d_vocab"] | None = None,
+    reference: Int64[Tensor, "rows k"] | None = None,
     use_cache: bool = True,
 ) -> Generated:
-    """Continue one prompt in every row, with that row's vector added at the hook.
+    """Continue one prompt in every row, with that row's change made at the hook.
 
     Args:
         bench: model and SAE.
         prompt: token ids without BOS, the same for every row.
-        vectors: what is added; a row of zeros is an unsteered row.
+        change: what is done to each row; an addition of zeros leaves it unsteered.
         noise: uniform numbers, one a new token, that decide the samples.
         temperature: divides the logits; 0 takes the likeliest token.
         top_k: samples among that many likeliest tokens.
-        policy: which positions the vectors are added to.
-        reference: 0/1 rows over the vocabulary whose probability is followed.
+        policy: which positions are changed.
+        reference: different token ids whose joint probability is followed, a row each.
         use_cache: without it every step runs the whole text again; the same text, slower.
 
     Returns:
-        New tokens, the mean log-probability of each reference list, and the counter of one row.
+        New tokens, their log-probabilities, that of the reference tokens, and the counter of one row.
     """
     n_rows, new_tokens = noise.shape
-    tokens = torch.tensor([[bench.bos, *prompt]] * n_rows, dtype=torch.int64)
-    edit = Intervention(vectors, policy)
-    if not use_cache:
-        edit = edit.over_whole_text(len(prompt) + 1)
-    lists = reference if reference is not None else torch.zeros(0, bench.W_U.shape[1])
-    log_mass = torch.zeros(n_rows, len(lists))
-    cache = None
+    tokens = prompt_rows(bench, prompt, n_rows)
+    uniform = torch.from_numpy(noise).to(bench.device)
+    followed = reference.to(bench.device) if reference is not None else None
+    edit = Intervention(change, policy, None if use_cache else len(prompt) + 1)
+    log_probs = torch.zeros(n_rows, new_tokens, device=bench.device)
+    log_mass = torch.zeros(n_rows, device=bench.device)
+    cache: Any = None
     for place in range(new_tokens):
-        if use_cache:
-            logits, cache = bench.step(tokens if cache is None else tokens[:, -1:], cache, edit)
-        else:
+        if not use_cache:
             logits = bench.step(tokens, None, edit).logits
-        if len(lists):
-            log_mass += (torch.softmax(logits, dim=-1) @ lists.T).clamp_min(1e-12).log()
-        chosen = sample(logits, torch.from_numpy(noise[:, place]), temperature, top_k)
+        elif cache is None:
+            logits, cache = _read_prompt(bench, tokens, edit)
+        else:
+            logits, cache = bench.step(tokens[:, -1:], cache, edit)
+        chosen = sample(logits, uniform[:, place], temperature, top_k)
+        likely = torch.log_softmax(logits, dim=-1)
+        log_probs[:, place] = likely.gather(1, chosen[:, None])[:, 0]
+        if followed is not None:
+            log_mass += likely.gather(1, followed).logsumexp(dim=-1)
         tokens = torch.cat([tokens, chosen[:, None]], dim=1)
-    return Generated(tokens[:, 1 + len(prompt) :].numpy(), (log_mass / max(1, new_tokens)).numpy(), edit.counter)
+    new = tokens[:, 1 + len(prompt) :].cpu().numpy()
+    return Generated(new, log_probs.cpu().numpy(), (log_mass / max(1, new_tokens)).cpu().numpy(), edit.counter)
+
+
+def _read_prompt(
+    bench: Workbench, tokens: Int64[Tensor, "rows positions"], edit: Intervention
+) -> tuple[Float[Tensor, "rows d_vocab"], Any]:
+    """One pass over the prompt for each distinct change, handed to all rows that share it."""
+    chosen, places = edit.distinct_rows()
+    logits, cache = bench.step(tokens[chosen], None, edit.take(chosen))
+    if len(chosen) < len(tokens):
+        places = places.to(bench.device)
+        cache.batch_select_indices(places)
+        logits = logits[places]
+    return logits, cache
 
 
 def sample(
@@ -162,44 +143,26 @@ def sample(
     return best.indices.gather(1, place)[:, 0]
 
 
-def choose_strengths(
-    bench: Workbench,
-    prompts: Sequence[Sequence[int]],
-    directions: Float[Tensor, "n d_model"],
-    *,
-    target_kl: float,
-    max_norm: float,
-) -> Strengths:
-    """For each direction the length at which it moves the next-token distribution by `target_kl` nats on average.
-
-    The mean over the prompts of KL(unsteered || steered) at the last position grows with the length, near enough to
-    halve an interval on it (output-centric evaluation, arXiv 2501.08319, does so with whole numbers). A direction that
-    does not reach the target within `max_norm` is given `max_norm`.
-    """
-    plain = [torch.log_softmax(bench.step(_rows(bench, prompt, 1), None, None).logits, -1) for prompt in prompts]
-    low = torch.zeros(len(directions))
-    high = torch.full((len(directions),), float(max_norm))
-    at_most = _mean_kl(bench, prompts, plain, directions * high[:, None])
-    for _ in range(SEARCH_STEPS):
-        middle = (low + high) / 2
-        above = _mean_kl(bench, prompts, plain, directions * middle[:, None]) > target_kl
-        high, low = torch.where(above, middle, high), torch.where(above, low, middle)
-    norms = torch.where(at_most <= target_kl, torch.full_like(high, float(max_norm)), high)
-    return Strengths(norms, _mean_kl(bench, prompts, plain, directions * norms[:, None]))
+def score_perplexity(
+    bench: Workbench, prompt: Sequence[int], continuations: Int64[np.ndarray, "rows new"]
+) -> Float[np.ndarray, " rows"]:
+    """Perplexity of each continuation of the prompt under the unsteered model."""
+    n_new, d_vocab = continuations.shape[1], bench.W_U.shape[1]
+    tokens = torch.cat(
+        [prompt_rows(bench, prompt, len(continuations)), torch.from_numpy(continuations).to(bench.device)], dim=1
+    )
+    block = min(rows_per_batch(bench, tokens.shape[1]), max(1, BATCH_BYTES // (12 * n_new * d_vocab)))
+    parts: list[Tensor] = []
+    for rows in tokens.split(block):
+        final = bench.final_residual(rows[:, :-1])[
+            :, len(prompt) :
+        ]  # [rows, new, d_model], from the prompt's last token
+        logits = bench.unembed(final)  # [rows, new, d_vocab]
+        likely = torch.log_softmax(logits, dim=-1).gather(2, rows[:, -n_new:, None])[..., 0]
+        parts.append((-likely.mean(dim=1)).exp().cpu())
+    return torch.cat(parts).numpy()
 
 
-def _mean_kl(
-    bench: Workbench, prompts: Sequence[Sequence[int]], plain: Sequence[Tensor], vectors: Float[Tensor, "n d_model"]
-) -> Float[Tensor, " n"]:
-    total = torch.zeros(len(vectors))
-    for prompt, before in zip(prompts, plain, strict=True):
-        for start in range(0, len(vectors), ROWS_PER_BATCH):
-            block = vectors[start : start + ROWS_PER_BATCH]
-            logits = bench.step(_rows(bench, prompt, len(block)), None, Intervention(block, "all")).logits
-            after = torch.log_softmax(logits, -1)
-            total[start : start + ROWS_PER_BATCH] += (before.exp() * (before - after)).sum(-1)
-    return total / len(prompts)
-
-
-def _rows(bench: Workbench, prompt: Sequence[int], n: int) -> Int64[Tensor, "n positions"]:
-    return torch.tensor([[bench.bos, *prompt]] * n, dtype=torch.int64)
+def prompt_rows(bench: Workbench, prompt: Sequence[int], n: int) -> Int64[Tensor, "n positions"]:
+    """The prompt behind BOS, in n rows."""
+    return torch.tensor([[bench.bos, *prompt]], dtype=torch.int64, device=bench.device).repeat(n, 1)

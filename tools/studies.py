@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from tools.errors import StudyError
-from tools.records import Record
+from tools.records import InterventionKind, Policy, Record, StrengthUnit
 
 R = TypeVar("R", bound=Record)
 
@@ -57,11 +57,16 @@ class VectorsSource(Record):
 
 
 class CorpusSource(Record):
-    """Passages with their topics, and texts that come with installed packages."""
+    """Where passages come from; everything named is read, in this order (`tools.texts`)."""
 
     file: str | None = None
+    """Passages that belong to the study, with their topics, as JSON lines; all of them are read."""
     gensim_test_data: tuple[str, ...] = ()
     """Files in gensim's test data, one document a line."""
+    texts: tuple[str, ...] = ()
+    """Files (.jsonl, .parquet, .txt), folders of such files, or `hub:NAME[:CONFIG]` for a data set on the hub."""
+    documents: int = Field(default=2000, gt=0)
+    """Most documents taken of each of `texts`: its first ones."""
     held_out_share: float = Field(default=0.25, gt=0, lt=1)
 
 
@@ -94,15 +99,30 @@ class ObservationDefaults(Record):
 class SteeringDefaults(Record):
     """How text is continued with the feature added."""
 
-    prompts: tuple[str, ...]
-    new_tokens: int = 20
-    seeds: tuple[int, ...] = (0, 1)
-    temperature: float = 0.8
-    top_k: int = 40
-    target_kl: float = 0.5
-    """Nats between the unsteered and steered next-token distributions; sets the strength of each feature."""
-    max_strength: float = 2.0
-    """In mean residual norms; a feature that needs more is steered at this."""
+    prompts: tuple[str, ...] = Field(min_length=1)
+    new_tokens: int = Field(default=20, ge=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    temperature: float = Field(default=0.8, ge=0)
+    top_k: int = Field(default=40, ge=1)
+    kind: InterventionKind = "add"
+    policy: Policy = "all"
+    unit: StrengthUnit = "kl"
+    """What a feature's strength is set by; `kl` searches for the strength that has the effect `target_kl`."""
+    target_kl: float = Field(default=0.5, gt=0)
+    """Nats between the unsteered and steered next-token distributions."""
+    strength: float | None = Field(default=None, gt=0)
+    """In mean residual norms or in each feature's largest activation, as `unit` says."""
+    max_strength: float = Field(default=2.0, gt=0)
+    """In mean residual norms; a feature that needs more to reach `target_kl` is steered at this."""
+    fluency_factor: float = Field(default=5.0, gt=0)
+    """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
+
+    @model_validator(mode="after")
+    def _names_one_strength(self) -> SteeringDefaults:
+        if self.kind != "ablate" and (self.unit == "kl") != (self.strength is None):
+            wanted = "target_kl and no strength" if self.unit == "kl" else "a strength"
+            raise ValueError(f"unit {self.unit} takes {wanted}")
+        return self
 
 
 class ControlDefaults(Record):

@@ -100,10 +100,14 @@ class Subject:
 class Laboratory:
     """A workbench with the study's lexicon and a sample of its corpus, from which subjects are taken."""
 
-    def __init__(self, bench: Workbench, study: Study, seed: int) -> None:
+    def __init__(
+        self, bench: Workbench, study: Study, seed: int, lens: Float[Tensor, "d_model d_vocab"] | None = None
+    ) -> None:
+        """Give the survey's `lens` where there is one: the effect lens takes seconds to make again."""
         self.bench = bench
         self.study = study
         self.seed = seed
+        self._lens = lens
         self._subjects: dict[str, Subject] = {}
 
     def subject(self, evidence: Evidence) -> Subject:
@@ -141,8 +145,8 @@ class Laboratory:
 
     @cached_property
     def lens(self) -> Float[Tensor, "d_model d_vocab"]:
-        """What directions are projected on (`tools.lens`); the effect lens takes a while, at its first use."""
-        return study_lens(self.bench, self.study)
+        """What directions are projected on (`tools.lens`), made at its first use if it was not given."""
+        return study_lens(self.bench, self.study) if self._lens is None else self._lens
 
     @cached_property
     def sample(self) -> Sample:

@@ -54,8 +54,8 @@ class Lexicon(NamedTuple):
     published_rows: Int64[np.ndarray, " d_vocab"]
     word_rows: Int64[np.ndarray, " d_vocab"]
     is_domain: Bool[np.ndarray, " d_vocab"]
-    domain_centre: Float[np.ndarray, " dim"]
-    """Mean vector of the domain vocabulary, unit length."""
+    likeness: Float[np.ndarray, " d_vocab"]
+    """Cosine of each entry's word with the mean vector of the domain vocabulary; 0 without a vector."""
 
 
 class DirectionTable(NamedTuple):
@@ -116,15 +116,19 @@ def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
     if not rows:
         raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
     centre = vectors.matrix[rows].mean(axis=0)
+    of_words = word_rows(words, vectors)
+    known = of_words >= 0
+    likeness = np.zeros(len(tokens), dtype=np.float32)
+    likeness[known] = vectors.matrix[of_words[known]] @ (centre / np.linalg.norm(centre))
     return Lexicon(
         tokens=tuple(tokens),
         words=tuple(words),
         vocabulary=vocabulary,
         vectors=vectors,
         published_rows=published_rows(tokens, vectors),
-        word_rows=word_rows(words, vectors),
+        word_rows=of_words,
         is_domain=np.array([entry.word is not None and entry.word in vocabulary for entry in words]),
-        domain_centre=centre / np.linalg.norm(centre),
+        likeness=likeness,
     )
 
 
@@ -142,7 +146,7 @@ def survey_features(bench: Workbench, study: Study, seed: int, progress: Progres
         lexicon=lexicon,
         lens=lens,
         direct_hits=features.hits if direct else survey_directions(bench.directions, bench.W_U, lexicon, k).hits,
-        alive=bench.alive.numpy(),
+        alive=bench.alive.cpu().numpy(),
     )
 
 
@@ -169,17 +173,15 @@ def survey_directions(
     directions: Float[Tensor, "n d_model"], lens: Float[Tensor, "d_model d_vocab"], lexicon: Lexicon, k: int
 ) -> DirectionTable:
     """Projection, hits, coherence and nearness to the domain of any unit directions."""
-    table = project(directions, lens, k)
+    table = ProjectionTable(*(part.cpu() for part in project(directions.to(lens), lens, k)))
     ids = table.top_ids.numpy()
     rows = lexicon.word_rows[ids]
-    vectors = lexicon.vectors.matrix[np.where(rows >= 0, rows, 0)]
-    cosines = np.where(rows >= 0, vectors @ lexicon.domain_centre, 0.0)
     n_words = (rows >= 0).sum(axis=1)
     return DirectionTable(
         projection=table,
         hits=lexicon.is_domain[ids].sum(axis=1),
         coherence=score_coherence(lexicon.published_rows[ids], rows, table.top_weights.numpy(), lexicon.vectors),
-        domain_similarity=np.where(n_words > 0, cosines.sum(axis=1) / np.maximum(n_words, 1), np.nan),
+        domain_similarity=np.where(n_words > 0, lexicon.likeness[ids].sum(axis=1) / np.maximum(n_words, 1), np.nan),
     )
 
 

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.activations import Recording, describe_activations, domain_nearby, record_activations, tokenize_passages
+from tools.activations import (
+    Recording,
+    describe_activations,
+    domain_nearby,
+    nearest_features,
+    record_activations,
+    sample_features,
+    tokenize_passages,
+)
 from tools.corpus import Passage, TokenRows, cut_rows, load_passages
 from tools.keywords import TokenWord
 from tools.projection import random_directions
@@ -18,6 +26,13 @@ from tools.workbench import Workbench
 
 N_RANDOM = 5
 DEAD = 47
+
+
+class SpyingBench(Workbench):
+    """The bench with parts of it exchanged."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.__dict__.update(bench.__dict__)
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +116,62 @@ def test_random_direction_is_active_where_its_component_is_largest(bench: Workbe
     np.testing.assert_allclose(differences, differences[0], atol=1e-3, err_msg="one threshold for all tokens")
 
 
+def test_density_is_of_the_sampled_features(
+    bench: Workbench, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.activations.SAMPLED_FEATURES", 20)
+    drawn = sample_features(bench.d_sae)
+    assert len(set(drawn.tolist())) == 20
+    assert torch.equal(drawn, sample_features(bench.d_sae)), "the same ones in every run"
+    few = record_activations(bench, recording.rows, [3], torch.zeros(0, 32))
+    np.testing.assert_allclose(few.density, recording.density[drawn.numpy()])
+
+
+def test_sample_of_features_finds_their_median_density() -> None:
+    """On 24,576 features whose densities spread as those of a real SAE do, over three decades."""
+    density = 10 ** np.random.default_rng(3).normal(-2.5, 0.7, 24_576)
+    drawn = sample_features(len(density)).numpy()
+    assert len(drawn) == 2048
+    assert np.mean(density < np.median(density[drawn])) == pytest.approx(0.5, abs=0.03)
+
+
+def test_neighbour_is_the_live_feature_with_the_nearest_decoder_row(bench: Workbench) -> None:
+    directions = random_directions(2, 32, 5)
+    found = nearest_features(bench, torch.tensor([3, 0]), directions).tolist()
+    cosines = torch.cat([bench.directions[[3, 0]], directions]) @ bench.directions.T
+    for row, (own, neighbour) in enumerate(zip((3, 0, None, None), found, strict=True)):
+        order = [i for i in cosines[row].argsort(descending=True).tolist() if i != own]
+        assert neighbour == order[0]
+    dead = SpyingBench(bench)
+    dead.alive = torch.ones(bench.d_sae, dtype=torch.bool)
+    dead.alive[found[0]] = False
+    second = [i for i in cosines[0].argsort(descending=True).tolist() if i not in (3, found[0])][0]
+    assert nearest_features(dead, torch.tensor([3]), directions[:0]).tolist() == [second]
+
+
+def test_peaks_of_neighbours_are_recorded_with_their_places(bench: Workbench, recording: Recording) -> None:
+    neighbours = recording.neighbours
+    assert neighbours is not None
+    own = recording.activations[..., : bench.d_sae]
+    for column in (0, 17, bench.d_sae + 1):
+        values = own[..., neighbours.features[column]]
+        np.testing.assert_allclose(neighbours.peaks[:, column], values.max(axis=1), atol=1e-5)
+        places = neighbours.places[:, column]
+        np.testing.assert_allclose(values[np.arange(len(values)), places], values.max(axis=1), atol=1e-5)
+
+
+def test_rows_of_a_long_context_are_fewer_at_a_time(bench: Workbench, recording: Recording) -> None:
+    seen: list[int] = []
+    spy = SpyingBench(bench)
+    spy.residuals = lambda tokens: seen.append(tokens.numel()) or bench.residuals(tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tools.activations.TOKENS_PER_BATCH", 2 * bench.context_size)
+        again = record_activations(spy, recording.rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
+    assert max(seen) <= 2 * bench.context_size
+    np.testing.assert_allclose(again.activations, recording.activations, atol=1e-4)
+    assert again.residual_norm == pytest.approx(recording.residual_norm, rel=1e-5)
+
+
 def test_dead_feature_has_density_zero(recording: Recording) -> None:
     assert recording.density[DEAD] == 0
     assert (np.delete(recording.density, DEAD) > 0).any()
@@ -166,6 +237,28 @@ def test_density_is_a_share_of_real_tokens() -> None:
     assert found.n_tokens == 3
     assert found.density == pytest.approx(1 / 3)
     assert found.max_activation == 1.0
+
+
+def test_near_misses_of_real_features_are_silent_about_what_they_share(
+    bench: Workbench, recording: Recording, study: Study
+) -> None:
+    assert recording.neighbours is not None
+    n_found = 0
+    near = np.zeros_like(recording.rows.real)
+    for column in range(bench.d_sae + N_RANDOM):
+        found = describe_activations(
+            recording, column, near, bench.token_strings, context_tokens=6, n_top=3, n_quantiles=2
+        )
+        tops = {context.tokens[int(np.argmax(context.activations))].strip().lower() for context in found.top}  # pyright: ignore
+        for context in found.near_misses:
+            assert context.activations is not None and not any(context.activations)
+            assert (context.max_activation, context.quantile) == (0.0, None)
+            rows = [row for row, name in enumerate(recording.rows.documents) if name == context.document]
+            shares = {token.strip().lower() for token in context.tokens} & tops
+            assert shares or recording.neighbours.peaks[rows, column].max() > 0
+        assert len(found.near_misses) <= 4
+        n_found += len(found.near_misses)
+    assert n_found > bench.d_sae
 
 
 # Nearness to the domain

@@ -206,3 +206,15 @@ def test_the_sample_is_the_same_every_time(bench: Workbench, study: Study, labor
     again = Laboratory(bench, study, seed=0).sample
     assert np.array_equal(again.rows.tokens, laboratory.sample.rows.tokens)
     assert again.residual_norm == laboratory.sample.residual_norm
+
+
+def test_a_lens_that_was_made_before_is_not_made_again(
+    bench: Workbench, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.subject.study_lens", None)
+    lens = 2 * bench.W_U
+    handed = Laboratory(bench, study, seed=0, lens=lens)
+    assert handed.lens is lens
+    found = catalogue.project_tokens(handed.subject(evidence(PLANTED_FEATURE)), 1, 3)
+    expected = (bench.directions[PLANTED_FEATURE] @ lens).topk(3).values
+    assert [token.value for token in found.top] == pytest.approx(expected.tolist(), rel=5e-3)

@@ -114,6 +114,14 @@ def test_both_scores_equal_the_double_loop(seed: int, n: int, k: int, dim: int) 
         assert result.n_valid[i] == (published[i] >= 0).sum()
 
 
+@pytest.mark.parametrize("light", [0.3, 1e-2, 1e-5])
+def test_one_heavy_token_does_not_blur_the_score(light: float) -> None:
+    vectors = make_vectors(["heart", "river"], np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32))
+    weighted, _, _ = score([" heart", " river"], [1.0, light], vectors)
+    expected = 1 - cosine(vectors.matrix[0].astype(float), vectors.matrix[1].astype(float))
+    assert weighted == pytest.approx(expected * light / (light + 1e-8), abs=1e-6)
+
+
 @given(st.floats(0.01, 100))
 def test_score_does_not_depend_on_the_scale_of_the_weights(scale: float) -> None:
     tokens = [" heart", " river", " cardiac"]

@@ -92,7 +92,7 @@ def test_survey_projects_features_and_null_on_the_studys_lens(bench: Workbench, 
 
 
 def test_effect_lens_needs_passages_long_enough(bench: Workbench, with_effect: Study, study_copy: Path) -> None:
-    entries = [{"document": f"d{i}", "text": "A heart"} for i in range(9)]
+    entries = [{"document": f"d{i}", "text": f"A heart {i}"} for i in range(9)]
     (study_copy / "corpus.jsonl").write_text("\n".join(map(json.dumps, entries)), "utf-8")
     with pytest.raises(StudyError, match=r"passages of at least 23 tokens; set survey\.lens to direct"):
         study_lens(bench, with_effect.model_copy(update={"folder": study_copy}))

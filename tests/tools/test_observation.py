@@ -1,4 +1,4 @@
-"""Everything a judge may look at, end to end and piece by piece."""
+"""Everything a judge may look at, end to end."""
 
 from __future__ import annotations
 
@@ -10,29 +10,25 @@ import pytest
 import torch
 
 from tools.activations import Recording, record_activations, tokenize_passages
-from tools.corpus import load_passages
+from tools.causal import Place, measure_effects
+from tools.corpus import TokenRows, load_passages
+from tools.errors import StudyError
 from tools.observation import (
-    ARMS,
     CAUSAL_ROWS,
-    SteeredTexts,
-    distinct_share,
+    Chosen,
     draw_random_stratum,
-    measure_causal_effect,
     observe,
-    score_steering,
-    score_texts,
-    steer_directions,
+    observe_effects,
+    prepare,
+    read_levels,
 )
 from tools.projection import project
-from tools.records import Evidence, FeatureRef, Stratum
-from tools.steering import HookCounter, generate, row_noise
-from tools.studies import Study
-from tools.survey import CONTENT_RANK, Lexicon, Survey
+from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from tools.studies import SteeringDefaults, Study
+from tools.survey import Survey
 from tools.workbench import Workbench
 
 PLANTED, DEAD = 0, 47
-MEDICAL = ("doctor", "patient", "nurse", "hospital")
-EVERYDAY = ("garden", "river", "bread", "market")
 
 
 class Choice(NamedTuple):
@@ -46,17 +42,9 @@ def choice(index: int, kind: str = "feature", stratum: Stratum = "candidates") -
     return Choice(FeatureRef.model_validate({"study": "tiny", "sae": "base", "index": index, "kind": kind}), stratum)
 
 
-class SpyingBench(Workbench):
-    """The bench, remembering the vectors of the last intervention."""
-
-    def __init__(self, bench: Workbench) -> None:
-        self.__dict__.update(bench.__dict__)
-        self.last_vectors = torch.zeros(0)
-
-    def step(self, tokens: torch.Tensor, cache: Any, edit: Any) -> Any:
-        if edit is not None:
-            self.last_vectors = edit.vectors
-        return super().step(tokens, cache, edit)
+def with_steering(study: Study, **changes: Any) -> Study:
+    settings = SteeringDefaults.model_validate({**study.steering.model_dump(), **changes})
+    return study.model_copy(update={"steering": settings})
 
 
 SELECTED = (
@@ -176,62 +164,51 @@ def test_causal_evidence_is_that_of_the_direction_it_names(
     for item in (evidence[0], evidence[5]):
         feature = item.feature.index
         direction = bench.directions[feature]
-        alone = record_activations(bench, rows, [feature], torch.zeros(0, 32))
+        values = record_activations(bench, rows, [feature], torch.zeros(0, 32)).activations[..., 0]
+        best = np.argsort(-values.max(axis=1), kind="stable")[:CAUSAL_ROWS]
+        place = Place(torch.from_numpy(rows.tokens[best]), torch.from_numpy(values[best]), direction)
+        ((_, effect),) = measure_effects(bench, [place])
         top = project(direction[None], bench.W_U, 10).top_ids[0]
-        expected = measure_causal_effect(bench, alone, 0, direction, top)
-        assert item.causal is not None and expected is not None
-        assert item.causal.n_contexts == expected.n_contexts
-        assert item.causal.ablation_effect == pytest.approx(expected.ablation_effect, rel=1e-3)
-        assert item.causal.survival_ratio == pytest.approx(expected.survival_ratio, rel=1e-3)
+        found = item.causal
+        assert found is not None and found.verdict is not None and found.promise_ratio is not None
+        assert found.n_contexts == effect.n_positions
+        assert found.ablation_effect == pytest.approx(float(effect.ablated[top].mean()), rel=1e-3)
+        assert found.addition_effect == pytest.approx(float(effect.added[top].mean()), rel=1e-3)
+        assert found.projection_curve == pytest.approx(effect.curve, abs=1e-3)
+        assert found.raised[0].token_id == int(effect.having.argmax())
 
 
-def test_arms_of_a_pair_differ_by_the_intervention_alone(bench: Workbench, study: Study) -> None:
-    spy = SpyingBench(bench)
-    directions = bench.directions[[3, 20]]
-    ids = project(directions, bench.W_U, 10).top_ids.numpy()
-    found = steer_directions(spy, study, directions, ids, ["a", "b"], residual_norm=11.0, seed=0)
-    n_seeds = len(study.steering.seeds)
-    vectors = spy.last_vectors.reshape(2, n_seeds, len(ARMS), 32)
-    assert torch.equal(vectors[:, 0], vectors[:, 1]), "seeds of one prompt are steered alike"
-    unsteered, steered, control, flipped = vectors[:, 0].unbind(dim=1)
-    lengths = torch.from_numpy(found.strengths * 11.0)
-    assert not unsteered.any()
-    torch.testing.assert_close(steered, directions * lengths[:, None], atol=1e-5, rtol=1e-5)
-    assert torch.equal(flipped, -steered)
-    torch.testing.assert_close(control.norm(dim=1), lengths, atol=1e-4, rtol=1e-4)
-    assert float(torch.cosine_similarity(control, steered).abs().max()) < 0.9
-
-
-def test_log_mass_follows_each_directions_own_top_tokens(bench: Workbench, study: Study) -> None:
-    directions, settings = bench.directions[[3, 20]], study.steering
-    ids = project(directions, bench.W_U, 10).top_ids
-    found = steer_directions(bench, study, directions, ids.numpy(), ["a", "b"], residual_norm=11.0, seed=0)
-    lists = torch.zeros(2, bench.W_U.shape[1]).scatter(1, ids, 1.0)
-    per_direction = len(settings.prompts) * len(settings.seeds) * len(ARMS)
-    for place in range(2):
-        alone = generate(
-            bench,
-            bench.tokenize(settings.prompts[0]),
-            directions[place][None] * float(found.strengths[place]) * 11.0,
-            row_noise(f"0|{'ab'[place]}|{settings.prompts[0]}|{settings.seeds[0]}", settings.new_tokens)[None],
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            reference=lists,
-        )
-        steered = place * per_direction + ARMS.index("steered")
-        assert found.texts[steered] == bench.decode(alone.tokens[0].tolist())
-        np.testing.assert_allclose(found.log_mass[steered], alone.log_mass[0], atol=1e-4)
-
-
-def test_unsteered_text_does_not_depend_on_what_is_selected(
+def test_evidence_on_a_direction_does_not_depend_on_what_else_is_selected(
     bench: Workbench, study: Study, survey: Survey, evidence: list[Evidence]
 ) -> None:
-    alone = observe(bench, study, survey, [SELECTED[2]], seed=0)[0]
-    together = evidence[2]
-    assert alone.steering is not None and together.steering is not None
-    for left, right in zip(alone.steering.pairs, together.steering.pairs, strict=True):
-        assert (left.unsteered, left.steered, left.flipped) == (right.unsteered, right.steered, right.flipped)
-    assert alone.activations == together.activations
+    """Not its texts in any arm, not its null, not its causal effect; sums may differ in their last bits."""
+    for place in (0, 4):
+        (alone,) = observe(bench, study, survey, [SELECTED[place]], seed=0)
+        together = evidence[place]
+        left, right = alone.steering, together.steering
+        assert left is not None and right is not None
+        assert texts_of(left) == texts_of(right)
+        assert (left.win_rate, left.null_win_rate, left.null_lists) == (
+            right.win_rate,
+            right.null_win_rate,
+            right.null_lists,
+        )
+        assert left.perplexity_bound == right.perplexity_bound
+        assert left.strength == pytest.approx(right.strength, rel=1e-4)
+        assert alone.causal is not None and together.causal is not None
+        assert alone.causal.auroc == pytest.approx(together.causal.auroc, abs=1e-3)
+        assert alone.causal.verdict == together.causal.verdict
+        assert alone.keywords == together.keywords
+    assert evidence[2].activations == observe(bench, study, survey, [SELECTED[2]], seed=0)[0].activations
+
+
+def texts_of(steering: SteeringEvidence) -> list[tuple[str, ...]]:
+    return [(pair.unsteered, pair.steered, pair.random, pair.flipped) for pair in steering.pairs]
+
+
+def test_random_arms_of_different_features_are_different_directions(evidence: list[Evidence]) -> None:
+    texts = [item.steering.pairs[0].random for item in evidence if item.steering is not None]
+    assert len(set(texts)) > 1
 
 
 def test_nothing_selected_gives_no_evidence(bench: Workbench, study: Study, survey: Survey) -> None:
@@ -246,129 +223,79 @@ def test_random_stratum_is_never_the_survey_null(bench: Workbench) -> None:
     assert torch.equal(draw_random_stratum(bench, 0, 3), stratum[:3]), "a direction keeps its number"
 
 
-# Scores
+# Settings
 
 
-def rows_of(lexicon: Lexicon, words: Sequence[str]) -> list[int]:
-    return [lexicon.vectors.row[word] for word in words]
+def test_prompts_that_leave_no_room_are_refused_before_anything_is_measured(
+    bench: Workbench, study: Study, survey: Survey
+) -> None:
+    with pytest.raises(StudyError, match=r"steering.prompts: 'The captain of the' takes 5 positions"):
+        observe(bench, with_steering(study, new_tokens=20), survey, SELECTED, seed=0)
 
 
-def test_text_score_is_the_mean_best_cosine_of_its_content_words(survey: Survey) -> None:
-    lexicon = survey.lexicon
-    references = [rows_of(lexicon, MEDICAL), rows_of(lexicon, EVERYDAY), []]
-    texts = ["The doctor was in the garden. A nurse!", "the of and", "", "zzzz nephrology", "bread bread heart"]
-    scores = score_texts(texts, references, lexicon)
-    matrix = lexicon.vectors.matrix
-    expected = np.zeros((5, 3))
-    for place, content in ((0, ("doctor", "garden", "nurse")), (4, ("bread", "bread", "heart"))):
-        for column, reference in enumerate(references[:2]):
-            best = [max(matrix[row] @ matrix[r] for r in reference) for row in rows_of(lexicon, content)]
-            expected[place, column] = np.mean(best)
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert scores[0, 0] > 0
+def test_strength_of_the_study_is_recorded_as_it_was_asked_for(
+    bench: Workbench, study: Study, survey: Survey, evidence: list[Evidence]
+) -> None:
+    by_effect = evidence[0].steering
+    assert by_effect is not None
+    assert (by_effect.asked_unit, by_effect.asked) == ("kl", study.steering.target_kl)
+    asked = with_steering(study, unit="max_activation", strength=3.0)
+    measured, dead = observe(bench, asked, survey, [SELECTED[0], SELECTED[3]], seed=0)
+    assert dead.steering is None, "there is no multiple of an activation that it never has"
+    assert measured.steering is not None and measured.activations is not None
+    assert (measured.steering.asked_unit, measured.steering.asked) == ("max_activation", 3.0)
+    assert measured.steering.activation_ratio == pytest.approx(3.0, rel=1e-4)
+    assert by_effect.activation_ratio == pytest.approx(3.0 * by_effect.strength / measured.steering.strength, rel=1e-3)
 
 
-def test_function_words_carry_no_topic(survey: Survey) -> None:
-    lexicon = survey.lexicon
-    assert lexicon.vectors.row["with"] < CONTENT_RANK <= lexicon.vectors.row["doctor"]
-    reference = [rows_of(lexicon, MEDICAL)]
-    plain, padded = score_texts(["doctor river", "the doctor was with a river of the"], reference, lexicon)
-    assert plain.tolist() == padded.tolist()
+@pytest.mark.parametrize("kind", ["clamp", "ablate"])
+def test_features_and_random_directions_can_be_clamped_and_ablated(
+    bench: Workbench, study: Study, survey: Survey, kind: str
+) -> None:
+    found = observe(bench, with_steering(study, kind=kind), survey, [SELECTED[0], SELECTED[4]], seed=0)
+    for item in found:
+        assert item.steering is not None
+        assert item.steering.kind == kind
+        assert item.steering.hook_calls == study.steering.new_tokens
+        assert (item.steering.strength > 0) == (kind == "clamp")
 
 
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [
-        ("", 1.0),
-        ("word", 1.0),
-        ("one two three four", 1.0),
-        ("the the the the the", 0.25),
-        ("a b a b a b a", 1 / 3),
-        ("The end. the END", 2 / 3),
-    ],
-)
-def test_repetition_lowers_the_share_of_distinct_word_pairs(text: str, share: float) -> None:
-    assert distinct_share(text) == pytest.approx(share)
-
-
-def made_up_texts(study: Study, steered: Sequence[str], unsteered: Sequence[str]) -> SteeredTexts:
-    """The same texts at every prompt and seed, for one direction after another."""
-    n_pairs = len(study.steering.prompts) * len(study.steering.seeds)
-    texts = [
-        text
-        for with_it, without in zip(steered, unsteered, strict=True)
-        for _ in range(n_pairs)
-        for text in (without, with_it, without, without)
-    ]
-    n = len(steered)
-    log_mass = np.zeros((len(texts), n), dtype=np.float32)
-    log_mass[1 :: len(ARMS)] = 0.5
-    return SteeredTexts(texts, log_mass, np.linspace(0.7, 0.9, n), np.linspace(0.3, 0.4, n), HookCounter(5, 9))
-
-
-def top_ids(survey: Survey, *lists: Sequence[str]) -> np.ndarray:
-    tokens = survey.lexicon.tokens
-    return np.array([[tokens.index(f" {word}") for word in words] for words in lists])
-
-
-def test_steered_text_wins_under_its_own_words_and_loses_under_the_others(study: Study, survey: Survey) -> None:
-    medical, everyday = "doctor patient nurse hospital", "garden river bread market"
-    steered = made_up_texts(study, [medical, everyday], [everyday, medical])
-    first, second = score_steering(study, steered, survey.lexicon, top_ids(survey, MEDICAL, EVERYDAY))
-    for record in (first, second):
-        assert (record.win_rate, record.null_win_rate, record.n) == (1.0, 0.0, 4)
-        assert record.log_probability_lift == pytest.approx(0.5)
-        assert (record.hook_calls, record.positions_steered) == (5, 9)
-    assert (first.strength, second.strength) == pytest.approx((0.7, 0.9))
-    assert (first.kl, second.kl) == pytest.approx((0.3, 0.4))
-
-
-def test_equal_texts_do_not_win(study: Study, survey: Survey) -> None:
-    steered = made_up_texts(study, ["doctor"] * 2, ["doctor"] * 2)
-    for record in score_steering(study, steered, survey.lexicon, top_ids(survey, MEDICAL, EVERYDAY)):
-        assert record.win_rate == record.null_win_rate == 0.0
-
-
-def test_collapsed_text_cannot_win(study: Study, survey: Survey) -> None:
-    steered = made_up_texts(study, ["doctor doctor doctor doctor doctor"] * 2, ["garden"] * 2)
-    record, _ = score_steering(study, steered, survey.lexicon, top_ids(survey, MEDICAL, EVERYDAY))
-    assert record.pairs[0].score_steered > record.pairs[0].score_unsteered
-    assert all(pair.collapsed and not pair.win for pair in record.pairs)
-    assert record.win_rate == 0.0
-
-
-def test_texts_that_know_nothing_of_their_direction_win_as_often_as_the_null(study: Study, survey: Survey) -> None:
-    """Without steering the win rate must be the swapped-reference null, whatever the metric's own chance level is."""
-    rng = np.random.default_rng(0)
-    words = [word for word in survey.lexicon.vectors.words[CONTENT_RANK:]]
-    n, n_pairs = 40, 4
-    texts = [" ".join(rng.choice(words, 4)) for _ in range(n * n_pairs * len(ARMS))]
-    whole = [token for token in survey.lexicon.tokens if token.startswith(" ") and token.strip() in words]
-    ids = np.array([[survey.lexicon.tokens.index(t) for t in rng.choice(whole, 4, replace=False)] for _ in range(n)])
-    steered = SteeredTexts(texts, np.zeros((len(texts), n), np.float32), np.ones(n), np.ones(n), HookCounter(1, 1))
-    records = score_steering(study, steered, survey.lexicon, ids)
-    own, null = (np.mean([getattr(record, name) for record in records]) for name in ("win_rate", "null_win_rate"))
-    assert own == pytest.approx(null, abs=3 * 0.5 / (n * n_pairs) ** 0.5)
-    assert 0.3 < null < 0.7
+def test_levels_are_those_at_which_random_directions_were_counted_as_active(
+    bench: Workbench, study: Study, survey: Survey
+) -> None:
+    chosen = prepare(bench, study, survey, SELECTED, 0)
+    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    randoms = chosen.directions[[i for i, feature in enumerate(chosen.features) if feature < 0]]
+    recording = record_activations(bench, rows, [i for i in chosen.features if i >= 0], randoms)
+    levels = read_levels(bench, chosen, recording)
+    components = bench.residuals(torch.from_numpy(rows.tokens)) @ chosen.directions.T
+    real = torch.from_numpy(rows.real)
+    for place, feature in enumerate(chosen.features):
+        if feature >= 0:
+            assert float(levels[place]) == 0
+            continue
+        active = torch.from_numpy(recording.activations[..., chosen.columns[place]])[real]
+        expected = (components[..., place][real] - levels[place]).clamp_min(0)
+        torch.testing.assert_close(active, expected, atol=1e-3, rtol=1e-3)
 
 
 # Causal effect
 
 
-def test_causal_effect_is_measured_where_the_feature_is_most_active(bench: Workbench, tokens: torch.Tensor) -> None:
-    from tools.causal import ablate_feature
-    from tools.corpus import TokenRows
-
+def test_causal_effect_is_measured_where_the_feature_is_most_active(
+    bench: Workbench, study: Study, survey: Survey
+) -> None:
     values = np.zeros((6, 9, 1), dtype=np.float32)
     values[[0, 1, 3, 4, 5], 4, 0] = [1, 5, 3, 4, 2]
     generator = torch.Generator().manual_seed(3)
     many = torch.randint(1, 300, (6, 9), generator=generator)
-    real = np.ones((6, 9), dtype=bool)
-    recording = Recording(TokenRows(many.numpy(), real, ("d",) * 6), values, 1.0, np.ones(1))
-    ids = torch.tensor([5, 9])
-    found = measure_causal_effect(bench, recording, 0, bench.directions[2], ids)
+    recording = Recording(TokenRows(many.numpy(), np.ones((6, 9), dtype=bool), ("d",) * 6), values, 1.0, np.ones(1))
+    chosen: Chosen = prepare(bench, study, survey, [choice(2)], 0)
+    (found,) = observe_effects(bench, study, survey, chosen, recording, seed=0)
     best = [1, 4, 3, 5, 0][:CAUSAL_ROWS]
-    expected = ablate_feature(bench, many[best], torch.from_numpy(values[best, :, 0]), bench.directions[2])
-    assert found is not None
+    place = Place(many[best], torch.from_numpy(values[best, :, 0]), bench.directions[2])
+    ((_, expected),) = measure_effects(bench, [place])
+    assert isinstance(found, CausalEvidence)
     assert found.n_contexts == len(best)
-    assert found.ablation_effect == pytest.approx(float(expected.logits[ids].mean()), abs=1e-6)
+    ids = torch.from_numpy(chosen.top_ids[0])
+    assert found.ablation_effect == pytest.approx(float(expected.ablated[ids].mean()), abs=1e-6)

@@ -40,6 +40,33 @@ def test_blocked_projection_equals_the_full_product(seed: int, n: int, d_model: 
     np.testing.assert_allclose(table.kurtosis, stats.kurtosis(full, axis=1, fisher=False), atol=1e-3)
 
 
+@given(st.integers(0, 10_000), st.sampled_from([3, 64, 700, 2500]), st.sampled_from([1.0, 1e-2, 1e-4]))
+def test_rounded_first_pass_changes_no_token(seed: int, d_vocab: int, spread: float) -> None:
+    """However near the scores lie to each other: with a spread of 1e-4 bfloat16 alone could tell none apart."""
+    directions = drawn(seed, 6, 16)
+    directions[5] = 0
+    W_U = drawn(seed + 1, 16, 1) + spread * drawn(seed + 2, 16, d_vocab)
+    k = min(10, d_vocab)
+    exact, rounded = (project(directions, W_U, k, 4, first_pass) for first_pass in (torch.float32, torch.bfloat16))
+    full = (directions.double() @ W_U.double()).numpy()
+    for weights, ids, expected in (
+        (rounded.top_weights, rounded.top_ids, exact.top_weights),
+        (rounded.bottom_weights, rounded.bottom_ids, exact.bottom_weights),
+    ):
+        np.testing.assert_allclose(weights, expected, atol=1e-5)
+        np.testing.assert_allclose(np.take_along_axis(full, ids.numpy(), 1), weights, atol=1e-5)
+        assert all(len(set(row)) == k for row in ids.tolist())
+
+
+def test_rounded_first_pass_gives_moments_to_a_hundredth() -> None:
+    directions, W_U = drawn(0, 8, 64), drawn(1, 64, 3000)
+    exact, rounded = (project(directions, W_U, 5, 4, first_pass) for first_pass in (torch.float32, torch.bfloat16))
+    torch.testing.assert_close(rounded.mean, exact.mean)
+    torch.testing.assert_close(rounded.std, exact.std, rtol=2e-3, atol=0)
+    torch.testing.assert_close(rounded.skewness, exact.skewness, rtol=0, atol=1e-2)
+    torch.testing.assert_close(rounded.kurtosis, exact.kurtosis, rtol=0, atol=2e-2)
+
+
 def test_block_size_changes_nothing() -> None:
     directions, W_U = drawn(0, 7, 4), drawn(1, 4, 20)
     whole, blocked = project(directions, W_U, 5, block_rows=100), project(directions, W_U, 5, block_rows=2)

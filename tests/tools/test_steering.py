@@ -1,8 +1,9 @@
-"""Steering proves itself: it does nothing at strength 0, what its policy says otherwise, and counts it."""
+"""Steered text: the same with and without a cache, alone and in a batch; sampling; perplexity."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,17 +11,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.projection import project, random_directions
+from tools.errors import StudyError
+from tools.intervention import Addition, Change, Clamp, HookCounter, Readers
+from tools.projection import project
+from tools.records import Policy
 from tools.steering import (
-    SEARCH_STEPS,
+    FEWEST_ROWS,
+    MOST_ROWS,
     Generated,
-    HookCounter,
-    Intervention,
-    Policy,
-    choose_strengths,
+    check_room,
     generate,
     row_noise,
+    rows_per_batch,
     sample,
+    score_perplexity,
 )
 from tools.workbench import Workbench
 
@@ -33,18 +37,36 @@ def prompt(bench: Workbench) -> list[int]:
     return bench.tokenize("The captain of the river")
 
 
+class CountingBench(Workbench):
+    """The bench, remembering how many rows each pass had."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.__dict__.update(bench.__dict__)
+        self.rows: list[int] = []
+
+    def step(self, tokens: torch.Tensor, cache: Any, edit: Any) -> Any:
+        self.rows.append(len(tokens))
+        return super().step(tokens, cache, edit)
+
+
 def noise_of(n_rows: int, name: str = "row") -> np.ndarray:
     return np.stack([row_noise(f"{name} {i}", NEW) for i in range(n_rows)])
 
 
-def run(bench: Workbench, prompt: list[int], vectors: torch.Tensor, **changes: object) -> Generated:
+def run(bench: Workbench, prompt: list[int], change: Change | torch.Tensor, **changes: object) -> Generated:
     settings = {"temperature": 1.0, "top_k": 50, **changes}
-    noise = settings.pop("noise", noise_of(len(vectors)))
-    return generate(bench, prompt, vectors, noise, **settings)  # type: ignore[arg-type]
+    change = Addition(change) if isinstance(change, torch.Tensor) else change
+    noise = settings.pop("noise", noise_of(len(change.signature())))
+    return generate(bench, prompt, change, noise, **settings)  # type: ignore[arg-type]
 
 
 def strong(bench: Workbench, n: int = 6) -> torch.Tensor:
     return bench.directions[:n] * 15
+
+
+def clamps(bench: Workbench, n: int = 6) -> Clamp:
+    readers = Readers(bench.directions[:n], torch.arange(n), torch.zeros(n))
+    return Clamp(bench, readers, torch.full((n,), 12.0), readers.directions)
 
 
 def plain_loop(bench: Workbench, prompt: list[int], noise: np.ndarray) -> np.ndarray:
@@ -66,24 +88,22 @@ def test_strength_zero_writes_the_unsteered_text(bench: Workbench, prompt: list[
     assert made.tokens.tobytes() == plain_loop(bench, prompt, noise).tobytes()
 
 
-def test_strength_zero_leaves_every_bit_of_the_logits(bench: Workbench, tokens: torch.Tensor) -> None:
-    edited = bench.logits(tokens, Intervention(torch.zeros(2, 32), "all"))
-    assert edited.numpy().tobytes() == bench.logits(tokens).numpy().tobytes()
-
-
 # Policies, with and without a cache
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_cache_changes_no_token_of_a_steered_text(bench: Workbench, prompt: list[int], policy: Policy) -> None:
-    vectors = strong(bench)
-    reference = torch.zeros(1, bench.W_U.shape[1])
-    reference[0, :40] = 1
-    cached = run(bench, prompt, vectors, policy=policy, reference=reference)
-    uncached = run(bench, prompt, vectors, policy=policy, reference=reference, use_cache=False)
+@pytest.mark.parametrize("kind", ["add", "clamp"])
+def test_cache_changes_no_token_of_a_steered_text(
+    bench: Workbench, prompt: list[int], policy: Policy, kind: str
+) -> None:
+    change = Addition(strong(bench)) if kind == "add" else clamps(bench)
+    reference = torch.arange(40).expand(6, -1)
+    cached = run(bench, prompt, change, policy=policy, reference=reference)
+    uncached = run(bench, prompt, change, policy=policy, reference=reference, use_cache=False)
     assert cached.tokens.tolist() == uncached.tokens.tolist()
     np.testing.assert_allclose(cached.log_mass, uncached.log_mass, atol=1e-4)
-    unsteered = run(bench, prompt, torch.zeros_like(vectors))
+    np.testing.assert_allclose(cached.log_probs, uncached.log_probs, atol=1e-3)
+    unsteered = run(bench, prompt, torch.zeros(6, 32))
     assert cached.tokens.tolist() != unsteered.tokens.tolist(), "a policy that does nothing would pass"
 
 
@@ -96,11 +116,12 @@ def test_policies_are_different_interventions(bench: Workbench, prompt: list[int
     ("policy", "positions"),
     [("all", 6 + NEW - 1), ("prompt", 6), ("generated", NEW - 1), ("published", 5)],
 )
+@pytest.mark.parametrize("kind", ["add", "clamp"])
 def test_counter_tells_what_a_policy_changed(
-    bench: Workbench, prompt: list[int], policy: Policy, positions: int
+    bench: Workbench, prompt: list[int], policy: Policy, positions: int, kind: str
 ) -> None:
     assert len(prompt) == 5, "six positions with BOS"
-    made = run(bench, prompt, strong(bench), policy=policy)
+    made = run(bench, prompt, strong(bench) if kind == "add" else clamps(bench), policy=policy)
     assert made.counter == HookCounter(calls=NEW, positions=positions)
 
 
@@ -111,37 +132,12 @@ def test_counter_counts_without_a_cache_too(bench: Workbench, prompt: list[int],
     assert made.counter.positions > 0
 
 
-def test_published_policy_leaves_the_last_position_at_the_hook(bench: Workbench, tokens: torch.Tensor) -> None:
-    residual, vectors = bench.residuals(tokens), strong(bench, 2)
-    edited = Intervention(vectors, "published")(residual)
-    assert torch.equal(edited[:, -1], residual[:, -1])
-    torch.testing.assert_close(edited[:, :-1], residual[:, :-1] + vectors[:, None])
-    everywhere = Intervention(vectors, "all")(residual)
-    torch.testing.assert_close(everywhere, residual + vectors[:, None])
-
-
-def test_published_policy_has_no_direct_effect_on_the_next_token(last_bench: Workbench, tokens: torch.Tensor) -> None:
-    """After the last layer nothing carries an edit from one position to another."""
-    vectors, clean = strong(last_bench, 2), last_bench.logits(tokens)
-    published = last_bench.logits(tokens, Intervention(vectors, "published"))
-    assert torch.equal(published[:, -1], clean[:, -1])
-    assert bool(((published - clean).abs().amax(-1) > 0.1)[:, :-1].all())
-    everywhere = last_bench.logits(tokens, Intervention(vectors, "all"))
-    assert bool(((everywhere - clean).abs().amax(-1) > 0.1).all())
-
-
 def test_published_policy_never_touches_a_generated_token_under_a_cache(last_bench: Workbench) -> None:
     prompt = last_bench.tokenize("In the market")
     steered = run(last_bench, prompt, strong(last_bench), policy="published")
     unsteered = run(last_bench, prompt, torch.zeros(6, 32))
     assert steered.counter == HookCounter(calls=NEW, positions=len(prompt))
     assert steered.tokens.tolist() == unsteered.tokens.tolist()
-
-
-def test_intervention_does_not_write_into_the_residual_stream_it_was_given(bench: Workbench) -> None:
-    residual = torch.ones(2, 3, 32)
-    Intervention(strong(bench, 2), "all")(residual)
-    assert torch.equal(residual, torch.ones(2, 3, 32))
 
 
 # Rows
@@ -164,11 +160,48 @@ def test_row_in_a_batch_of_many_equals_the_row_alone(bench: Workbench, prompt: l
     assert len({tuple(row) for row in together.tolist()}) > 20, "rows that are all alike would pass"
 
 
+@pytest.mark.parametrize("kind", ["add", "clamp"])
+def test_rows_changed_alike_read_the_prompt_once_and_go_on_by_themselves(
+    bench: Workbench, prompt: list[int], kind: str
+) -> None:
+    change = Addition(strong(bench, 2)) if kind == "add" else clamps(bench, 2)
+    change, counting = change.take(torch.tensor([0, 1, 0, 0, 1])), CountingBench(bench)
+    together = run(counting, prompt, change)
+    assert counting.rows == [2] + [5] * (NEW - 1)
+    assert len({tuple(row) for row in together.tokens.tolist()}) > 2, "noise tells the rows apart"
+    alone = [run(bench, prompt, change.take(torch.tensor([i])), noise=noise_of(5)[i : i + 1]) for i in range(5)]
+    assert together.tokens.tolist() == [made.tokens[0].tolist() for made in alone]
+
+
 def test_rows_with_one_noise_differ_by_their_vectors_alone(bench: Workbench, prompt: list[int]) -> None:
     noise = np.repeat(noise_of(1), 3, axis=0)
     vectors = torch.stack([torch.zeros(32), torch.zeros(32), 15 * bench.directions[0]])
     made = run(bench, prompt, vectors, noise=noise).tokens.tolist()
     assert made[0] == made[1] != made[2]
+
+
+def test_fewer_rows_fit_for_longer_texts_and_larger_vocabularies(bench: Workbench) -> None:
+    def wide(d_vocab: int) -> Workbench:
+        other = CountingBench(bench)
+        other.W_U = torch.empty(768, d_vocab, device="meta")
+        return other
+
+    small, large = rows_per_batch(wide(8_000), 40), rows_per_batch(wide(250_000), 40)
+    assert MOST_ROWS >= small > large >= FEWEST_ROWS
+    assert rows_per_batch(wide(50_000), 40) > rows_per_batch(wide(50_000), 400)
+    assert large * 250_000 * 4 * 3 <= 512 * 2**20
+    assert rows_per_batch(bench, 10, most_bytes=1) == FEWEST_ROWS
+    assert rows_per_batch(bench, 10) == MOST_ROWS
+
+
+def test_texts_that_do_not_fit_the_context_are_named_in_one_line(bench: Workbench) -> None:
+    check_room(bench, ["In the market"], 20)
+    with pytest.raises(StudyError) as caught:
+        check_room(bench, ["In the market", "The captain of the river"], 21)
+    assert str(caught.value) == (
+        "steering.prompts: 'In the market' takes 4 positions, which leaves 20 of the model's 24 for "
+        "steering.new_tokens = 21"
+    )
 
 
 # Sampling
@@ -203,71 +236,50 @@ def test_temperature_zero_takes_the_likeliest_token(bench: Workbench, prompt: li
 
 
 def test_log_mass_is_the_log_probability_of_the_listed_tokens(bench: Workbench, prompt: list[int]) -> None:
-    reference = torch.zeros(2, bench.W_U.shape[1])
-    reference[0, [3, 5, 8]] = 1
-    reference[1, :] = 1
-    made = run(bench, prompt, torch.zeros(1, 32), reference=reference, temperature=0.5)
+    vocabulary = torch.arange(bench.W_U.shape[1])
+    made = run(bench, prompt, torch.zeros(1, 32), reference=torch.tensor([[3, 5, 8]]), temperature=0.5)
     tokens, masses = [bench.bos, *prompt], []
     for chosen in made.tokens[0].tolist():
         masses.append(float(torch.softmax(bench.logits(torch.tensor([tokens]))[0, -1], -1)[[3, 5, 8]].sum().log()))
         tokens.append(chosen)
-    assert made.log_mass[0] == pytest.approx([np.mean(masses), 0.0], abs=1e-4)
+    assert made.log_mass[0] == pytest.approx(np.mean(masses), abs=1e-4)
+    everything = run(bench, prompt, torch.zeros(1, 32), reference=vocabulary[None])
+    assert everything.log_mass[0] == pytest.approx(0, abs=1e-4)
 
 
 def test_direction_after_the_last_layer_raises_the_tokens_it_projects_on(last_bench: Workbench) -> None:
     prompt = last_bench.tokenize("In the market")
     directions = last_bench.directions[:8]
-    reference = torch.zeros(8, last_bench.W_U.shape[1])
-    reference.scatter_(1, project(directions, last_bench.W_U, 10).top_ids, 1.0)
+    reference = project(directions, last_bench.W_U, 10).top_ids
     steered = run(last_bench, prompt, directions * 15, reference=reference).log_mass
     opposed = run(last_bench, prompt, directions * -15, reference=reference).log_mass
     unsteered = run(last_bench, prompt, directions * 0, reference=reference).log_mass
-    assert (np.diag(steered) > np.diag(unsteered) + 0.1).all()
-    assert (np.diag(opposed) < np.diag(unsteered) - 0.1).all()
+    assert (steered > unsteered + 0.1).all()
+    assert (opposed < unsteered - 0.1).all()
 
 
-# Strength by effect
+# Perplexity
 
 
-def mean_kl(bench: Workbench, prompts: list[list[int]], vectors: torch.Tensor) -> torch.Tensor:
-    """KL(unsteered || steered) of the next token, prompt by prompt and row by row."""
-    total = torch.zeros(len(vectors))
-    for prompt in prompts:
-        tokens = torch.tensor([[bench.bos, *prompt]])
-        before = torch.log_softmax(bench.logits(tokens)[0, -1], -1)
-        for row, vector in enumerate(vectors):
-            after = torch.log_softmax(bench.logits(tokens, lambda r, v=vector: r + v)[0, -1], -1)
-            total[row] += torch.nn.functional.kl_div(after, before, log_target=True, reduction="sum")
-    return total / len(prompts)
+def test_perplexity_is_that_of_the_unsteered_model(bench: Workbench, prompt: list[int]) -> None:
+    made = run(bench, prompt, strong(bench))
+    found = score_perplexity(bench, prompt, made.tokens)
+    for row, continuation in enumerate(made.tokens.tolist()):
+        tokens = torch.tensor([[bench.bos, *prompt, *continuation]])
+        surprise = -torch.log_softmax(bench.logits(tokens)[0], -1)[len(prompt) : -1]
+        expected = surprise[torch.arange(NEW), torch.tensor(continuation)].mean().exp()
+        assert found[row] == pytest.approx(float(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize("target", [0.05, 0.5])
-def test_strength_hits_its_target_to_within_a_search_step_or_is_capped(bench: Workbench, target: float) -> None:
-    prompts = [bench.tokenize("The captain of the"), bench.tokenize("In the market")]
-    directions, longest = bench.directions[:12], 20.0
-    chosen = choose_strengths(bench, prompts, directions, target_kl=target, max_norm=longest)
-    at = mean_kl(bench, prompts, directions * chosen.norms[:, None])
-    torch.testing.assert_close(chosen.kl, at, atol=1e-4, rtol=1e-3)
-    step = longest / 2**SEARCH_STEPS
-    below = mean_kl(bench, prompts, directions * (chosen.norms - step)[:, None])
-    capped = chosen.norms == longest
-    assert bool((at[~capped] >= target - 1e-4).all())
-    assert bool((below[~capped] <= target + 1e-4).all())
-    assert bool((at[capped] <= target + 1e-4).all())
-    assert int((~capped).sum()) >= 10
+def test_unsteered_rows_know_their_perplexity_already(bench: Workbench, prompt: list[int]) -> None:
+    made = run(bench, prompt, torch.cat([torch.zeros(3, 32), strong(bench, 3)]))
+    known, found = np.exp(-made.log_probs.mean(axis=1)), score_perplexity(bench, prompt, made.tokens)
+    np.testing.assert_allclose(known[:3], found[:3], rtol=1e-3)
+    assert (found[3:] > 1.5 * known[3:]).all(), "what a steered model finds likely is not what the unsteered one does"
 
 
-def test_direction_without_effect_is_given_the_longest_vector(bench: Workbench) -> None:
-    """Every layer's norm takes the mean over d_model out, so that this direction moves nothing."""
-    nothing = torch.full((1, 32), 32**-0.5)
-    chosen = choose_strengths(bench, [bench.tokenize("In the")], nothing, target_kl=0.1, max_norm=7.0)
-    assert chosen.norms.tolist() == [7.0]
-    assert float(chosen.kl[0]) == pytest.approx(0, abs=1e-4)
-
-
-def test_higher_target_asks_for_longer_vectors(bench: Workbench) -> None:
-    prompts, directions = [bench.tokenize("In the market")], random_directions(10, 32, 0)
-    norms = [
-        choose_strengths(bench, prompts, directions, target_kl=target, max_norm=40.0).norms for target in (0.05, 0.5)
-    ]
-    assert bool((norms[0] < norms[1]).all())
+def test_perplexity_in_blocks_is_the_same(bench: Workbench, prompt: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = run(bench, prompt, strong(bench))
+    whole = score_perplexity(bench, prompt, made.tokens)
+    monkeypatch.setattr("tools.steering.BATCH_BYTES", 1)
+    np.testing.assert_allclose(score_perplexity(bench, prompt, made.tokens), whole, rtol=1e-4)

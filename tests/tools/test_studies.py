@@ -83,3 +83,39 @@ def test_study_file_in_another_encoding_is_an_error(study_copy: Path) -> None:
 def test_study_is_frozen(study: Study) -> None:
     with pytest.raises(ValidationError):
         study.name = "other"  # pyright: ignore
+
+
+# Steering
+
+
+@pytest.mark.parametrize(
+    ("lines", "asked"),
+    [
+        ("", ("add", "all", "kl", None)),
+        ('unit = "max_activation"\nstrength = 4', ("add", "all", "max_activation", 4.0)),
+        ('unit = "residual_norm"\nstrength = 0.5\nkind = "clamp"', ("clamp", "all", "residual_norm", 0.5)),
+        ('kind = "ablate"\npolicy = "prompt"', ("ablate", "prompt", "kl", None)),
+    ],
+)
+def test_study_says_what_is_done_where_and_how_strongly(
+    study_copy: Path, lines: str, asked: tuple[str, str, str, float | None]
+) -> None:
+    steering = load_study(edit(study_copy, "[steering]", f"[steering]\n{lines}")).steering
+    assert (steering.kind, steering.policy, steering.unit, steering.strength) == asked
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("strength = 4", "unit kl takes target_kl and no strength"),
+        ('unit = "max_activation"', "unit max_activation takes a strength"),
+        ('unit = "nats"', "steering.unit: Input should be 'kl', 'residual_norm' or 'max_activation'"),
+        ('kind = "swap"', "steering.kind"),
+        ('unit = "residual_norm"\nstrength = -1', "steering.strength"),
+    ],
+)
+def test_strength_that_cannot_be_meant_is_refused_in_one_line(study_copy: Path, lines: str, complaint: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        load_study(edit(study_copy, "[steering]", f"[steering]\n{lines}"))
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)

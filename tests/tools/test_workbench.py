@@ -1,194 +1,28 @@
-"""Strict loading, and what the other instruments rely on about the bench."""
+"""What the other instruments rely on about the bench."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import socket
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from tools.errors import LoadError, StudyError, UnveilError
-from tools.studies import Arm, Study, load_study
-from tools.workbench import Workbench, check_arm_files, load_arm
+from tools.errors import StudyError
+from tools.loading import load_arm
+from tools.studies import Arm, load_study
+from tools.workbench import Workbench
 
 HOOK = "blocks.1.hook_resid_pre"
-N_LAYERS = 3
 
 
 @pytest.fixture(scope="session")
 def source(study_folder: Path) -> Any:
     """The base arm's model as Hugging Face loads it."""
     return AutoModelForCausalLM.from_pretrained(study_folder / "base" / "model", dtype=torch.float32).eval()
-
-
-@pytest.fixture(scope="session")
-def other(study: Study) -> Workbench:
-    return load_arm(study, "finetuned")
-
-
-def refuse(study: Study, kind: type[UnveilError], said: str, arm: str = "base") -> str:
-    """Load an arm, expecting an error of one short line that says this."""
-    with pytest.raises(kind, match=said) as raised:
-        load_arm(study, arm)
-    text = str(raised.value)
-    assert "\n" not in text
-    assert len(text) < 600
-    return text
-
-
-def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Study:
-    """Alter the base model's weight file of a study's copy and read the study."""
-    file = folder / "base" / "model" / "model.safetensors"
-    weights = load_file(file)
-    change(weights)
-    save_file(weights, file, metadata={"format": "pt"})
-    return load_study(str(folder))
-
-
-def drop(weights: dict[str, torch.Tensor], name: str) -> None:
-    del weights[name]
-
-
-def spoil(weight: torch.Tensor) -> None:
-    weight[0] = float("nan")
-
-
-# Loading
-
-
-def test_loaded_logits_equal_the_source_model(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
-    torch.testing.assert_close(bench.logits(tokens), source(tokens).logits.detach(), atol=1e-5, rtol=1e-5)
-
-
-def test_loaded_arms_differ(bench: Workbench, other: Workbench, tokens: torch.Tensor) -> None:
-    assert float((bench.logits(tokens) - other.logits(tokens)).abs().mean()) > 0.1
-    assert bench.hashes.model != other.hashes.model
-    assert bench.hashes.sae != other.hashes.sae
-
-
-def test_file_check_gives_the_hashes_of_what_is_loaded(study: Study, bench: Workbench) -> None:
-    assert check_arm_files(study, "base") == bench.hashes
-    assert re.fullmatch(r"[0-9a-f]{64}", bench.hashes.model)
-
-
-def test_missing_key_is_refused_by_name(study_copy: Path) -> None:
-    study = change_weights(study_copy, lambda weights: drop(weights, "transformer.h.1.mlp.c_fc.weight"))
-    refuse(study, LoadError, r"does not load strictly.*missing_keys.*h\.1\.mlp\.c_fc\.weight")
-
-
-def test_unexpected_key_is_refused_by_name(study_copy: Path) -> None:
-    study = change_weights(study_copy, lambda weights: weights.update({"transformer.h.9.extra": torch.ones(2)}))
-    refuse(study, LoadError, r"does not load strictly.*unexpected_keys.*h\.9\.extra")
-
-
-def test_mismatched_shape_is_refused(study_copy: Path) -> None:
-    study = change_weights(study_copy, lambda weights: weights.update({"transformer.ln_f.weight": torch.ones(5)}))
-    refuse(study, LoadError, r"model .*base/model does not load")
-
-
-def test_weights_that_are_not_finite_are_refused(study_copy: Path) -> None:
-    study = change_weights(study_copy, lambda weights: spoil(weights["transformer.ln_f.weight"]))
-    refuse(study, LoadError, "not finite")
-
-
-def test_the_same_weights_under_two_arms_are_refused(study_copy: Path) -> None:
-    shutil.copytree(study_copy / "base" / "model", study_copy / "finetuned" / "model", dirs_exist_ok=True)
-    refuse(load_study(str(study_copy)), LoadError, "arms base and finetuned of study tiny are the same model weights")
-
-
-@pytest.mark.parametrize("file", ["base/model/model.safetensors", "base/sae/sae_weights.safetensors"])
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\x00" * 99])
-def test_corrupt_weights_are_refused_with_the_file_named(study_copy: Path, file: str, damage: Any) -> None:
-    path = study_copy / file
-    path.write_bytes(damage(path.read_bytes()))
-    refuse(load_study(str(study_copy)), LoadError, rf"{re.escape(file)} is corrupt .*restore it")
-
-
-def test_folder_without_weights_is_refused(study_copy: Path) -> None:
-    (study_copy / "base" / "sae" / "sae_weights.safetensors").unlink()
-    refuse(load_study(str(study_copy)), LoadError, r"base/sae holds no \.safetensors weights: restore them")
-
-
-def test_missing_folder_is_refused(study_copy: Path) -> None:
-    shutil.rmtree(study_copy / "base" / "model")
-    refuse(load_study(str(study_copy)), StudyError, "base/model is missing; restore it")
-
-
-@pytest.mark.parametrize("file", ["base/model/config.json", "base/sae/cfg.json", "base/model/tokenizer.json"])
-def test_corrupt_configuration_is_refused(study_copy: Path, file: str) -> None:
-    (study_copy / file).write_text("{", "utf-8")
-    refuse(load_study(str(study_copy)), LoadError, "does not load")
-
-
-@pytest.mark.parametrize("file", ["base/model/config.json", "base/sae/cfg.json"])
-def test_missing_configuration_is_refused(study_copy: Path, file: str) -> None:
-    (study_copy / file).unlink()
-    refuse(load_study(str(study_copy)), LoadError, "does not load")
-
-
-def test_sae_without_one_of_its_tensors_is_refused(study_copy: Path) -> None:
-    file = study_copy / "base" / "sae" / "sae_weights.safetensors"
-    weights = load_file(file)
-    del weights["b_enc"]
-    save_file(weights, file)
-    refuse(load_study(str(study_copy)), LoadError, r"SAE .*b_enc")
-
-
-def test_sae_of_another_width_is_refused(study_copy: Path, make_sae: Callable[..., Any]) -> None:
-    make_sae(seed=0, hook_name=HOOK, d_in=16).save_model(str(study_copy / "base" / "sae"))
-    refuse(load_study(str(study_copy)), LoadError, "the SAE reads 16 dimensions but .* has 32")
-
-
-def test_sae_trained_at_another_hook_is_refused(study_copy: Path, make_sae: Callable[..., Any]) -> None:
-    make_sae(seed=0, hook_name="blocks.2.hook_resid_pre").save_model(str(study_copy / "base" / "sae"))
-    refuse(load_study(str(study_copy)), LoadError, rf"trained at blocks\.2\.hook_resid_pre, but the arm names {HOOK}")
-
-
-def test_sae_with_unfolded_input_scaling_is_refused(study_copy: Path, make_sae: Callable[..., Any]) -> None:
-    sae = make_sae(seed=0, hook_name=HOOK)
-    sae.cfg.normalize_activations = "expected_average_only_in"
-    sae.save_model(str(study_copy / "base" / "sae"))
-    refuse(load_study(str(study_copy)), LoadError, "fold the factor in")
-
-
-@pytest.mark.parametrize("hook_name", ["blocks.7.hook_resid_pre", "blocks.1.hook_resid_nowhere"])
-def test_hook_that_the_model_does_not_have_is_refused(
-    study_copy: Path, make_sae: Callable[..., Any], hook_name: str
-) -> None:
-    """The library ignores an unknown hook without a word: every intervention would do nothing."""
-    make_sae(seed=0, hook_name=hook_name).save_model(str(study_copy / "base" / "sae"))
-    file = study_copy / "study.toml"
-    file.write_text(file.read_text("utf-8").replace(HOOK, hook_name), "utf-8")
-    refuse(load_study(str(study_copy)), StudyError, f"no hook .*{hook_name}")
-
-
-def test_features_without_a_sparsity_file_all_count_as_alive(bench: Workbench) -> None:
-    assert bench.alive.shape == (bench.d_sae,)
-    assert bool(bench.alive.all())
-
-
-def test_sparsity_file_beside_the_sae_tells_dead_features(study_copy: Path) -> None:
-    log_density = torch.full((48,), -2.0)
-    log_density[[4, 47]] = -10.0
-    save_file({"sparsity": log_density}, study_copy / "base" / "sae" / "sparsity.safetensors")
-    alive = load_arm(load_study(str(study_copy)), "base").alive
-    assert (~alive).nonzero()[:, 0].tolist() == [4, 47]
-
-
-@pytest.mark.parametrize("held", [{"sparsity": torch.zeros(9)}, {"density": torch.zeros(48)}])
-def test_sparsity_file_that_does_not_fit_is_refused(study_copy: Path, held: dict[str, torch.Tensor]) -> None:
-    save_file(held, study_copy / "base" / "sae" / "sparsity.safetensors")
-    refuse(load_study(str(study_copy)), LoadError, r"sparsity\.safetensors does not hold .* one value a feature")
 
 
 def test_hook_name_of_another_form_is_refused(study: Study, bench: Workbench) -> None:
@@ -202,48 +36,28 @@ def test_arm_without_a_hook_name_takes_the_one_its_sae_was_trained_at(bench: Wor
     assert Workbench(bench.bridge, bench.sae, arm, "x", bench.hashes).hook_name == HOOK
 
 
-def test_unknown_arm_is_refused(study: Study) -> None:
-    refuse(study, StudyError, "no arm 'nosuch'", arm="nosuch")
-
-
-def test_unreachable_hub_is_said_within_five_seconds(study_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        closed = probe.getsockname()[1]
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{closed}")
-    study = load_study(str(study_copy)).model_copy(
-        update={"hub": True, "arms": {"base": Arm(model="nobody/nothing", sae="release/id", hook_name=HOOK)}}
-    )
-    began = time.monotonic()
-    text = refuse(study, LoadError, "needs 'nobody/nothing' from the Hugging Face hub, which cannot be reached")
-    assert "use --study pocket" in text
-    assert time.monotonic() - began < 5
-
-
-def test_study_without_a_hub_never_takes_a_missing_folder_for_a_hub_name(study: Study) -> None:
-    arms = {"base": Arm(model="nobody/nothing", sae="base/sae", hook_name=HOOK)}
-    refuse(study.model_copy(update={"arms": arms}), StudyError, "nobody/nothing is missing")
-
-
-# The bench
-
-
 def test_residuals_are_what_the_hooked_layer_reads(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
     states = source(tokens, output_hidden_states=True).hidden_states
     torch.testing.assert_close(bench.residuals(tokens), states[1].detach(), atol=1e-5, rtol=1e-5)
 
 
-def test_reading_the_hook_does_not_run_later_layers(bench: Workbench, tokens: torch.Tensor) -> None:
-    ran: list[str] = []
-    layers = bench.bridge.original_model.transformer.h
-    handles = [layer.mlp.register_forward_hook(lambda *_, n=n: ran.append(str(n))) for n, layer in enumerate(layers)]
-    bench.residuals(tokens)
-    read = list(ran)
-    bench.logits(tokens)
+def parts_run(bench: Workbench, call: Callable[[torch.Tensor], object], tokens: torch.Tensor) -> set[str]:
+    """Which layers and whether the unembedding ran."""
+    model = bench.bridge.original_model
+    parts = {**{str(n): layer.mlp for n, layer in enumerate(model.transformer.h)}, "unembedding": model.lm_head}
+    ran: set[str] = set()
+    handles = [part.register_forward_hook(lambda *_, n=name: ran.add(n)) for name, part in parts.items()]
+    call(tokens)
     for handle in handles:
         handle.remove()
-    assert "2" in ran, "the last layer runs for logits"
-    assert "2" not in read
+    return ran
+
+
+def test_reading_the_hook_runs_nothing_behind_it(bench: Workbench, last_bench: Workbench, tokens: torch.Tensor) -> None:
+    assert parts_run(bench, bench.logits, tokens) == {"0", "1", "2", "unembedding"}
+    assert parts_run(bench, bench.residuals, tokens) <= {"0", "1"}
+    assert parts_run(last_bench, last_bench.residuals, tokens) == {"0", "1", "2"}
+    torch.testing.assert_close(last_bench.residuals(tokens), bench.final_residual(tokens))
 
 
 def test_final_residual_is_what_the_final_norm_reads(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:

@@ -95,7 +95,7 @@ def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: in
     from tools.studies import load_study
     from tools.survey import load_study_vectors
     from tools.training.measure import measure_arm, nearest_check
-    from tools.workbench import SPARSITY_FILE, load_arm
+    from tools.loading import SPARSITY_FILE, load_arm
 
     study = load_study(str(study_folder))
     anchor, near, far = CARD_ANCHOR

@@ -1,0 +1,108 @@
+"""The files of a study's arms, identified and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.errors import LoadError
+from tools.hub import is_model_cached, is_sae_cached, require_hub
+from tools.records import Record
+from tools.studies import Study
+
+
+class ArmHashes(Record):
+    """Identity of what was loaded: sha256 of the weight files, or the hub's name where there is no file."""
+
+    model: str
+    sae: str
+
+
+def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
+    """Everything about an arm that can be found wrong without a heavy import: files, their headers, the hub's reach.
+
+    Raises:
+        StudyError: there is no such arm, or one of its folders is missing.
+        LoadError: weights are corrupt or unreachable, or two arms are the same model.
+    """
+    arm = study.arm(arm_name)
+    hashes = ArmHashes(model=_identify(study, arm.model, is_model_cached), sae=_identify(study, arm.sae, is_sae_cached))
+    if arm_name == arm.sae:
+        return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
+    for other_name, other in study.arms.items():
+        if other_name == arm_name or _is_on_hub(study, other.model):
+            continue
+        if hash_weights(find_folder(study, other.model)) == hashes.model:
+            raise LoadError(f"arms {arm_name} and {other_name} of study {study.name} are the same model weights")
+    return hashes
+
+
+def is_at_hand(study: Study, arm_name: str) -> bool:
+    """All of an arm lies in folders or in the hub's cache: nothing has to be downloaded."""
+    arm = study.arm(arm_name)
+    return (not _is_on_hub(study, arm.model) or is_model_cached(arm.model)) and (
+        not _is_on_hub(study, arm.sae) or is_sae_cached(arm.sae)
+    )
+
+
+def locate(study: Study, name: str) -> Path | str:
+    """The folder that an arm's model or SAE lies in, or its name on the hub.
+
+    Raises:
+        StudyError: it is neither here nor may it come from a hub.
+    """
+    return name if _is_on_hub(study, name) else find_folder(study, name)
+
+
+def find_folder(study: Study, name: str) -> Path:
+    """A folder named relative to the study, or, as on a command line, to the working directory.
+
+    Raises:
+        StudyError: there is none.
+    """
+    if not (study.folder / name).exists() and Path(name).exists():
+        return Path(name)
+    return study.asset(name)
+
+
+def hash_weights(folder: Path) -> str:
+    """sha256 over the weight files of a folder.
+
+    Raises:
+        LoadError: it holds none, or one of them is corrupt.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise LoadError(
+            f"{folder} holds no .safetensors weights: restore them (git checkout) or train them (python -m tools.training)"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        _check_safetensors(file)
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
+    if not _is_on_hub(study, name):
+        return hash_weights(find_folder(study, name))
+    if not is_cached(name):
+        remedy = "connect once to download it, or use --study pocket, which needs no network"
+        require_hub(f"study {study.name}", name, remedy)
+    return f"hub:{name}"
+
+
+def _is_on_hub(study: Study, name: str) -> bool:
+    is_folder = name.startswith(".") or (study.folder / name).exists() or Path(name).exists()
+    return study.hub and not is_folder
+
+
+def _check_safetensors(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as opened:
+            opened.keys()
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{file} is corrupt ({error}): restore it (git checkout) or train it anew") from error
