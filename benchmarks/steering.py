@@ -1,0 +1,110 @@
+"""Steered continuations, every feature with its unsteered twin, against the study's way of one text at a time.
+
+The study samples from the likeliest 30 % with a penalty for repeated tokens, ours from the 40 likeliest; each with its own
+library's generation. The speed is that of generation alone: no strength is searched for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from benchmarks.assets import make_bench
+from benchmarks.measure import Arm, equal, faster, race, row
+from benchmarks.published import steer_feature
+from benchmarks.records import Result, Setting
+from tools.intervention import Addition
+from tools.steering import generate, row_noise, rows_per_batch
+from tools.workbench import Workbench
+
+
+class Size(NamedTuple):
+    """How much is generated."""
+
+    features: int
+    sample: int
+    """Features that the baseline steers."""
+    new_tokens: int
+    alone: int
+    """Features that are generated alone as well, to see that the texts are the same."""
+
+
+SIZES = {
+    "small": Size(features=6, sample=1, new_tokens=6, alone=2),
+    "full": Size(features=64, sample=1, new_tokens=50, alone=2),
+}
+TIMES = 15.0
+PROMPT = " aaaa baaa caaa daaa eaaa faaa gaaa haaa"
+STEERING = f'prompts = ["{PROMPT}"]\nnew_tokens = 1'
+STRENGTH = 5.0
+
+
+def measure(setting: Setting) -> list[Result]:
+    """All features in batches, beside a few of them one text at a time."""
+    size = SIZES[setting.scale]
+    with TemporaryDirectory() as folder:
+        bench, _ = make_bench(Path(folder), setting.scale, STEERING)
+    features = list(range(size.features))
+    prompt = torch.tensor([[bench.bos, *bench.tokenize(PROMPT)]])
+
+    def baseline() -> list[list[list[int]]]:
+        return [
+            steer_feature(bench.bridge, bench.hook_name, prompt, STRENGTH * bench.directions[i], size.new_tokens)
+            for i in features[: size.sample]
+        ]
+
+    found = race(
+        Arm("the library's generate, one text at a time", baseline, size.sample / size.features),
+        Arm("", lambda: continue_prompt(bench, features, size.new_tokens)),
+        setting.rounds,
+    )
+    alone = [continue_prompt(bench, [i], size.new_tokens) for i in features[: size.alone]]
+    together = found.ours_result[: size.alone]
+    texts = 2 * size.features
+    n_tokens = texts * size.new_tokens
+    return [
+        row(
+            "steering",
+            f"{texts} texts of {size.new_tokens} tokens, half of them steered, float32",
+            found,
+            reaches=[
+                faster(found, TIMES, judged=setting.scale == "full"),
+                equal("texts that differ from those made alone", count_different(together, np.concatenate(alone)), 0),
+            ],
+            notes=[
+                f"tokens/s: baseline {n_tokens / min(found.baseline_s):.1f}, ours {n_tokens / min(found.ours_s):.1f}"
+            ],
+        )
+    ]
+
+
+def continue_prompt(bench: Workbench, features: list[int], new_tokens: int) -> Int64[np.ndarray, "features 2 new"]:
+    """An unsteered and a steered text of every feature, with equal random numbers."""
+    directions = STRENGTH * bench.directions[features]
+    vectors = torch.stack([torch.zeros_like(directions), directions], dim=1).flatten(0, 1)  # [2 features, d_model]
+    noise = np.stack([row_noise(f"benchmark|{i}", new_tokens) for i in features for _ in range(2)])
+    prompt = bench.tokenize(PROMPT)
+    limit = rows_per_batch(bench, 1 + len(prompt) + new_tokens)
+    made = [_continue(bench, prompt, part, noise[start : start + limit]) for start, part in _blocks(vectors, limit)]
+    return np.concatenate(made).reshape(len(features), 2, new_tokens)
+
+
+def _blocks(vectors: Float[Tensor, "rows d_model"], limit: int) -> list[tuple[int, Tensor]]:
+    return [(number * limit, part) for number, part in enumerate(vectors.split(limit))]
+
+
+def _continue(
+    bench: Workbench, prompt: list[int], vectors: Float[Tensor, "rows d_model"], noise: Float[np.ndarray, "rows new"]
+) -> Int64[np.ndarray, "rows new"]:
+    return generate(bench, prompt, Addition(vectors), noise, temperature=1.0, top_k=40).tokens
+
+
+def count_different(left: Int64[np.ndarray, "n 2 new"], right: Int64[np.ndarray, "n 2 new"]) -> int:
+    """Texts that are not the same."""
+    return int((left != right).any(axis=-1).sum())
