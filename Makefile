@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint fix types clean
+.PHONY: run test endurance lint fix types clean
 
 run: .venv/run.done
 	$(BIN)/python -m agent.run --sae base
 
 test: .venv/test.done lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+# Thousands of misbehaving replies and a hundred kills; about a quarter of an hour.
+endurance: .venv/test.done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m endurance tests/agent
 
 lint: .venv/test.done
 	$(BIN)/ruff format --check .
