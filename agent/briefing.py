@@ -18,9 +18,15 @@ from tools.records import (
     KeywordEvidence,
     SteeredPair,
     SteeringEvidence,
+    TokenChange,
     TokenWeight,
 )
 
+_CAUSAL_WORDS = {
+    "confirmed": "the list is confirmed",
+    "projection only": "the list is a claim of the weights only, without such an effect",
+    "reversed": "the effect is the reverse of the list",
+}
 MARKED_SHARE = 0.25
 """Tokens of a context with more than this share of its largest activation are marked."""
 TEXT = 140
@@ -121,7 +127,7 @@ def _effects(evidence: Evidence, n_top: int, n_quantiles: int, cap: int) -> Iter
     if evidence.activations:
         yield from _activations(evidence.activations, n_top, n_quantiles, cap)
     if evidence.causal:
-        yield _causal(evidence.causal)
+        yield from _causal(evidence.causal)
 
 
 def _keywords(keywords: KeywordEvidence) -> str:
@@ -152,18 +158,34 @@ def _activations(found: ActivationEvidence, n_top: int, n_quantiles: int, cap: i
         for place, context in enumerate(contexts, 1):
             peak = "" if context.max_activation is None else f"(up to {number(context.max_activation)}) "
             yield f"  {place}. {peak}{show_context(context, cap)}"
+    if found.near_misses:
+        yield "contexts in which it is silent, although a word it is most active at, or the feature most like it, is there:"
+        yield from (
+            f"  {place}. {show_context(context, cap // 2)}" for place, context in enumerate(found.near_misses[:3], 1)
+        )
 
 
 def _count(n: int | None) -> str:
     return "" if n is None else f"{n} "
 
 
-def _causal(causal: CausalEvidence) -> str:
+def _causal(causal: CausalEvidence) -> Iterable[str]:
     survival = "" if causal.survival_ratio is None else f"; survival {number(causal.survival_ratio)}"
-    return (
+    yield (
         f"ablation at {causal.n_contexts} active tokens: the top tokens' logits change by "
         f"{number(causal.ablation_effect)} against all tokens{survival}"
     )
+    if causal.verdict is not None and causal.auroc is not None:
+        yield (
+            f"where it is active, the top tokens are moved up more than {causal.auroc:.0%} of tokens as frequent: "
+            f"{_CAUSAL_WORDS[causal.verdict]}"
+        )
+    if causal.raised:
+        yield f"it really raises most: {_changes(causal.raised[:6])}; lowers most: {_changes(causal.lowered[:3])}"
+
+
+def _changes(changes: Sequence[TokenChange]) -> str:
+    return ", ".join(f'"{clip(escape(entry.token), 40)}" {entry.change:+.2f}' for entry in changes)
 
 
 def _steering(steering: SteeringEvidence | None) -> Iterable[str]:

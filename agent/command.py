@@ -32,6 +32,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--sae",
         help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
     )
+    what.add_argument(
+        "--corpus",
+        metavar="TEXTS",
+        help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
+        ".txt), a folder of such, or hub:NAME for a data set that is streamed",
+    )
     what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name")
     what.add_argument(
         "--evidence", type=Path, metavar="FILE", help="judge evidence from elsewhere (JSONL, see the README); no model"
@@ -63,7 +69,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     llm.add_argument("--prices", metavar="FILE", help="prices that replace the shipped table")
     how = parser.add_argument_group("how")
     how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
-    how.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     how.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
     )
@@ -101,6 +107,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         study=arguments.study or "pocket",
         sae=arguments.sae or ("imported" if arguments.evidence else "base"),
         model=arguments.model,
+        corpus=arguments.corpus,
         evidence=str(arguments.evidence) if arguments.evidence else None,
         features=arguments.features,
         limit=arguments.limit,
@@ -123,7 +130,11 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
     from agent.config import Limits
     from agent.errors import RunError
 
-    settled = [name for name in ("study", "sae", "model", "evidence", "features", "limit") if getattr(arguments, name)]
+    settled = [
+        name
+        for name in ("study", "sae", "model", "corpus", "evidence", "features", "limit")
+        if getattr(arguments, name)
+    ]
     if settled:
         raise RunError(f"--rejudge takes everything but the judge from its run: leave out --{', --'.join(settled)}")
     choice = choose_llm(arguments, environment)

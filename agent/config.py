@@ -50,6 +50,8 @@ class RunConfig(Record):
     """For an SAE that is no arm of the study: the model it belongs to."""
     evidence: str | None = None
     """File of evidence from elsewhere; then no model is loaded."""
+    corpus: str | None = None
+    """Text that replaces the study's corpus: a file, a folder or a data set on the hub."""
     features: tuple[int, ...] | None = None
     """Just these, instead of a selection."""
     limit: int | None = None
@@ -61,4 +63,5 @@ class RunConfig(Record):
     llm: LlmChoice | None = None
     limits: Limits = Limits()
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
+    """CUDA where there is one, then MPS, then the processor."""

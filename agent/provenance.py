@@ -54,7 +54,6 @@ def study_files(study: Study) -> dict[str, Path]:
     names = {
         "vocabulary": study.domain.vocabulary,
         "guideline": study.domain.guideline,
-        "corpus": study.corpus.file,
         "vectors": study.vectors.file,
     }
     return {role: study.folder / name for role, name in names.items() if name}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from agent.records import ConceptRating, SteeringVerdict, Verdict
 from tools.maths import binomial_tail, combine_tails
-from tools.records import CoherenceEvidence, Evidence, KeywordEvidence, SteeringEvidence
+from tools.records import CausalEvidence, CoherenceEvidence, Evidence, KeywordEvidence, SteeringEvidence
 from tools.studies import SurveyDefaults
 
 STEERING_ALPHA = 0.05
@@ -43,6 +43,7 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
         _explain_keywords(evidence.keywords),
         _explain_coherence(evidence.coherence),
         _explain_steering(steering, combined),
+        *_explain_effect(evidence.causal),
     )
     label = name_feature(evidence)
     if evidence.keywords is None:
@@ -62,7 +63,9 @@ def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | Non
     if evidence is None:
         return None
     wins = round(evidence.win_rate * evidence.n)
-    if binomial_tail(wins, evidence.n, evidence.null_win_rate) <= STEERING_ALPHA:
+    if not evidence.n:
+        verdict = "undecided"
+    elif binomial_tail(wins, evidence.n, evidence.null_win_rate) <= STEERING_ALPHA:
         verdict = "passes"
     elif evidence.win_rate <= evidence.null_win_rate:
         verdict = "fails"
@@ -107,8 +110,15 @@ def _explain_steering(verdict: SteeringVerdict | None, combined: float | None) -
     return text if combined is None else f"{text}; with coherence, by chance {combined:.1%}"
 
 
+def _explain_effect(evidence: CausalEvidence | None) -> tuple[str, ...]:
+    """Not judged by: a word of caution, since the keywords are read from weights."""
+    if evidence is None or evidence.verdict is None or evidence.promise_ratio is None:
+        return ()
+    return (f"causal check: {evidence.verdict}, {evidence.promise_ratio:.2f} of what the projection promises",)
+
+
 def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:
-    if coherence is None or coherence.null_share is None or steering is None:
+    if coherence is None or coherence.null_share is None or steering is None or not steering.n:
         return None
     wins = binomial_tail(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
     return combine_tails(coherence.null_share, wins)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
 from tools.errors import UnveilError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent.store import RunFolder
     from tools.records import Evidence
     from tools.studies import Question, Study
+    from tools.subject import Laboratory
     from tools.workbench import Workbench
 
 
@@ -61,6 +62,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     if config.evidence is not None:
         return _judge_evidence(arguments, config, console, command)
     from agent.provenance import study_files
+    from tools.corpus import hash_corpus
 
     study = _load_study(config)
     hashes = check_inputs(study, config)
@@ -69,7 +71,8 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         n_controls = sum(study.controls.model_dump().values())
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments.runs)
-    manifest = _describe(study.question, config, command, hashes, study_files(study))
+    known = {**hashes, "corpus": hash_corpus(study)}
+    manifest = _describe(study.question, config, command, known, study_files(study))
     return _work(_create(arguments.runs, manifest), study.question, config, console)
 
 
@@ -156,14 +159,16 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
 
     watch = Stopwatch()
     evidence, manifest = folder.evidence(), folder.manifest()
-    study = bench = None
+    laboratory = None
     if manifest.measures and (evidence is None or config.llm):
         study = _load_study(config)
         bench = open_bench(study, config, watch)
+        lens = None
         if evidence is None:
-            evidence = gather_evidence(folder, study, config, bench, console, watch)
+            evidence, lens = gather_evidence(folder, study, config, bench, console, watch)
+        laboratory = _open_laboratory(bench, study, config, lens) if config.llm else None
     assert evidence is not None
-    assembly = _assemble(folder, question, config, study, bench) if config.llm else None
+    assembly = _assemble(folder, question, config, laboratory) if config.llm else None
     decisions = investigate(folder, question, config, evidence, assembly, console, watch)
     summary = conclude(folder, question, evidence, decisions, folder.count_features(), watch)
     console.print()
@@ -176,20 +181,23 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
     return 0
 
 
-def _assemble(
-    folder: RunFolder, question: Question, config: RunConfig, study: Study | None, bench: Workbench | None
-) -> Assembly:
+def _open_laboratory(bench: Workbench, study: Study, config: RunConfig, lens: Any) -> Laboratory:
+    from tools.subject import Laboratory
+
+    return Laboratory(bench, study, config.seed, lens)
+
+
+def _assemble(folder: RunFolder, question: Question, config: RunConfig, laboratory: Laboratory | None) -> Assembly:
     from agent.assembly import Assembly
 
     assert config.llm is not None
-    key = os.environ.get("OPENAI_API_KEY")
-    if study is None or bench is None:
-        return Assembly(config, config.llm, question, folder.path, key, (), None)
-    from tools.catalogue import TOOLS
-    from tools.subject import Laboratory
+    instruments: Sequence[Any] = ()
+    if laboratory is not None:
+        from tools.catalogue import TOOLS
 
-    laboratory = Laboratory(bench, study, config.seed)
-    return Assembly(config, config.llm, question, folder.path, key, TOOLS, laboratory)
+        instruments = TOOLS
+    key = os.environ.get("OPENAI_API_KEY")
+    return Assembly(config, config.llm, question, folder.path, key, instruments, laboratory)
 
 
 def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
@@ -199,14 +207,16 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
         UnveilError: it was.
     """
     from tools.arms import check_arm_files
+    from tools.corpus import check_corpus
     from tools.keywords import load_vocabulary
 
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))
     study.asset(study.domain.guideline)
-    for name in (study.vectors.file, study.vectors.words, study.corpus.file):
+    for name in (study.vectors.file, study.vectors.words):
         if name:
             study.asset(name)
+    check_corpus(study)
     return hashes.model_dump()
 
 
@@ -285,10 +295,13 @@ def name_run(config: RunConfig, started: datetime) -> str:
 
 
 def _load_study(config: RunConfig) -> Study:
-    """The run's study; with one more arm when `--sae` names an SAE of the user's and `--model` its model."""
+    """The run's study; with one more arm for an SAE of the user's (`--sae`, `--model`), or other text (`--corpus`)."""
+    from tools.corpus import replace_corpus
     from tools.studies import Arm, load_study
 
     study = load_study(config.study)
+    if config.corpus is not None:
+        study = replace_corpus(study, config.corpus)
     if config.sae in study.arms or config.model is None:
         return study
     own = Arm(model=config.model, sae=config.sae, hook_name="")

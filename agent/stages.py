@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from agent.config import RunConfig
 from agent.errors import RunError
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
-from agent.records import Decision, SelectedFeature, Selection, Summary
+from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
 from agent.report import write_report
 from agent.selection import select_features
 from agent.state import Context, FeatureState
@@ -63,12 +63,23 @@ def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
         return load_arm(study, config.sae, config.device)
 
 
+class Gathered(NamedTuple):
+    """What the observation leaves in memory; all else is in the folder."""
+
+    evidence: list[Evidence]
+    lens: Any
+    """What directions were projected on, for instruments that project more of them."""
+
+
 def gather_evidence(
     folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
-) -> list[Evidence]:
+) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.observation import observe
+    from tools.steering import check_room
     from tools.survey import survey_features, tabulate
+
+    check_room(bench, study.steering.prompts, study.steering.new_tokens)
 
     with watch.time("survey"), make_progress(console) as progress:
         survey = survey_features(bench, study, config.seed, progress)
@@ -81,7 +92,7 @@ def gather_evidence(
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
     folder.write_evidence(evidence)
-    return evidence
+    return Gathered(evidence, survey.lens)
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
@@ -172,6 +183,13 @@ async def _investigate_all(
             group.create_task(investigate_one(state))
 
 
+def spent_in(folder: RunFolder) -> Usage:
+    """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
+    from agent.calls import CallStore
+
+    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True).spent
+
+
 def conclude(
     folder: RunFolder,
     question: Question,
@@ -184,7 +202,15 @@ def conclude(
     manifest = folder.manifest()
     with watch.time("report"):
         concepts = tuple(question.rating.concepts) if question.rating else ()
-        summary = summarise(manifest.run_id, decisions, evidence, manifest.selection, d_sae, watch.seconds, concepts)
+        summary = summarise(
+            manifest.run_id,
+            decisions,
+            evidence,
+            manifest.selection,
+            d_sae,
+            usage=spent_in(folder),
+            concepts=concepts,
+        )
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})
     write_whole(folder.path / "summary.json", summary.model_dump_json(indent=1) + "\n")

@@ -16,10 +16,21 @@ def summarise(
     evidence: Sequence[Evidence],
     selection: Selection | None,
     d_sae: int | None,
-    seconds: dict[str, float],
+    *,
+    usage: Usage,
     concepts: Sequence[str] = (),
 ) -> Summary:
-    """Every decision is counted once: yes, no, undecided, rated or failed."""
+    """Every decision is counted once: yes, no, undecided, rated or failed.
+
+    Args:
+        run_id: of the run.
+        decisions: all of them.
+        evidence: of the same features.
+        selection: with the sizes of the strata.
+        d_sae: number of features; None where no SAE was surveyed.
+        usage: of the run. Decisions sum to more where features asked the same, which is sent once.
+        concepts: that were rated.
+    """
     by_key = {record.feature.key: record for record in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
     rows = [
@@ -33,9 +44,6 @@ def summarise(
         if any(d.stratum == stratum for d in decisions)
     ]
     accepted = [d for d in decisions if d.relevant == "yes" and d.feature.kind == "feature"]
-    usage = Usage()
-    for decision in decisions:
-        usage += decision.usage
     return Summary(
         run_id=run_id,
         d_sae=d_sae,
@@ -45,7 +53,7 @@ def summarise(
         concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
         usage=usage,
-        seconds=seconds,
+        seconds={},
     )
 
 

@@ -115,6 +115,8 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
             "kl",
             "log_probability_lift",
             "survival_ratio",
+            "causal_verdict",
+            "auroc",
             "failure",
         ]
     )
@@ -135,7 +137,7 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
                 c.deduplicated if c else None,
                 *((a.density, a.domain_lift) if a else (None, None)),
                 *((s.win_rate, s.null_win_rate, s.strength, s.kl, s.log_probability_lift) if s else (None,) * 5),
-                e.causal.survival_ratio if e.causal else None,
+                *((e.causal.survival_ratio, e.causal.verdict, e.causal.auroc) if e.causal else (None,) * 3),
                 d.failure.type if d.failure else None,
             ]
         )

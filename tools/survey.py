@@ -9,6 +9,7 @@ several words of any specialist domain, and a raw count of keyword hits would ta
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ from tools.workbench import Workbench
 
 LENS_ROWS, LENS_WIDTH = 8, 64
 """Text that the effect lens is averaged over: about five hundred positions."""
+SCORED_ROWS = 16_384
+"""Directions whose words are looked at together: what that takes besides the table does not grow with their number."""
 CONTENT_RANK = 150
 """Words more frequent than this rank are function words and carry no topic."""
 
@@ -151,7 +154,9 @@ def survey_features(bench: Workbench, study: Study, seed: int, progress: Progres
 
 
 def study_lens(bench: Workbench, study: Study, progress: Progress | None = None) -> Float[Tensor, "d_model d_vocab"]:
-    """The study's lens, averaged over rows spread evenly over the `train` split if it needs text.
+    """The study's lens, averaged over rows of the `train` split if it needs text: those whose own hash is lowest.
+
+    So a corpus that loses or gains a few passages keeps most of them.
 
     Raises:
         StudyError: the corpus has no row long enough.
@@ -165,7 +170,7 @@ def study_lens(bench: Workbench, study: Study, progress: Progress | None = None)
     full = np.flatnonzero(rows.real.sum(axis=1) == width - 1)
     if not len(full):
         raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
-    kept = full[np.unique(np.linspace(0, len(full) - 1, LENS_ROWS).round().astype(int))]
+    kept = sorted(full.tolist(), key=lambda row: hashlib.sha256(rows.tokens[row].tobytes()).digest())[:LENS_ROWS]
     return make_lens(bench, study.survey.lens, torch.from_numpy(rows.tokens[kept]), progress)
 
 
@@ -174,14 +179,28 @@ def survey_directions(
 ) -> DirectionTable:
     """Projection, hits, coherence and nearness to the domain of any unit directions."""
     table = ProjectionTable(*(part.cpu() for part in project(directions.to(lens), lens, k)))
-    ids = table.top_ids.numpy()
-    rows = lexicon.word_rows[ids]
-    n_words = (rows >= 0).sum(axis=1)
+    blocks = zip(table.top_ids.split(SCORED_ROWS), table.top_weights.split(SCORED_ROWS), strict=True)
+    scored = [_score_words(ids.numpy(), weights.numpy(), lexicon) for ids, weights in blocks]
+    hits, coherence, similarity = zip(*scored, strict=True)
     return DirectionTable(
         projection=table,
-        hits=lexicon.is_domain[ids].sum(axis=1),
-        coherence=score_coherence(lexicon.published_rows[ids], rows, table.top_weights.numpy(), lexicon.vectors),
-        domain_similarity=np.where(n_words > 0, lexicon.likeness[ids].sum(axis=1) / np.maximum(n_words, 1), np.nan),
+        hits=np.concatenate(hits),
+        coherence=Coherence(*map(np.concatenate, zip(*coherence, strict=True))),
+        domain_similarity=np.concatenate(similarity),
+    )
+
+
+def _score_words(
+    ids: Int64[np.ndarray, "n k"], weights: Float[np.ndarray, "n k"], lexicon: Lexicon
+) -> tuple[Int64[np.ndarray, " n"], Coherence, Float[np.ndarray, " n"]]:
+    """Keyword hits, coherence and nearness to the domain of top tokens."""
+    rows = lexicon.word_rows[ids]
+    n_words = (rows >= 0).sum(axis=1)
+    similarity = lexicon.likeness[ids].sum(axis=1) / np.maximum(n_words, 1)
+    return (
+        lexicon.is_domain[ids].sum(axis=1),
+        score_coherence(lexicon.published_rows[ids], rows, weights, lexicon.vectors),
+        np.where(n_words > 0, similarity, np.nan),
     )
 
 

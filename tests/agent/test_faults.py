@@ -27,7 +27,7 @@ from rich.console import Console
 from agent.assembly import Assembly
 from agent.config import LlmChoice, RunConfig
 from agent.records import Manifest, Provenance, SelectedFeature, Selection, Summary
-from agent.stages import Stopwatch, investigate
+from agent.stages import Stopwatch, investigate, spent_in
 from agent.store import RunFolder
 from agent.summary import summarise
 from tests.agent.cases import INSTRUMENTS, QUESTION, StrawBench, make_evidence
@@ -374,7 +374,7 @@ def run(path: Path, numbers: range, size: Size, base_url: str) -> tuple[RunFolde
     bench: Any = StrawBench() if measured else None
     assembly = Assembly(config, choice, question, path, None, INSTRUMENTS if measured else (), bench)
     decisions = investigate(folder, question, config, evidence, assembly, Console(file=io.StringIO()), Stopwatch())
-    return folder, summarise(path.name, decisions, evidence, manifest.selection, None, {})
+    return folder, summarise(path.name, decisions, evidence, manifest.selection, None, usage=spent_in(folder))
 
 
 def evidence_of(number: int, measured: bool) -> Evidence:

@@ -109,3 +109,11 @@ def test_a_label_lists_different_words_once() -> None:
     projection = Projection(top=top, bottom=(), mean=0, std=1, skewness=0, kurtosis=3)
     named = evidence().model_copy(update={"projection": projection})
     assert name_feature(named) == "heart, blood"
+
+
+def test_a_feature_without_reference_words_has_not_failed_steering() -> None:
+    nothing = steering(0, 10, 0.0).model_copy(update={"n": 0})
+    judged = steering_verdict(nothing)
+    assert judged is not None
+    assert judged.verdict == "undecided"
+    assert judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), nothing), SurveyDefaults()).relevant == "undecided"

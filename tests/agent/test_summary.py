@@ -87,7 +87,7 @@ EVIDENCE = [
     evidence(3, "candidates", 5, 0.2),
     evidence(0, "random directions", 5, 0.1),
 ]
-SUMMARY = summarise("r", DECISIONS, EVIDENCE, None, 48, {"survey": 1.0})
+SUMMARY = summarise("r", DECISIONS, EVIDENCE, None, 48, usage=Usage(calls=3))
 
 
 def test_every_decision_is_counted_once() -> None:
@@ -105,7 +105,9 @@ def test_steering_texts_are_pooled_and_missing_coherence_is_left_out_of_the_medi
 
 
 def test_accepted_features_are_a_row_without_random_directions() -> None:
-    accepted = summarise("r", [*DECISIONS, decided(1, "random directions", "yes")], EVIDENCE, None, 48, {}).accepted
+    accepted = summarise(
+        "r", [*DECISIONS, decided(1, "random directions", "yes")], EVIDENCE, None, 48, usage=Usage()
+    ).accepted
     assert accepted is not None
     assert accepted.n == 1
 
@@ -127,21 +129,21 @@ def test_csv_holds_one_line_a_feature_and_quotes_labels() -> None:
 @pytest.mark.parametrize("wins", [0, 10])
 def test_figures_are_drawn_of_what_was_measured_when_all_texts_were_won_or_none(tmp_path: Path, wins: int) -> None:
     found = [evidence(1, "candidates", wins, 0.6)]
-    summary = summarise("r", DECISIONS[:1], found, None, 48, {})
+    summary = summarise("r", DECISIONS[:1], found, None, 48, usage=Usage())
     figures = draw_figures(tmp_path / "figures", summary, found)
     assert {path.stem for path in figures} == {"coherence", "steering"}
     assert all(path.stat().st_size > 5000 for path in figures)
 
 
 def test_a_study_of_ratings_in_which_all_failed_has_no_column_for_yes() -> None:
-    summary = summarise("r", [failed(1, "imported")], [], None, None, {}, ("dentist",))
+    summary = summarise("r", [failed(1, "imported")], [], None, None, usage=Usage(), concepts=("dentist",))
     assert [row.counts for row in summary.concepts] == [(0, 0, 0, 0, 0)]
     assert "yes" not in format_summary(summary)[0]
 
 
 def test_ratings_are_counted_by_concept_and_are_neither_yes_nor_no() -> None:
     rated = [rating(1, dentist=4, nurse=0), rating(2, dentist=0, nurse=0), rating(3, dentist=4, nurse=1)]
-    summary = summarise("r", rated, [], None, None, {}, ("dentist", "nurse"))
+    summary = summarise("r", rated, [], None, None, usage=Usage(), concepts=("dentist", "nurse"))
     assert [(row.concept, row.counts) for row in summary.concepts] == [
         ("dentist", (1, 0, 0, 0, 2)),
         ("nurse", (2, 1, 0, 0, 0)),

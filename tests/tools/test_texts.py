@@ -21,8 +21,9 @@ def read(path: Path, documents: int = 100) -> list[Passage]:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An endpoint that accepts connections, so that the probe finds a hub."""
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An endpoint that accepts connections, so that the probe finds a hub; locks do not go to the user's cache."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield

@@ -92,10 +92,10 @@ def publish(study: Path, work: Path) -> str:
 
 def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: int) -> Path:
     """Measure the published assets: `figures.json` beside the study file, and each SAE's sparsity file."""
+    from tools.loading import SPARSITY_FILE, load_arm
     from tools.studies import load_study
     from tools.survey import load_study_vectors
     from tools.training.measure import measure_arm, nearest_check
-    from tools.loading import SPARSITY_FILE, load_arm
 
     study = load_study(str(study_folder))
     anchor, near, far = CARD_ANCHOR
