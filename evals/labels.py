@@ -1,0 +1,193 @@
+"""Manual labels: read from our own files and other projects' into one schema, and settled to one answer a question.
+
+python -m evals.labels study  CLONE --labels labels.csv --evidence evidence.jsonl
+python -m evals.labels raters FOLDER
+python -m evals.labels own    labels.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evals.records import Import, Label, Remark
+
+SOURCES = {
+    "own": "our CSV or JSONL",
+    "study": "a clone of the published study's repository",
+    "raters": "ratings of concepts by several people (sae_eval's manual_labels_*.json)",
+    "circuits": "feature-circuits' annotations, a JSONL file or a folder of them",
+    "inspect": "Inspect's precomputed_scores, JSONL or JSON",
+    "scout": "an Inspect Scout validation set, CSV",
+    "delphi": "delphi's results folder",
+}
+_NAMED = 20
+"""Remarks and problems printed; the rest are counted, or all with --all."""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    lines = "\n".join(f"  {name:10s}{what}" for name, what in SOURCES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.labels",
+        description="Read labels that people made, report every row that does not read, and write them in one form.",
+        epilog=f"sources:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", choices=tuple(SOURCES), help="where the labels come from")
+    parser.add_argument("path", type=Path, help="a file or folder of that source")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="write the labels: CSV or JSONL by its name")
+    parser.add_argument(
+        "--evidence", type=Path, metavar="FILE", help="write what people saw, for python -m agent.run --evidence"
+    )
+    parser.add_argument("--annotator", help="who labelled, where the source does not say")
+    parser.add_argument("--question", default="relevant", help="what plain values answer (default: %(default)s)")
+    parser.add_argument("--sae", help="the SAE's name in the run that these labels are for")
+    parser.add_argument("--study", help="the study of that run; left out, labels fit any study")
+    parser.add_argument("--all", action="store_true", help="print every remark")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
+    arguments = parse_arguments(argv)
+    from evals.errors import LabelError
+    from evals.importers.reading import Options
+    from tools.errors import UnveilError
+
+    options = Options(arguments.annotator, arguments.question, arguments.sae, arguments.study)
+    try:
+        found = import_labels(arguments.source, arguments.path, options)
+        labels, settled = settle(found.labels)
+        if arguments.evidence and not found.evidence:
+            raise LabelError("this source shows nothing of what people saw: leave out --evidence")
+        if arguments.labels:
+            _write_labels(arguments.labels, labels)
+        if arguments.evidence:
+            _write_evidence(arguments.evidence, found)
+    except UnveilError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write("\n".join(_report(labels, found, settled, None if arguments.all else _NAMED)) + "\n")
+    return 1 if found.problems else 0
+
+
+def import_labels(source: str, path: Path, options: object = None) -> Import:
+    """Everything one source holds.
+
+    Args:
+        source: one of `SOURCES`.
+        path: a file or folder of it.
+        options: what the source leaves open; `evals.importers.reading.Options`.
+
+    Raises:
+        LabelError: the source cannot be read, or holds no label.
+    """
+    from evals.errors import LabelError
+    from evals.importers import circuits, delphi, own, precomputed, raters, scout, study
+    from evals.importers.reading import Options
+
+    readers = {
+        "own": own.read_own,
+        "study": study.read_study,
+        "raters": raters.read_raters,
+        "circuits": circuits.read_circuits,
+        "inspect": precomputed.read_precomputed,
+        "scout": scout.read_scout,
+        "delphi": delphi.read_delphi,
+    }
+    found = readers[source](path, options if isinstance(options, Options) else Options())
+    if not found.labels:
+        first = f": {found.problems[0].where}: {found.problems[0].text}" if found.problems else ""
+        raise LabelError(f"{path} holds no label that could be read{first}")
+    return found
+
+
+def read_label_files(files: Sequence[Path]) -> tuple[tuple[Label, ...], tuple[Remark, ...]]:
+    """Settled labels of our own files, and everything worth saying about them.
+
+    Raises:
+        LabelError: a file cannot be read, or has a row that does not read: what is left out must be left out by hand.
+    """
+    from evals.errors import LabelError
+
+    labels: list[Label] = []
+    for file in files:
+        found = import_labels("own", file)
+        if found.problems:
+            first, more = found.problems[0], len(found.problems) - 1
+            also = f" (and {more} more bad rows)" if more else ""
+            raise LabelError(f"{first.where}: {first.text}{also}; python -m evals.labels own {file} lists them")
+        labels += found.labels
+    return settle(labels)
+
+
+def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ...]]:
+    """One answer a question, annotator and feature: the latest by its time, or else the last one given.
+
+    Returns:
+        The labels in the order in which their questions were first answered, and a remark on every changed answer.
+    """
+    from evals.records import Remark
+
+    kept: dict[tuple[str, str | None, str, str], Label] = {}
+    remarks, repeats = list[Remark](), 0
+    for label in labels:
+        before = kept.get(label.place)
+        if before is not None and before.value == label.value:
+            repeats += 1
+        elif before is not None:
+            label, dropped = (before, label) if _is_later(before, label) else (label, before)
+            where = f"{label.source}: {label.annotator} on {label.item.key}, {label.question}"
+            remarks.append(Remark(where=where, text=f"{label.value!r} is kept; {dropped.value!r} at {dropped.source}"))
+        kept[label.place] = label
+    if repeats:
+        remarks.append(Remark(where="labels", text=f"{repeats} repeat an answer given before and count once"))
+    return tuple(kept.values()), tuple(remarks)
+
+
+def _is_later(one: Label, other: Label) -> bool:
+    from datetime import UTC, datetime
+
+    if one.time is None or other.time is None:
+        return False
+    first, second = (datetime.fromisoformat(label.time or "") for label in (one, other))
+    return first.replace(tzinfo=first.tzinfo or UTC) > second.replace(tzinfo=second.tzinfo or UTC)
+
+
+def _write_labels(file: Path, labels: Sequence[Label]) -> None:
+    from evals.errors import LabelError
+    from evals.importers.own import write_own
+
+    try:
+        write_own(file, labels)
+    except OSError as error:
+        raise LabelError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _write_evidence(file: Path, found: Import) -> None:
+    from evals.errors import LabelError
+
+    lines = "".join(shown.model_dump_json(exclude_defaults=True) + "\n" for shown in found.evidence)
+    try:
+        file.write_text(lines, "utf-8")
+    except OSError as error:
+        raise LabelError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _report(labels: Sequence[Label], found: Import, settled: Sequence[Remark], most: int | None) -> list[str]:
+    from evals.overview import describe_labels, describe_people, list_remarks
+
+    lines = [*describe_labels(labels), *describe_people(labels), *found.findings]
+    if found.evidence:
+        lines.append(f"evidence on {len(found.evidence):,} features")
+    lines += list_remarks("remarks", (*found.remarks, *settled), most)
+    return lines + list_remarks("rows refused", found.problems, most)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""How far a run may be trusted: `python -m evals.run RUN --labels FILE...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evals.results import Agreement
+
+UNMET, BAD_INPUT = 1, 2
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.run",
+        description="Compare a run's verdicts with people's labels. Exit status 1: a requirement is not met; 2: bad input.",
+    )
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="labels files; python -m evals.labels makes them",
+    )
+    parser.add_argument(
+        "--question",
+        help="relevant, interpretable, a concept, or ratings for all concepts (default: what the run was asked)",
+    )
+    parser.add_argument(
+        "--compare", type=Path, metavar="RUN", help="another run on the same features, such as the rules'"
+    )
+    parser.add_argument(
+        "--require", action="append", default=[], metavar="BOUND", help="such as 'kappa_low>=0.6'; may be given again"
+    )
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        default=0.15,
+        help="of the alternative annotator test: 0.2 experts, 0.15 skilled, 0.1 a crowd",
+    )
+    parser.add_argument(
+        "--next", type=int, default=20, metavar="N", help="features to propose for labelling (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of resamples and shuffles (default: 0)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Examine, print and write; the exit status says whether every requirement is met."""
+    arguments = parse_arguments(argv)
+    from evals.gates import read_requirement, unmet
+    from evals.report import as_lines, write_report
+    from tools.errors import UnveilError
+
+    try:
+        requirements = [read_requirement(text) for text in arguments.require]
+        report, remarks = examine_run(arguments)
+        files = write_report(arguments.run / "evals", report)
+    except (UnveilError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT
+    sys.stdout.write("\n".join([*as_lines(report), *remarks, "", str(files[0])]) + "\n")
+    missed = unmet(requirements, report.figures)
+    for line in missed:
+        sys.stderr.write(f"not met: {line}\n")
+    return UNMET if missed else 0
+
+
+def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
+    """The examination that a command line asks for, and what is to be said of the labels.
+
+    Raises:
+        UnveilError: the run or the labels cannot be read, or do not fit each other.
+    """
+    from agent.store import RunFolder
+    from evals.errors import LabelError
+    from evals.examination import examine
+    from evals.labels import read_label_files
+    from evals.overview import list_remarks
+    from evals.pairing import POOLED
+    from evals.records import RELEVANT
+
+    labels, remarks = read_label_files(arguments.labels)
+    run = RunFolder.open(arguments.run)
+    decisions = run.decisions()
+    if not decisions:
+        raise LabelError(f"{arguments.run} has no decision yet")
+    other = None
+    if arguments.compare:
+        other = (arguments.compare.name, RunFolder.open(arguments.compare).decisions())
+    verdicts = any(decision.relevant is not None for decision in decisions)
+    rated = not verdicts and all(label.question != RELEVANT for label in labels)
+    question = arguments.question or (POOLED if rated else RELEVANT)
+    report = examine(
+        run.manifest(), decisions, labels, question, other, arguments.epsilon, arguments.next, arguments.seed
+    )
+    return report, list_remarks("labels given more than once", remarks, most=20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
