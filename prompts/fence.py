@@ -28,6 +28,8 @@ _ANGLES = {
 }
 _ORDINARY = re.compile(r"[ -;=?-Z\\-~]*")
 """ASCII without angle or opening brackets: most text, and nothing in it to escape."""
+_SPECIAL = re.compile(r"[^ -;=?-~]")
+"""Any letter that may have to be escaped: all but printable ASCII without angle brackets."""
 _CONTROL_WORD = re.compile(r"\[(/?[A-Z_]{3,20})\]")
 """`[INST]` and its kind, which some models' templates read as the start of a turn."""
 
@@ -36,7 +38,7 @@ def escape(text: str) -> str:
     """The text as one line that cannot forge a fence: angle brackets replaced, unseen characters spelt out."""
     if _ORDINARY.fullmatch(text):
         return text
-    return _CONTROL_WORD.sub(r"⟦\1⟧", "".join(map(_escape_letter, text)))
+    return _CONTROL_WORD.sub(r"⟦\1⟧", _SPECIAL.sub(lambda found: _escape_letter(found[0]), text))
 
 
 def clip(text: str, cap: int) -> str:

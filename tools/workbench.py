@@ -94,6 +94,9 @@ class Workbench:
     @torch.no_grad()
     def residuals(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream at the hook; neither later layers nor the unembedding are run."""
+        if self.hook_name.endswith("hook_resid_pre") and self.layer:
+            with self.lock:  # what a stopped pass returns is the input of the block it stops before
+                return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach().float()
         caught: list[Tensor] = []
 
         def keep(residual: Tensor, hook: Any) -> Tensor:
