@@ -166,7 +166,7 @@ async def _investigate_all(
     folder: RunFolder, todo: Sequence[FeatureState], context: Context, at_once: int, advance: Callable[[], None]
 ) -> None:
     graph = build_graph()
-    slots, storing = asyncio.Semaphore(at_once), asyncio.Lock()
+    slots = asyncio.Semaphore(at_once)
 
     async def investigate_one(state: FeatureState) -> None:
         async with slots:
@@ -174,10 +174,8 @@ async def _investigate_all(
         feature, final = state.item.feature, FeatureState.model_validate(result)
         if final.decision is None:
             raise RunError(f"the graph ended without a decision on {feature.key}: this is a bug")
-        # Flushing to disk takes milliseconds, in which the event loop has other features to go on with.
-        await asyncio.to_thread(folder.write_transcript, feature, final.steps)
-        async with storing:
-            await asyncio.to_thread(folder.append_decision, final.decision)
+        folder.write_transcript(feature, final.steps)
+        folder.append_decision(final.decision)
         advance()
 
     async with asyncio.TaskGroup() as group:

@@ -169,7 +169,7 @@ class RunFolder:
         """Write one feature's transcript as a whole."""
         file = self.path / "transcripts" / f"{feature.key}.jsonl"
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, "".join(step.model_dump_json() + "\n" for step in steps))
+        write_whole(file, "".join(step.model_dump_json() + "\n" for step in steps), flush=False)
         return file
 
     def transcript(self, feature: FeatureRef) -> list[TranscriptStep]:
@@ -185,13 +185,18 @@ def append_line(file: Path, line: str) -> None:
         os.fsync(opened.fileno())
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+def write_whole(file: Path, text: str, flush: bool = True) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Without `flush` that holds for a kill but not for a loss of power: for what is written thousands of times and can be
+    made again from what is flushed.
+    """
     fresh = file.with_name(file.name + ".new")
     with fresh.open("w", encoding="utf-8") as opened:
         opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
+        if flush:
+            opened.flush()
+            os.fsync(opened.fileno())
     fresh.replace(file)
 
 
