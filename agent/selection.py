@@ -65,7 +65,8 @@ def _select_named(table: pd.DataFrame, study: Study, config: RunConfig) -> Selec
 
 
 def _draw(rng: np.random.Generator, population: np.ndarray, n: float) -> np.ndarray:
-    return np.sort(rng.choice(population, size=min(round(n), len(population)), replace=False))
+    """A larger draw holds every smaller one with the same seed, so that labels of few controls serve when there are more."""
+    return np.sort(rng.permutation(population)[: round(n)])
 
 
 def _item(study: Study, config: RunConfig, index: int, stratum: Stratum) -> SelectedFeature:

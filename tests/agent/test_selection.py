@@ -84,6 +84,12 @@ def test_the_seed_decides_the_controls_and_nothing_else(table: pd.DataFrame) -> 
     assert of(one, "unrelated controls") != of(other, "unrelated controls")
 
 
+def test_more_controls_are_the_fewer_ones_and_others(table: pd.DataFrame) -> None:
+    few, many = (select_features(table, STUDY, RunConfig(controls=share)) for share in (1, 3))
+    for stratum in ("near controls", "unrelated controls"):
+        assert set(of(few, stratum)) < set(of(many, stratum))
+
+
 def test_controls_can_be_left_out(table: pd.DataFrame) -> None:
     selection = select_features(table, STUDY, RunConfig(controls=0))
     assert {item.stratum for item in selection.items} == {"candidates"}
