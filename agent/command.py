@@ -26,6 +26,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    _add_subject(parser)
+    _add_judge(parser)
+    _add_manner(parser)
+    return parser.parse_args(argv)
+
+
+def _add_subject(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to look at")
     what.add_argument("--study", help="a study under studies/, or a study.toml or its folder (default: pocket)")
     what.add_argument(
@@ -53,6 +60,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=1.0,
         help="multiplies the numbers of control features; 0 for none (default: 1)",
     )
+
+
+def _add_judge(parser: argparse.ArgumentParser) -> None:
     llm = parser.add_argument_group(
         "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
     )
@@ -67,9 +77,25 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
     llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
     llm.add_argument("--prices", metavar="FILE", help="prices that replace the shipped table")
+
+
+def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    how.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="of the model; auto: float32 unless its weights would take more than half of the memory",
+    )
+    how.add_argument(
+        "--memory-gib",
+        type=_gibibytes,
+        default=1.0,
+        metavar="X",
+        help="what one step may take, weights aside (default: 1)",
+    )
     how.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
     )
@@ -83,7 +109,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
     )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
-    return parser.parse_args(argv)
 
 
 def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
@@ -118,6 +143,8 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         limits=Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
         seed=arguments.seed,
         device=arguments.device,
+        precision=arguments.precision,
+        memory_gib=arguments.memory_gib,
     )
 
 
@@ -187,6 +214,16 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _gibibytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB from 0.01 to 10000")
+    return value
 
 
 def _share(text: str) -> float:

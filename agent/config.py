@@ -65,3 +65,7 @@ class RunConfig(Record):
     seed: int = 0
     device: str = "auto"
     """CUDA where there is one, then MPS, then the processor."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the language model: float32 unless its weights would take more than half of the memory."""
+    memory_gib: float = Field(default=1.0, gt=0)
+    """What the working arrays of one step may take, weights aside."""

@@ -191,6 +191,8 @@ class Manifest(Record):
     selection: Selection | None = None
     parent: str | None = None
     """The run whose evidence this one judges again."""
+    computed: str | None = None
+    """Device and dtype of the language model; None before it was loaded, or if it never was."""
 
     @property
     def measures(self) -> bool:

@@ -57,10 +57,12 @@ def make_progress(console: Console) -> Progress:
 
 def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
     """Put the run's arm on the bench."""
+    from tools.compute import Compute
     from tools.loading import load_arm
 
+    compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
     with watch.time("load"):
-        return load_arm(study, config.sae, config.device)
+        return load_arm(study, config.sae, compute)
 
 
 class Gathered(NamedTuple):
@@ -87,7 +89,8 @@ def gather_evidence(
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
-    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
+    computed = f"{bench.device} in {str(bench.dtype).removeprefix('torch.')}"
+    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection, "computed": computed}))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)

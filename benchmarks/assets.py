@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.records import Scale
 from benchmarks.words import make_word_vectors, spell
+from tools.compute import Compute
 from tools.loading import load_arm
 from tools.studies import Study, load_study
 from tools.workbench import Workbench
@@ -107,9 +108,14 @@ null_directions = 200
 def make_bench(folder: Path, scale: Scale, steering: str) -> tuple[Workbench, Study]:
     """Write the study and put its only arm on the bench."""
     study = make_study(folder, scale, steering)
+    return load_quietly(study, Compute()), study
+
+
+def load_quietly(study: Study, compute: Compute) -> Workbench:
+    """The study's only arm on the bench."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return load_arm(study, "base"), study
+        return load_arm(study, "base", compute)
 
 
 def token_words(shape: Shape) -> list[str]:

@@ -15,12 +15,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from benchmarks.assets import make_bench
+from benchmarks.assets import load_quietly, make_study
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.published import steer_feature
 from benchmarks.records import Result, Setting
+from tools.compute import Compute, Precision
 from tools.intervention import Addition
-from tools.steering import generate, row_noise, rows_per_batch
+from tools.steering import generate, row_noise, rows_per_batch, split_rows
 from tools.workbench import Workbench
 
 
@@ -39,49 +40,50 @@ SIZES = {
     "small": Size(features=6, sample=1, new_tokens=6, alone=2),
     "full": Size(features=64, sample=1, new_tokens=50, alone=2),
 }
-TIMES = 15.0
+TIMES: dict[Precision, float] = {"float32": 15.0, "bfloat16": 20.0}
 PROMPT = " aaaa baaa caaa daaa eaaa faaa gaaa haaa"
 STEERING = f'prompts = ["{PROMPT}"]\nnew_tokens = 1'
 STRENGTH = 5.0
 
 
 def measure(setting: Setting) -> list[Result]:
-    """All features in batches, beside a few of them one text at a time."""
-    size = SIZES[setting.scale]
+    """All features in batches, in both precisions, beside a few of them one text at a time."""
     with TemporaryDirectory() as folder:
-        bench, _ = make_bench(Path(folder), setting.scale, STEERING)
+        study = make_study(Path(folder), setting.scale, STEERING)
+        whole, rounded = (load_quietly(study, Compute(precision=precision)) for precision in TIMES)
+    return [_measure(setting, whole, whole, "float32"), _measure(setting, whole, rounded, "bfloat16")]
+
+
+def _measure(setting: Setting, published: Workbench, bench: Workbench, precision: Precision) -> Result:
+    size = SIZES[setting.scale]
     features = list(range(size.features))
     prompt = torch.tensor([[bench.bos, *bench.tokenize(PROMPT)]])
 
     def baseline() -> list[list[list[int]]]:
+        vectors = STRENGTH * published.directions[: size.sample]
         return [
-            steer_feature(bench.bridge, bench.hook_name, prompt, STRENGTH * bench.directions[i], size.new_tokens)
-            for i in features[: size.sample]
+            steer_feature(published.bridge, published.hook_name, prompt, vector, size.new_tokens) for vector in vectors
         ]
 
     found = race(
-        Arm("the library's generate, one text at a time", baseline, size.sample / size.features),
+        Arm("the library's generate, one text at a time, float32", baseline, size.sample / size.features),
         Arm("", lambda: continue_prompt(bench, features, size.new_tokens)),
         setting.rounds,
     )
-    alone = [continue_prompt(bench, [i], size.new_tokens) for i in features[: size.alone]]
-    together = found.ours_result[: size.alone]
     texts = 2 * size.features
     n_tokens = texts * size.new_tokens
-    return [
-        row(
-            "steering",
-            f"{texts} texts of {size.new_tokens} tokens, half of them steered, float32",
-            found,
-            reaches=[
-                faster(found, TIMES, judged=setting.scale == "full"),
-                equal("texts that differ from those made alone", count_different(together, np.concatenate(alone)), 0),
-            ],
-            notes=[
-                f"tokens/s: baseline {n_tokens / min(found.baseline_s):.1f}, ours {n_tokens / min(found.ours_s):.1f}"
-            ],
-        )
-    ]
+    reaches = [faster(found, TIMES[precision], judged=setting.scale == "full")]
+    if precision == "float32":
+        alone = np.concatenate([continue_prompt(bench, [i], size.new_tokens) for i in features[: size.alone]])
+        different = count_different(found.ours_result[: size.alone], alone)
+        reaches.append(equal("texts that differ from those made alone", different, 0))
+    return row(
+        f"steering {precision}",
+        f"{texts} texts of {size.new_tokens} tokens, half of them steered, {precision}",
+        found,
+        reaches=reaches,
+        notes=[f"tokens/s: baseline {n_tokens / min(found.baseline_s):.1f}, ours {n_tokens / min(found.ours_s):.1f}"],
+    )
 
 
 def continue_prompt(bench: Workbench, features: list[int], new_tokens: int) -> Int64[np.ndarray, "features 2 new"]:
@@ -91,12 +93,8 @@ def continue_prompt(bench: Workbench, features: list[int], new_tokens: int) -> I
     noise = np.stack([row_noise(f"benchmark|{i}", new_tokens) for i in features for _ in range(2)])
     prompt = bench.tokenize(PROMPT)
     limit = rows_per_batch(bench, 1 + len(prompt) + new_tokens)
-    made = [_continue(bench, prompt, part, noise[start : start + limit]) for start, part in _blocks(vectors, limit)]
+    made = [_continue(bench, prompt, vectors[rows], noise[rows.numpy()]) for rows in split_rows(len(vectors), limit)]
     return np.concatenate(made).reshape(len(features), 2, new_tokens)
-
-
-def _blocks(vectors: Float[Tensor, "rows d_model"], limit: int) -> list[tuple[int, Tensor]]:
-    return [(number * limit, part) for number, part in enumerate(vectors.split(limit))]
 
 
 def _continue(

@@ -72,7 +72,7 @@ def measure_effects(bench: Workbench, places: Sequence[Place]) -> Iterator[tuple
     n_rows = 0
     for number in sorted(range(len(places)), key=lambda number: -lengths[number]):
         rows = 3 * len(places[number].tokens)
-        if block and n_rows + rows > rows_per_batch(bench, lengths[block[0]], PASS_BYTES):
+        if block and n_rows + rows > rows_per_batch(bench, lengths[block[0]], min(PASS_BYTES, bench.budget)):
             yield from zip(block, _measure_block(bench, [places[i] for i in block], lengths[block[0]]), strict=True)
             block, n_rows = [], 0
         block.append(number)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tools.intervention import Addition, Change, HookCounter, Readers, make_change
 from tools.projection import random_directions
-from tools.steering import generate, row_noise, rows_per_batch, score_perplexity
+from tools.steering import Generated, generate, row_noise, rows_per_batch, score_perplexity, split_rows
 from tools.strength import Strengths, TokenMoves, choose_strengths, measure_strengths
 from tools.studies import Study
 from tools.workbench import Workbench
@@ -95,33 +95,21 @@ def steer(
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
         limit = rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens)
-        for rows in torch.arange(n * group).split(limit):
+        for rows in split_rows(n * group, limit):
             which, sample, arm = np.unravel_index(rows.numpy(), (n, *shape[2:]))
             chosen = torch.from_numpy(which)
-            made = generate(
+            change = make_change(
+                settings.kind,
                 bench,
-                prompt,
-                make_change(
-                    settings.kind,
-                    bench,
-                    targets.readers.take(chosen),
-                    strengths.norms[chosen].to(directions),
-                    writes[chosen, torch.from_numpy(arm)],
-                ),
-                np.stack(
-                    [
-                        row_noise(
-                            f"{seed}|{targets.keys[i]}|{settings.prompts[place]}|{settings.seeds[s]}",
-                            settings.new_tokens,
-                        )
-                        for i, s in zip(which, sample, strict=True)
-                    ]
-                ),
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                policy=settings.policy,
-                reference=targets.token_ids[chosen],
+                targets.readers.take(chosen),
+                strengths.norms[chosen].to(directions),
+                writes[chosen, torch.from_numpy(arm)],
             )
+            keys = [
+                f"{seed}|{targets.keys[i]}|{settings.prompts[place]}|{settings.seeds[s]}"
+                for i, s in zip(which, sample, strict=True)
+            ]
+            made = _continue(bench, study, prompt, change, keys, targets.token_ids[chosen])
             counter = made.counter
             texts[which, place, sample, arm] = [bench.decode(row) for row in made.tokens.tolist()]
             log_mass[which, place, sample, arm] = made.log_mass
@@ -141,6 +129,28 @@ def steer(
         kl=strengths.kl.numpy(),
         moves=strengths.moves,
         counter=counter,
+    )
+
+
+def _continue(
+    bench: Workbench,
+    study: Study,
+    prompt: Sequence[int],
+    change: Change,
+    keys: Sequence[str],
+    reference: Int64[Tensor, "rows k"] | None = None,
+) -> Generated:
+    """One prompt continued as the study's settings say; each row's random numbers are those of its key."""
+    settings = study.steering
+    return generate(
+        bench,
+        prompt,
+        change,
+        np.stack([row_noise(key, settings.new_tokens) for key in keys]),
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        policy=settings.policy,
+        reference=reference,
     )
 
 
@@ -173,15 +183,9 @@ def write_usual_texts(bench: Workbench, study: Study, seed: int) -> UsualTexts:
     perplexity: list[np.ndarray] = []
     n = math.ceil(USUAL_TEXTS / len(settings.prompts))
     for prompt in settings.prompts:
-        noise = np.stack([row_noise(f"{seed}|usual|{prompt}|{i}", settings.new_tokens) for i in range(n)])
-        made = generate(
-            bench,
-            bench.tokenize(prompt),
-            Addition(torch.zeros(n, bench.W_U.shape[0])),
-            noise,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-        )
+        unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
+        keys = [f"{seed}|usual|{prompt}|{i}" for i in range(n)]
+        made = _continue(bench, study, bench.tokenize(prompt), unchanged, keys)
         texts += [bench.decode(row) for row in made.tokens.tolist()]
         perplexity.append(np.exp(-made.log_probs.mean(axis=1)))
     return UsualTexts(texts, np.concatenate(perplexity))

@@ -86,7 +86,7 @@ class Readers(NamedTuple):
         active = torch.einsum("npd,nd->np", residual, self.directions.to(residual)) - self.levels.to(residual)[:, None]
         active = active.clamp_min(0)
         real = torch.nonzero(self.features >= 0)[:, 0]
-        block = max(1, ENCODED_BYTES // (4 * bench.d_sae * residual.shape[1]))
+        block = max(1, min(ENCODED_BYTES, bench.budget) // (4 * bench.d_sae * residual.shape[1]))
         for rows in real.split(block):
             features, places = torch.unique(self.features[rows], return_inverse=True)
             encoded = bench.encode(residual[rows], features.to(residual.device))  # [rows, positions, features]

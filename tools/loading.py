@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tools.arms import check_arm_files, is_at_hand, locate
 from tools.autoencoder import NORMALISATIONS
+from tools.compute import Compute, Precision, choose_device, choose_dtype, count_parameters, device_memory
 from tools.errors import LoadError
 from tools.hub import locate_sae, offline_mode
 from tools.studies import Study
@@ -27,13 +28,13 @@ DEAD_LOG_DENSITY = -9.0
 SAE_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
 
 
-def load_arm(study: Study, arm_name: str, device: str = "cpu") -> Workbench:
+def load_arm(study: Study, arm_name: str, compute: Compute = Compute()) -> Workbench:  # noqa: B008 (a frozen tuple)
     """Put an arm of a study on the bench.
 
     Args:
         study: that names the arm.
         arm_name: one of its arms.
-        device: as `choose_device` takes it.
+        compute: where, how precisely and in how much memory.
 
     Raises:
         StudyError: there is no such arm, or one of its folders is missing.
@@ -41,30 +42,13 @@ def load_arm(study: Study, arm_name: str, device: str = "cpu") -> Workbench:
             unreachable, or two arms are the same model, or the device is not there.
     """
     arm = study.arm(arm_name)
-    where = choose_device(device)
+    where = choose_device(compute.device)
     hashes = check_arm_files(study, arm_name)
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
-        bridge = _load_model(str(locate(study, arm.model)), where)
+        bridge = _load_model(str(locate(study, arm.model)), where, compute.precision)
         sae, alive = _load_sae(locate(study, arm.sae), where)
-    return Workbench(bridge, sae, arm, arm_name, hashes, alive)
-
-
-def choose_device(name: str) -> str:
-    """The device to compute on: `auto` takes CUDA where there is one, then MPS, then the processor.
-
-    Raises:
-        LoadError: the name is none that torch knows, or no such device is here.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(kind for kind, is_there in there.items() if is_there)
-    kind, _, number = name.partition(":")
-    if kind not in there or (number and not number.isdigit()):
-        raise LoadError(f"no device is called {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    if not there[kind] or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
-        raise LoadError(f"device {name} is not available here: use auto or cpu")
-    return name
+    return Workbench(bridge, sae, arm, arm_name, hashes, alive, compute.budget)
 
 
 def _silence_libraries() -> None:
@@ -75,14 +59,16 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _load_model(name: str, device: str) -> Any:
+def _load_model(name: str, device: str, precision: Precision) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         from transformer_lens.model_bridge import TransformerBridge
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
         try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+            n_parameters = count_parameters(AutoConfig.from_pretrained(name)) if precision == "auto" else 0
+            dtype = choose_dtype(precision, n_parameters, device_memory(device))
+            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
             model, info = loaded
             tokenizer = AutoTokenizer.from_pretrained(name)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -95,7 +81,7 @@ def _load_model(name: str, device: str) -> Any:
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
         bridge = TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=tokenizer, device=device, dtype=torch.float32
+            name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
     bridge.eval()
     return bridge

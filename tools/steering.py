@@ -21,8 +21,6 @@ from tools.intervention import Change, HookCounter, Intervention
 from tools.records import Policy
 from tools.workbench import Workbench
 
-BATCH_BYTES = 512 * 2**20
-"""Memory that the rows of one batch may take: their logits and their key-value cache, each a few times over."""
 FEWEST_ROWS, MOST_ROWS = 8, 384
 
 
@@ -43,11 +41,20 @@ def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
     return np.random.default_rng(seed).random(new_tokens, dtype=np.float32)
 
 
-def rows_per_batch(bench: Workbench, positions: int, most_bytes: int = BATCH_BYTES) -> int:
-    """How many rows of so many positions fit: few for a large vocabulary, a deep model or a long text."""
+def rows_per_batch(bench: Workbench, positions: int, most_bytes: int | None = None) -> int:
+    """How many rows of so many positions fit: few for a large vocabulary, a deep model or a long text.
+
+    A row takes its logits three times over, its keys and values, those of one block once more, and a block's inside.
+    """
     d_model, d_vocab = bench.W_U.shape
-    per_position = d_model * (4 * int(bench.bridge.cfg.n_layers) + 8)  # keys, values, their copies; a block's inside
-    return min(MOST_ROWS, max(FEWEST_ROWS, most_bytes // (4 * (3 * d_vocab + positions * per_position))))
+    per_position = d_model * (2 * int(bench.bridge.cfg.n_layers) + 10)
+    most = bench.budget if most_bytes is None else most_bytes
+    return min(MOST_ROWS, max(FEWEST_ROWS, most // (4 * (3 * d_vocab + positions * per_position))))
+
+
+def split_rows(n_rows: int, limit: int) -> tuple[Int64[Tensor, " rows"], ...]:
+    """Rows 0 to n in as few batches as the limit allows, all about as large: a small last one would be slow."""
+    return torch.arange(n_rows).tensor_split(max(1, -(-n_rows // limit)))
 
 
 def check_room(bench: Workbench, prompts: Sequence[str], new_tokens: int) -> None:
@@ -151,7 +158,7 @@ def score_perplexity(
     tokens = torch.cat(
         [prompt_rows(bench, prompt, len(continuations)), torch.from_numpy(continuations).to(bench.device)], dim=1
     )
-    block = min(rows_per_batch(bench, tokens.shape[1]), max(1, BATCH_BYTES // (12 * n_new * d_vocab)))
+    block = min(rows_per_batch(bench, tokens.shape[1]), max(1, bench.budget // (24 * n_new * d_vocab)))
     parts: list[Tensor] = []
     for rows in tokens.split(block):
         final = bench.final_residual(rows[:, :-1])[

@@ -22,11 +22,12 @@ from torch import Tensor
 
 from tools.arms import ArmHashes
 from tools.autoencoder import Autoencoder
+from tools.compute import BUDGET
 from tools.errors import LoadError, StudyError
 from tools.studies import Arm
 
 ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
-"""Receives the residual stream at the hook and returns what the model goes on with."""
+"""Receives the residual stream at the hook, in float32, and returns what the model goes on with."""
 
 
 class Decoded(NamedTuple):
@@ -48,8 +49,9 @@ class Workbench:
         arm_name: str,
         hashes: ArmHashes,
         alive: Bool[Tensor, " d_sae"] | None = None,
+        budget: int = BUDGET,
     ) -> None:
-        """Without `alive`, every feature counts as active somewhere."""
+        """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes."""
         self.bridge = bridge
         self.sae = sae
         self.arm = arm
@@ -58,7 +60,9 @@ class Workbench:
         self.hook_name = arm.hook_name or str(sae.cfg.metadata.hook_name)
         self.layer = _layer_of(self.hook_name)
         self.tokenizer = bridge.tokenizer
-        self.device: torch.device = next(bridge.original_model.parameters()).device
+        weights: Tensor = next(bridge.original_model.parameters())
+        self.device, self.dtype = weights.device, weights.dtype
+        self.budget = budget
         self.lock = threading.RLock()
         self.W_U = process_unembedding(bridge)
         self.autoencoder = Autoencoder(sae)
@@ -132,12 +136,12 @@ class Workbench:
         """What the unembedding reads; differentiable in what the edit returns, unlike everything else here."""
         with self._editing(edit):
             model = self.bridge.original_model.base_model
-            return model(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state
+            return model(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state.float()
 
     @torch.no_grad()
     def unembed(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
         """Logits of final residuals: the final norm and the unembedding, at the positions one cares about."""
-        return self.bridge.unembed(self.bridge.ln_final(residual[None]))[0].float()
+        return self.bridge.unembed(self.bridge.ln_final(residual[None].to(self.dtype)))[0].float()
 
     def encode(
         self, residuals: Float[Tensor, "*batch d_model"], features: Int64[Tensor, " n"] | None = None
@@ -171,7 +175,7 @@ class Workbench:
     @contextmanager
     def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
         def apply(residual: Tensor, hook: Any) -> Tensor:
-            return residual if edit is None else edit(residual)
+            return residual if edit is None else edit(residual.float()).to(residual.dtype)
 
         with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, apply)] if edit else []):
             yield

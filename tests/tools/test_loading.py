@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from tests.tools.architectures import TRANSCODERS, build_sae, load_reference, save_sae
 from tools.arms import check_arm_files
 from tools.errors import LoadError, StudyError, UnveilError
-from tools.loading import choose_device, load_arm
+from tools.loading import load_arm
 from tools.studies import Arm, Study, load_study
 from tools.workbench import Workbench
 
@@ -320,42 +320,3 @@ def test_sae_that_normalises_its_input_is_read_as_the_library_reads_it(
         expected = load_reference(folder)(residuals)
     written = loaded.decode_activations(loaded.encode(residuals), residuals)
     torch.testing.assert_close(written, expected, atol=1e-4, rtol=1e-4)
-
-
-# Devices
-
-
-@pytest.mark.parametrize(("there", "chosen"), [((True, True), "cuda"), ((False, True), "mps"), ((False, False), "cpu")])
-def test_auto_takes_the_fastest_device_there_is(
-    there: tuple[bool, bool], chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there[0])
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there[1])
-    assert choose_device("auto") == chosen
-    assert choose_device("cpu") == "cpu"
-
-
-@pytest.mark.parametrize("name", ["cuda:0", "cuda:1"])
-def test_device_may_be_numbered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_device(name) == name
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("cuda", "device cuda is not available here: use auto or cpu"),
-        ("cuda:2", "device cuda:2 is not available here"),
-        ("mps", "device mps is not available here"),
-        ("gpu", "no device is called 'gpu': use auto, cpu, cuda"),
-        ("cuda:x", "no device is called 'cuda:x'"),
-        ("", "no device is called ''"),
-    ],
-)
-def test_device_that_is_not_there_is_refused(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: name == "cuda:2")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(LoadError, match=said):
-        choose_device(name)

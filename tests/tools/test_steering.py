@@ -25,6 +25,7 @@ from tools.steering import (
     rows_per_batch,
     sample,
     score_perplexity,
+    split_rows,
 )
 from tools.workbench import Workbench
 
@@ -189,9 +190,17 @@ def test_fewer_rows_fit_for_longer_texts_and_larger_vocabularies(bench: Workbenc
     small, large = rows_per_batch(wide(8_000), 40), rows_per_batch(wide(250_000), 40)
     assert MOST_ROWS >= small > large >= FEWEST_ROWS
     assert rows_per_batch(wide(50_000), 40) > rows_per_batch(wide(50_000), 400)
-    assert large * 250_000 * 4 * 3 <= 512 * 2**20
+    assert large * 250_000 * 4 * 3 <= bench.budget
     assert rows_per_batch(bench, 10, most_bytes=1) == FEWEST_ROWS
     assert rows_per_batch(bench, 10) == MOST_ROWS
+
+
+@given(st.integers(1, 500), st.integers(1, 100))
+def test_rows_are_split_evenly_and_within_the_limit(n_rows: int, limit: int) -> None:
+    parts = [len(part) for part in split_rows(n_rows, limit)]
+    assert sum(parts) == n_rows
+    assert max(parts) <= limit
+    assert max(parts) - min(parts) <= 1
 
 
 def test_texts_that_do_not_fit_the_context_are_named_in_one_line(bench: Workbench) -> None:
@@ -281,5 +290,5 @@ def test_unsteered_rows_know_their_perplexity_already(bench: Workbench, prompt: 
 def test_perplexity_in_blocks_is_the_same(bench: Workbench, prompt: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     made = run(bench, prompt, strong(bench))
     whole = score_perplexity(bench, prompt, made.tokens)
-    monkeypatch.setattr("tools.steering.BATCH_BYTES", 1)
+    monkeypatch.setattr(bench, "budget", 1)
     np.testing.assert_allclose(score_perplexity(bench, prompt, made.tokens), whole, rtol=1e-4)
