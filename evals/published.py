@@ -9,10 +9,11 @@ sentence embeddings, its wins under its own lists against those under other feat
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _REPORT = re.compile(
     r"2\. Baseline Output:\n(?P<unsteered>.*?)\n\s*"
     r"3\. Top Activating Tokens:\n(?P<tokens>.*?)\n\s*\(Total: (?P<total>\d+) tokens\)\s*"
     r"4\. Scores:\n\s*Keyword Scores\s+- Baseline:\s*(?P<keywords_unsteered>\d+)\s*\|\s*Steered:\s*(?P<keywords_steered>\d+)\n"
-    r"\s*Semantic Similarity - Baseline:\s*(?P<unsteered_score>[-\d.]+)\s*\|\s*Steered:\s*(?P<steered_score>[-\d.]+)",
+    r"\s*Semantic Similarity - Baseline:\s*(?P<unsteered_score>-?\d+\.\d+)\s*\|\s*Steered:\s*(?P<steered_score>-?\d+\.\d+)",
     re.DOTALL,
 )
 SWAPS = 20
@@ -67,9 +68,27 @@ class RecordedRun(NamedTuple):
 
     name: str
     reports: list[Report]
-    claimed_wins: int | None
+    settings: dict[str, Any]
+    """Its `cfg.json`: settings and summary; empty without one."""
     problems: list[str]
     """Files that do not read as a report, named."""
+
+    @property
+    def claimed_wins(self) -> int | None:
+        """Wins of the steered text, by the run's own summary."""
+        wins = self.settings.get("steered_wins")
+        return wins if isinstance(wins, int) else None
+
+
+class Tally(NamedTuple):
+    """Wins against a coin."""
+
+    wins: int
+    n: int
+    interval: Interval
+    """Of the win rate, Wilson, 95 %."""
+    p_value: float
+    """Two-sided, against a coin."""
 
 
 class Verdict(NamedTuple):
@@ -87,6 +106,8 @@ class Verdict(NamedTuple):
     """Wins by word vectors under the run's own lists."""
     swapped_rate: float
     """The same under other features' lists: the null."""
+    compared: int
+    """Reports whose list and texts have word vectors."""
 
     @property
     def is_null(self) -> bool:
@@ -98,7 +119,7 @@ def read_run(folder: Path) -> RecordedRun:
     """Read every report of a recorded run.
 
     Raises:
-        RunError: the folder holds no report.
+        RunError: the folder holds no report, or its summary does not read.
     """
     reports: list[Report] = []
     problems: list[str] = []
@@ -123,9 +144,7 @@ def read_run(folder: Path) -> RecordedRun:
         )
     if not reports:
         raise RunError(f"{folder} holds no feature_*.txt report of the published study")
-    config = folder / "cfg.json"
-    claimed = json.loads(config.read_text("utf-8")).get("steered_wins") if config.is_file() else None
-    return RecordedRun(folder.name, reports, claimed, problems)
+    return RecordedRun(folder.name, reports, _read_settings(folder / "cfg.json"), problems)
 
 
 def own_tokens(file: Path, arm: str) -> dict[int, frozenset[str]]:
@@ -137,8 +156,21 @@ def own_tokens(file: Path, arm: str) -> dict[int, frozenset[str]]:
     try:
         table = json.loads(file.read_text("utf-8"))[arm]
         return {int(feature): frozenset(tokens) for feature, tokens in table.items()}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise RunError(f"{file} is not the study's list of first-pass tokens of arm {arm}: {error!r}") from None
+
+
+def tally_wins(reports: Sequence[Report]) -> Tally:
+    """Wins of recorded experiments against a coin."""
+    wins, n = sum(report.win for report in reports), len(reports)
+    p_value = min(1.0, 2 * min(binomial_tail(wins, n, 0.5), binomial_tail(n - wins, n, 0.5)))
+    return Tally(wins, n, wilson_interval(wins, n), p_value)
+
+
+def own_lists(reports: Sequence[Report], own: Mapping[int, frozenset[str]]) -> tuple[int, int]:
+    """Reference lists that hold a token of their feature's own, and how many features' tokens are known."""
+    known = [report for report in reports if report.feature in own]
+    return sum(bool(own[report.feature] & set(report.tokens)) for report in known), len(known)
 
 
 def judge_run(run: RecordedRun, own: dict[int, frozenset[str]] | None, likeness: Likeness, seed: int = 0) -> Verdict:
@@ -150,23 +182,25 @@ def judge_run(run: RecordedRun, own: dict[int, frozenset[str]] | None, likeness:
         likeness: how like a text is to a list of words: texts and lists in, [texts, lists] out, NaN where there is nothing
             to compare; `tools.contrast.score_texts` on word vectors.
         seed: of the derangements.
+
+    Raises:
+        RunError: the run has one report, and so no other list.
     """
     reports = run.reports
-    wins, n = sum(report.win for report in reports), len(reports)
-    known = [report for report in reports if own and report.feature in own]
+    n = len(reports)
+    if n < 2:
+        raise RunError(f"run {run.name} has one report: there is no other feature's list to hold it against")
     lists = [words_in(report.tokens) for report in reports]
     scores = [likeness([text(report) for report in reports], lists) for text in (_steered, _unsteered)]
     better = np.where(np.isnan(scores[0]) | np.isnan(scores[1]), np.nan, scores[0] > scores[1])  # [texts, lists]
     rows = np.arange(n)
-    swapped = [float(np.nanmean(better[rows, derangement(n, seed + turn)])) for turn in range(SWAPS)]
+    swapped = [_share(better[rows, derangement(n, seed + turn)]) for turn in range(SWAPS)]
     return Verdict(
-        wins=wins,
-        n=n,
-        interval=wilson_interval(wins, n),
-        p_value=min(1.0, 2 * min(binomial_tail(wins, n, 0.5), binomial_tail(n - wins, n, 0.5))),
-        own_lists=sum(bool(own[r.feature] & set(r.tokens)) for r in known) if own else None,
-        own_rate=float(np.nanmean(better[rows, rows])),
+        *tally_wins(reports),
+        own_lists=own_lists(reports, own)[0] if own else None,
+        own_rate=_share(better[rows, rows]),
         swapped_rate=float(np.mean(swapped)),
+        compared=int((~np.isnan(better[rows, rows])).sum()),
     )
 
 
@@ -174,6 +208,24 @@ def words_in(tokens: Sequence[str]) -> list[str]:
     """The lower-case words among byte-level BPE tokens, as printed with their leading `Ġ`."""
     plain = (token.removeprefix("Ġ").strip().lower() for token in tokens)
     return list(dict.fromkeys(word for word in plain if len(word) > 1 and word.isascii() and word.isalpha()))
+
+
+def _read_settings(config: Path) -> dict[str, Any]:
+    if not config.is_file():
+        return {}
+    try:
+        settings = json.loads(config.read_text("utf-8"))
+    except ValueError as error:
+        raise RunError(f"{config} is not JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise RunError(f"{config} is not the summary of a recorded run")
+    return settings
+
+
+def _share(wins: np.ndarray) -> float:
+    """Of wins among pairs that could be compared; NaN without any."""
+    known = wins[~np.isnan(wins)]
+    return float(known.mean()) if known.size else math.nan
 
 
 def _steered(report: Report) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent.errors import RunError
-from evals.published import judge_run, own_tokens, read_run, words_in
+from evals.published import judge_run, own_lists, own_tokens, read_run, tally_wins, words_in
 
 WORDS = [f"word{chr(97 + place // 26)}{chr(97 + place % 26)}" for place in range(200)]
 LABELS = os.environ.get("UNVEIL_LABELS")
@@ -96,6 +96,42 @@ def test_a_folder_without_reports_is_an_error(tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(RunError, match="first-pass tokens"):
         own_tokens(tmp_path / "none.json", "baseline")
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_summary_that_does_not_read_is_an_error(tmp_path: Path, content: str) -> None:
+    (record(tmp_path, 2, placebo=False, wins=1) / "cfg.json").write_text(content)
+    with pytest.raises(RunError, match="cfg.json"):
+        read_run(tmp_path)
+
+
+def test_a_first_pass_without_lists_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "parsed.json").write_text('{"baseline": {"7": 3}}')
+    with pytest.raises(RunError, match="first-pass tokens"):
+        own_tokens(tmp_path / "parsed.json", "baseline")
+
+
+def test_wins_are_held_against_a_coin_and_lists_against_known_tokens(tmp_path: Path) -> None:
+    reports = read_run(record(tmp_path, 10, placebo=False, wins=9)).reports
+    tally = tally_wins(reports)
+    assert (tally.wins, tally.n) == (9, 10)
+    assert tally.p_value == pytest.approx(2 * 11 / 1024)
+    own = {0: frozenset({f"Ġ{WORDS[0]}"}), 1: frozenset({"Ġother"}), 77: frozenset({f"Ġ{WORDS[2]}"})}
+    assert own_lists(reports, own) == (1, 2)
+
+
+def test_words_without_vectors_cannot_be_compared(tmp_path: Path) -> None:
+    def unknown(texts: Sequence[str], lists: Sequence[Sequence[str]]) -> np.ndarray:
+        return np.full((len(texts), len(lists)), np.nan)
+
+    verdict = judge_run(read_run(record(tmp_path, 4, placebo=False, wins=2)), None, unknown)
+    assert (verdict.compared, verdict.wins, verdict.own_lists) == (0, 2, None)
+    assert np.isnan([verdict.own_rate, verdict.swapped_rate]).all()
+
+
+def test_one_report_has_no_null(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="one report"):
+        judge_run(read_run(record(tmp_path, 1, placebo=False, wins=1)), None, likeness)
 
 
 def test_a_working_run_beats_the_lists_of_other_features_and_a_placebo_does_not(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The published study held against its own recorded files, line by line."""

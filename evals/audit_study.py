@@ -1,0 +1,105 @@
+"""The published study, audited: every published figure beside what its repository's recorded files give.
+
+python -m evals.audit_study CLONE
+python -m evals.audit_study CLONE --markdown docs/published-study.md --json audit.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evals.audit.clone import Clone
+    from evals.audit.records import Audit
+    from evals.published import Likeness
+
+BAD_INPUT = 2
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.audit_study",
+        description="Hold the published study's figures against its own recorded files, line by line. A part of the "
+        "repository will do: what cannot be checked for want of a file says so. Exit status 2: a file does not read.",
+    )
+    parser.add_argument("clone", type=Path, help="a clone of seansica/sae-vector-steering, or a part of one")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every line as a record")
+    parser.add_argument(
+        "--study",
+        default="pocket",
+        help="the study whose word vectors the null of steering uses (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Audit, print and write; 2 if a file does not read."""
+    arguments = parse_arguments(argv)
+    from evals.audit.clone import read_clone
+    from evals.audit.layout import as_document, as_terminal
+    from tools.errors import UnveilError
+
+    try:
+        clone = read_clone(arguments.clone)
+        audit = audit_clone(clone, load_likeness(arguments.study))
+        if arguments.markdown:
+            arguments.markdown.write_text("\n".join(as_document(audit, arguments.study)) + "\n", "utf-8")
+        if arguments.json:
+            arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
+    except (UnveilError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT
+    sys.stdout.write("\n".join(as_terminal(audit)) + "\n")
+    return 0
+
+
+def audit_clone(clone: Clone, likeness: Likeness | None) -> Audit:
+    """Every line on a clone.
+
+    Args:
+        clone: what `evals.audit.clone.read_clone` found.
+        likeness: of texts to lists of words, for the null of steering; without it those lines cannot be checked.
+
+    Raises:
+        LabelError: a script or a settings file does not read.
+    """
+    from evals.audit import autoencoders, coherence, features, notes, references, steering
+    from evals.audit.checks import settle_check
+    from evals.audit.clone import list_holdings
+    from evals.audit.records import Audit
+
+    others = (references, features, coherence, autoencoders, notes)
+    checks = [*steering.list_checks(clone, likeness), *(check for one in others for check in one.list_checks(clone))]
+    return Audit(holdings=tuple(list_holdings(clone)), lines=tuple(map(settle_check, checks)))
+
+
+def load_likeness(name: str) -> Likeness:
+    """Likeness of texts to lists of words by a study's word vectors, as our own steering is scored.
+
+    Raises:
+        StudyError: there is no such study, or it names no vectors.
+        LoadError: they cannot be read.
+    """
+    from tools.contrast import score_texts
+    from tools.studies import load_study
+    from tools.survey import build_lexicon
+
+    lexicon = build_lexicon((), load_study(name))
+
+    def likeness(texts: Sequence[str], lists: Sequence[Sequence[str]]) -> np.ndarray:
+        rows = [[lexicon.vectors.row[word] for word in words if word in lexicon.vectors.row] for words in lists]
+        return score_texts(texts, rows, lexicon)
+
+    return likeness
+
+
+if __name__ == "__main__":
+    sys.exit(main())
