@@ -45,6 +45,7 @@ def examine(
     epsilon: float = EPSILON,
     n_next: int = NEXT,
     seed: int = 0,
+    programs: bool = False,
 ) -> Agreement:
     """Compare a run with labels in every way there is.
 
@@ -57,11 +58,12 @@ def examine(
         epsilon: of the alternative annotator test.
         n_next: features to propose for labelling.
         seed: of resamples, shuffles, halves and choices.
+        programs: labels that programs made count like people's.
 
     Raises:
         LabelError: no label fits.
     """
-    matching = match(decisions, labels, question)
+    matching = match(decisions, labels, question, programs)
     judged, people = judged_codes(matching), people_codes(matching)
     reference = consensus(people)
     rows = [*compare(matching, seed)]
@@ -198,6 +200,9 @@ def _remarks(matching: Matching, people: Codes, reference: Codes) -> list[str]:
     remarks: list[str] = []
     if matching.unmatched:
         remarks.append(f"{matching.unmatched} labels are about features that this run did not decide on")
+    if matching.programs:
+        names = " and ".join(matching.programs)
+        remarks.append(f"labels of {names} were made by a program: whatever is said of people here is said of them")
     if matching.machine:
         remarks.append(f"{matching.machine} labels were made by programs and are left out")
     ties = int(((reference < 0) & ((people >= 0).sum(1) > 1)).sum())

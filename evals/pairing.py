@@ -45,6 +45,8 @@ class Matching(Record):
     """Labels for the question on features that the run did not decide on."""
     machine: int
     """Labels that a program made, which are left out."""
+    programs: tuple[str, ...] = ()
+    """Annotators of whose labels some were made by a program and count all the same."""
 
     @property
     def ordinal(self) -> bool:
@@ -57,19 +59,20 @@ class Matching(Record):
         return tuple(map(str, RATINGS)) if self.ordinal else ("no", "yes")
 
 
-def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str) -> Matching:
+def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str, programs: bool = False) -> Matching:
     """Pair every decision with the labels on its feature.
 
     Args:
         decisions: of one run.
         labels: settled: at most one a question, annotator and feature.
         question: `relevant`, `interpretable`, a concept, or `ratings` for all concepts together.
+        programs: labels that programs made count like people's.
 
     Raises:
         LabelError: no label fits.
     """
     asked = [label for label in labels if _is_asked(label, question)]
-    people = [label for label in asked if not label.machine]
+    people = [label for label in asked if programs or not label.machine]
     by_item: defaultdict[str, list[Label]] = defaultdict(list)
     for label in people:
         by_item[label.item.key].append(label)
@@ -93,6 +96,7 @@ def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str)
         annotators=tuple(annotators),
         unmatched=len({label.place for label in people} - used),
         machine=len(asked) - len(people),
+        programs=tuple(sorted({label.annotator for label in people if label.machine} & set(annotators))),
     )
 
 
@@ -175,7 +179,10 @@ def _explain(labels: Sequence[Label], asked: Sequence[Label], decisions: Sequenc
         known = ", ".join(sorted({label.question for label in labels})) or "none"
         return f"no label answers {question!r}; the questions answered are: {known}"
     if all(label.machine for label in asked):
-        return f"every label that answers {question!r} was made by a program; name a file of people's labels"
+        return (
+            f"every label that answers {question!r} was made by a program; name a file of people's labels, or count "
+            "these with --programs"
+        )
     ours = ", ".join(sorted({f"{d.feature.study}/{d.feature.sae}" for d in decisions})) or "none"
     theirs = ", ".join(sorted({f"{label.item.study or '*'}/{label.item.sae}" for label in asked})[:4])
     return (

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from evals.intervals import Part, join_strata, lang_reiczigel_interval, sample_worth, share_found, wilson_at
 from evals.results import Estimate, Prevalence, Share, StratumLabels
@@ -40,6 +40,14 @@ class StratumSample(NamedTuple):
     """1 yes, 0 no, `UNKNOWN` otherwise."""
     labels: Float[np.ndarray, " drawn"]
     """1 yes, 0 no, NaN where not labelled."""
+    undecided: Bool[np.ndarray, " drawn"] | None = None
+    """Where people were asked and did not decide; their labels are NaN."""
+
+    def settled(self, share: float) -> StratumSample:
+        """The sample with every undecided label taken for so much of a yes."""
+        if self.undecided is None:
+            return self
+        return self._replace(labels=np.where(self.undecided, share, self.labels), undecided=None)
 
     @property
     def seen(self) -> tuple[Float[np.ndarray, " labelled"], Float[np.ndarray, " labelled"]]:
@@ -69,6 +77,10 @@ def estimate_prevalence(samples: Sequence[StratumSample]) -> Prevalence | None:
         "labels and judge (prediction-powered)": join_strata(powered, weights),
         "judge corrected (Rogan-Gladen)": gladen,
     }
+    if any(sample.undecided is not None and sample.undecided.any() for sample in samples):
+        for answer, share in (("no", 0.0), ("yes", 1.0)):
+            parts = [_labels_alone(sample.settled(share)) for sample in samples]
+            shares[f"labels alone, undecided as {answer}"] = join_strata(parts, weights)
     recall = {
         "labels alone": _recall(by_labels, weights),
         "labels and judge (prediction-powered)": _recall(powered, weights),

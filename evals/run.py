@@ -30,6 +30,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="labels files; python -m evals.labels makes them",
     )
     parser.add_argument(
+        "--programs",
+        action="store_true",
+        help="let labels that a program made stand for people's; the report says so",
+    )
+    parser.add_argument(
         "--question",
         help="relevant, interpretable, a concept, or ratings for all concepts (default: what the run was asked)",
     )
@@ -99,7 +104,15 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     rated = not verdicts and all(label.question != RELEVANT for label in labels)
     question = arguments.question or (POOLED if rated else RELEVANT)
     report = examine(
-        run.manifest(), decisions, labels, question, other, arguments.epsilon, arguments.next, arguments.seed
+        run.manifest(),
+        decisions,
+        labels,
+        question,
+        other,
+        arguments.epsilon,
+        arguments.next,
+        arguments.seed,
+        arguments.programs,
     )
     return report, list_remarks("labels given more than once", remarks, most=20)
 

@@ -44,9 +44,11 @@ def sample_strata(
         members = [decision for decision in decisions if decision.stratum == stratum]
         answers = [answer_of(decision, RELEVANT) for decision in members]
         judged = np.array([{"yes": 1.0, "no": 0.0}.get(str(answer), UNKNOWN) for answer in answers])
-        labels = np.array([_share_of(known.get(decision.feature.key)) for decision in members])
+        given = [known.get(decision.feature.key) for decision in members]
+        labels = np.array([_share_of(label) for label in given])
+        undecided = np.array([label is not None and label < 0 for label in given])
         random = stratum != FEATURES[0] or size.drawn >= size.population
-        samples.append(StratumSample(stratum, size.population, random, judged, labels))
+        samples.append(StratumSample(stratum, size.population, random, judged, labels, undecided))
     return samples
 
 

@@ -133,6 +133,15 @@ def test_nothing_in_common_says_what_there_is() -> None:
         match(decisions, [label(1, "yes", machine=True)], "relevant")
 
 
+def test_labels_of_programs_count_when_asked_to_and_are_named() -> None:
+    labels = [label(1, "yes", machine=True), label(2, "no", "ana")]
+    decisions = [decide(1, "yes"), decide(2, "yes")]
+    left_out, counted = (match(decisions, labels, "relevant", programs) for programs in (False, True))
+    assert (left_out.machine, left_out.programs, len(left_out.cases)) == (1, (), 1)
+    assert (counted.machine, len(counted.cases)) == (0, 2)
+    assert counted.programs == (labels[0].annotator,)
+
+
 def test_labels_of_another_study_are_counted_and_left_out() -> None:
     other = label(1, "no").model_copy(update={"item": Item(study="other", sae="base", index=1)})
     found = match([decide(1, "yes"), decide(2, "yes")], [other, label(2, "yes")], "relevant")

@@ -43,6 +43,17 @@ def test_labels_alone_are_weighted_by_the_size_of_their_stratum() -> None:
     assert found.recall[0].estimate.value == pytest.approx(50 / 140)
 
 
+def test_what_people_could_not_decide_is_taken_either_way() -> None:
+    """Of 10 drawn of 100, 2 yes, 4 no, 4 undecided: a third as labelled, and between 2 and 6 of 10."""
+    one = sample(0, 100, [0] * 10, [1, 1, 0, 0, 0, 0])
+    asked = one._replace(undecided=np.isnan(one.labels))
+    found = shares(estimate_prevalence([asked]))
+    assert found["labels alone"].value == pytest.approx(1 / 3)
+    assert found["labels alone, undecided as no"].value == pytest.approx(0.2)
+    assert found["labels alone, undecided as yes"].value == pytest.approx(0.6)
+    assert "labels alone, undecided as no" not in shares(estimate_prevalence([one]))
+
+
 def test_the_judge_corrected_by_hand() -> None:
     """Rogan and Gladen: 0.30 positive, sensitivity 0.8, specificity 0.9: (0.3 + 0.9 - 1) / (0.8 + 0.9 - 1)."""
     judged = [1] * 8 + [0] * 2 + [1] * 1 + [0] * 9 + [1] * 21 + [0] * 59
