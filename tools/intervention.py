@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.errors import StudyError
 from tools.records import InterventionKind, Policy
 from tools.workbench import Workbench
 
@@ -136,9 +137,17 @@ def make_change(
         readers: whose activation a clamp reads, a row each.
         strengths: one a row.
         writes: the unit vector that each row writes along; zeros for a row left alone.
+
+    Raises:
+        StudyError: an activation is to be held of an SAE that reads earlier positions: a generated token is seen alone.
     """
     if kind == "add":
         return Addition(writes * strengths[:, None])
+    if bench.autoencoder.reads_context:
+        raise StudyError(
+            f"steering.kind = {kind!r} needs an SAE that reads one position at a time, and {bench.arm_name}'s reads "
+            'those before it too: use kind = "add"'
+        )
     return Clamp(bench, readers, strengths if kind == "clamp" else torch.zeros_like(strengths), writes)
 
 

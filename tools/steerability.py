@@ -53,7 +53,7 @@ def score_output(
     """
     ids = bench.tokenize(prompt)
     row = prompt_rows(bench, ids, 1)
-    strongest = float(bench.encode(bench.residuals(row)[0, -1]).max())
+    strongest = float(bench.encode(bench.residuals(row))[0, -1].max())
     found: list[Tensor] = []
     block = rows_per_batch(bench, len(ids) + 1)
     for some, listed in zip(directions.split(block), token_ids.split(block), strict=True):

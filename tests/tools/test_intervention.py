@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tools.errors import StudyError
 from tools.intervention import Addition, Change, Clamp, Intervention, Readers, make_change
 from tools.records import InterventionKind, Policy
 from tools.workbench import Workbench
@@ -139,6 +140,16 @@ def test_random_direction_is_read_by_its_component_above_its_level(bench: Workbe
     readers = Readers(bench.directions[:2], torch.tensor([-1, 1]), torch.tensor([0.3, 0.0]))
     expected = (residual[0] @ bench.directions[0] - 0.3).clamp_min(0)
     torch.testing.assert_close(readers.read(bench, residual)[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_activation_that_rests_on_earlier_positions_cannot_be_held(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.autoencoder, "reads_context", True)
+    readers, ones = readers_of(bench, [5]), torch.ones(1)
+    with pytest.raises(StudyError, match='steering.kind = .clamp. .* use kind = "add"'):
+        make_change("clamp", bench, readers, ones, readers.directions)
+    assert isinstance(make_change("add", bench, readers, ones, readers.directions), Addition)
 
 
 def test_reading_in_blocks_changes_nothing(
