@@ -10,11 +10,19 @@ from typing import NamedTuple
 
 from agent.records import ConceptRating, SteeringVerdict, Verdict
 from tools.maths import binomial_tail, combine_tails
-from tools.records import CausalEvidence, CoherenceEvidence, Evidence, KeywordEvidence, SteeringEvidence
+from tools.records import (
+    ActivationEvidence,
+    CausalEvidence,
+    CoherenceEvidence,
+    Evidence,
+    KeywordEvidence,
+    SteeringEvidence,
+)
 from tools.studies import SurveyDefaults
 
 STEERING_ALPHA = 0.05
 COMBINED_ALPHA = 0.05
+CONTEXTS_ALPHA = 0.05
 
 
 class Judgement(NamedTuple):
@@ -31,16 +39,19 @@ class Judgement(NamedTuple):
 
 
 def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
-    """Keywords decide who can be relevant, coherence and steering together whether it is.
+    """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
 
-    Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if steering wins more
-    often than its null and the two tail probabilities, of coherence and of the wins, combined by Fisher's method stay
-    below 5 %; else undecided. Evidence that is missing can neither pass nor fail and leaves a feature undecided.
+    Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
+    active near words of the domain more often than chance, and steering wins more often than its null, and the two tail
+    probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided. Evidence that
+    is missing can neither pass nor fail and leaves a feature undecided.
     """
     steering = steering_verdict(evidence.steering)
     combined = _combined_tail(evidence.coherence, evidence.steering)
+    contexts = _contexts_tail(evidence.activations)
     reasons = (
         _explain_keywords(evidence.keywords),
+        _explain_contexts(evidence.activations, contexts),
         _explain_coherence(evidence.coherence),
         _explain_steering(steering, combined),
         *_explain_effect(evidence.causal),
@@ -52,8 +63,9 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
         sure = min(0.99, max(0.5, evidence.keywords.null_share))
         return Judgement(label, "no", sure, None, steering, reasons)
     wins_more = steering is not None and steering.verdict != "fails"
-    if wins_more and combined is not None and combined <= COMBINED_ALPHA:
-        sure = 1 - max(evidence.keywords.null_share, combined)
+    active_there = contexts is not None and contexts <= CONTEXTS_ALPHA
+    if active_there and wins_more and combined is not None and combined <= COMBINED_ALPHA:
+        sure = 1 - max(evidence.keywords.null_share, contexts, combined)
         return Judgement(label, "yes", sure, None, steering, reasons)
     return Judgement(label, "undecided", 0.5, None, steering, reasons)
 
@@ -93,6 +105,17 @@ def _explain_keywords(evidence: KeywordEvidence | None) -> str:
     return f"keywords: {len(evidence.hits)} of {evidence.n_top} top tokens ({listed}); {share}"
 
 
+def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -> str:
+    if evidence is None or evidence.domain_share is None:
+        return "contexts: no evidence"
+    if tail is None:
+        return "contexts: never active in the corpus"
+    return (
+        f"contexts: in {evidence.domain_peaks} of the {evidence.peak_documents} documents it is most active in, a word of "
+        f"the domain stands near; {evidence.domain_share:.0%} of all tokens have one near, by chance {tail:.1%}"
+    )
+
+
 def _explain_coherence(evidence: CoherenceEvidence | None) -> str:
     if evidence is None or evidence.deduplicated is None or evidence.null_share is None:
         return "coherence: no value (fewer than two different words with a vector)"
@@ -115,6 +138,18 @@ def _explain_effect(evidence: CausalEvidence | None) -> tuple[str, ...]:
     if evidence is None or evidence.verdict is None or evidence.promise_ratio is None:
         return ()
     return (f"causal check: {evidence.verdict}, {evidence.promise_ratio:.2f} of what the projection promises",)
+
+
+def _contexts_tail(evidence: ActivationEvidence | None) -> float | None:
+    """How often tokens anywhere would be near the domain in so many documents; None for a feature that is never active."""
+    if (
+        evidence is None
+        or not evidence.peak_documents
+        or evidence.domain_peaks is None
+        or evidence.domain_share is None
+    ):
+        return None
+    return binomial_tail(evidence.domain_peaks, evidence.peak_documents, evidence.domain_share)
 
 
 def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:

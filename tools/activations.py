@@ -31,6 +31,8 @@ USUAL_DENSITY = 0.01
 """Of random directions where no feature is ever active."""
 DOMAIN_REACH = 5
 """Tokens on either side within which a domain word counts as near."""
+PEAK_DOCUMENTS = 20
+"""Documents in which a direction is most active: it is asked of each whether a domain word stands near."""
 NEAR_MISSES = 4
 
 
@@ -188,13 +190,17 @@ def describe_activations(
     alike = None if near is None else (near.peaks[:, column], near.places[:, column])
     shown = [*top, *middles]
     missed = find_near_misses(rows, values, top, shown, alike, token_strings, context_tokens, n_near_misses)
-    base = near_domain[rows.real].mean()
+    base = float(near_domain[rows.real].mean())
+    strongest = _different_documents(order, rows.documents, PEAK_DOCUMENTS)
     lift = float(near_domain[active].mean() / base) if active.any() and base > 0 else None
     return ActivationEvidence(
         n_tokens=n_real,
         density=float(active.sum() / n_real),
         max_activation=float(values.max()),
         domain_lift=lift,
+        peak_documents=len(strongest),
+        domain_peaks=sum(bool(near_domain[row, peaks[row]]) for row in strongest),
+        domain_share=base,
         top=tuple(cut_context(rows, values, row, peaks[row], token_strings, context_tokens) for row in top),
         quantiles=tuple(
             cut_context(rows, values, row, peaks[row], token_strings, context_tokens, number)

@@ -130,6 +130,12 @@ class ActivationEvidence(Record):
     max_activation: float | None = None
     domain_lift: float | None = None
     """Mean share of domain words near active tokens over their share in the corpus; None if never active."""
+    peak_documents: int | None = None
+    """Documents looked at: those it is most active in, at most 20."""
+    domain_peaks: int | None = None
+    """Of these, the ones whose most active token has a word of the domain near."""
+    domain_share: float | None = None
+    """Share of all tokens that have one near: how often a token anywhere would."""
     top: tuple[Context, ...]
     quantiles: tuple[Context, ...] = ()
     near_misses: tuple[Context, ...] = ()

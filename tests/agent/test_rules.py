@@ -8,6 +8,7 @@ import pytest
 
 from agent.rules import judge_by_rules, name_feature, steering_verdict
 from tools.records import (
+    ActivationEvidence,
     CoherenceEvidence,
     Evidence,
     FeatureRef,
@@ -46,11 +47,26 @@ def steering(wins: int, n: int, null: float) -> SteeringEvidence:
     )
 
 
+def contexts(near: int, documents: int, share: float = 0.06) -> ActivationEvidence:
+    return ActivationEvidence(top=(), peak_documents=documents, domain_peaks=near, domain_share=share)
+
+
+PASS_A = contexts(12, 20)
+
+
 def evidence(
-    k: KeywordEvidence | None = None, c: CoherenceEvidence | None = None, s: SteeringEvidence | None = None
+    k: KeywordEvidence | None = None,
+    c: CoherenceEvidence | None = None,
+    s: SteeringEvidence | None = None,
+    a: ActivationEvidence | None = PASS_A,
 ) -> Evidence:
     return Evidence(
-        feature=FeatureRef(study="tiny", sae="base", index=1), stratum="candidates", keywords=k, coherence=c, steering=s
+        feature=FeatureRef(study="tiny", sae="base", index=1),
+        stratum="candidates",
+        keywords=k,
+        coherence=c,
+        steering=s,
+        activations=a,
     )
 
 
@@ -82,7 +98,31 @@ def test_verdict_follows_from_the_three_checks(
     judgement = judge_by_rules(evidence(k, c, s), SurveyDefaults())
     assert judgement.relevant == verdict
     assert 0.5 <= judgement.confidence <= 1
-    assert len(judgement.reasons) == 3
+    assert len(judgement.reasons) == 4
+
+
+@pytest.mark.parametrize(
+    ("a", "verdict", "said"),
+    [
+        (
+            contexts(4, 20),
+            "yes",
+            "in 4 of the 20 documents it is most active in, a word of the domain stands near; 6% of",
+        ),
+        (contexts(3, 20), "undecided", "by chance 11.5%"),  # 1 - sum of binomial(20, 0.06) up to 2
+        (contexts(2, 2), "yes", "by chance 0.4%"),
+        (contexts(0, 0), "undecided", "contexts: never active in the corpus"),
+        (contexts(20, 20, share=1.0), "undecided", "by chance 100.0%"),
+        (ActivationEvidence(top=()), "undecided", "contexts: no evidence"),
+        (None, "undecided", "contexts: no evidence"),
+    ],
+)
+def test_what_is_promoted_has_to_be_where_it_is_active(
+    a: ActivationEvidence | None, verdict: Literal["yes", "undecided"], said: str
+) -> None:
+    judgement = judge_by_rules(evidence(PASS_K, PASS_C, PASS_S, a), SurveyDefaults())
+    assert judgement.relevant == verdict
+    assert said in judgement.reasons[1]
 
 
 def test_a_yes_is_surer_the_rarer_its_evidence_is_by_chance() -> None:

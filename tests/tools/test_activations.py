@@ -291,5 +291,22 @@ def test_domain_lift_is_the_share_near_domain_words_over_the_corpus_share() -> N
     assert describe(made_up(values, real), near).domain_lift == 0.0
 
 
+def test_each_document_counts_once_by_its_most_active_token() -> None:
+    """Three documents, the first in two rows; only the second's peak stands near the domain."""
+    real, near, values = np.ones((4, 5), dtype=bool), np.zeros((4, 5), dtype=bool), np.zeros((4, 5))
+    near[0, 0] = near[2, 1] = near[3, 1] = True
+    values[0, 0], values[1, 3], values[2, 1], values[3, 4] = 1.0, 9.0, 5.0, 2.0
+    values[3, 1] = 1.0
+    recording = made_up(values, real)
+    rows = recording.rows._replace(documents=("one", "one", "two", "three"))
+    found = describe(recording._replace(rows=rows), near)
+    assert (found.peak_documents, found.domain_peaks, found.domain_share) == (3, 1, 3 / 20)
+
+
+def test_a_direction_that_is_never_active_has_no_peaks() -> None:
+    found = describe(made_up(np.zeros((2, 3)), np.ones((2, 3), dtype=bool)), np.ones((2, 3), dtype=bool))
+    assert (found.peak_documents, found.domain_peaks, found.domain_share) == (0, 0, 1.0)
+
+
 def test_domain_lift_needs_domain_words_in_the_corpus() -> None:
     assert describe(made_up(np.ones((1, 4)), np.ones((1, 4), dtype=bool))).domain_lift is None
