@@ -6,7 +6,7 @@ import pytest
 
 from prompts.loader import FOLDER, PromptError, load_prompt
 
-NAMES = ("hypothesize", "experiment", "judge", "rate")
+NAMES = ("hypothesize", "experiment", "judge", "rate", "detect", "fuzz")
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -1,0 +1,59 @@
+"""The model, SAE and text of a run, on the bench again, and nothing else under their names."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agent.config import RunConfig
+from agent.errors import RunError
+from agent.records import Manifest
+from tools.arms import check_arm_files
+from tools.compute import Compute
+from tools.corpus import hash_corpus, load_passages, replace_corpus
+from tools.loading import load_arm
+from tools.studies import Arm, Study, load_study
+from tools.texts import Passage
+from tools.workbench import Workbench
+
+
+class Stage(NamedTuple):
+    """What a run looked at."""
+
+    bench: Workbench
+    study: Study
+    held_out: list[Passage]
+
+
+def restage(manifest: Manifest, device: str) -> Stage:
+    """Load what the run was made with.
+
+    Raises:
+        UnveilError: the run judged evidence from elsewhere; a part is missing, or is not what it was.
+    """
+    config = manifest.config
+    if config.evidence is not None:
+        raise RunError(
+            "the run judged evidence from elsewhere and has no model: there is no held-out text to score its labels on"
+        )
+    study = open_study(config)
+    found = {**check_arm_files(study, config.sae).model_dump(), "corpus": hash_corpus(study)}
+    known = manifest.provenance.sha256
+    changed = [name for name, sha256 in found.items() if known.get(name, sha256) != sha256]
+    if changed:
+        raise RunError(
+            f"{' and '.join(changed)} differ from what the run was made with: restore them, or start a new run"
+        )
+    held_out = load_passages(study, "held_out")
+    compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
+    return Stage(load_arm(study, config.sae, compute), study, held_out)
+
+
+def open_study(config: RunConfig) -> Study:
+    """The run's study with the corpus and the arm that its command line put in."""
+    study = load_study(config.study)
+    if config.corpus is not None:
+        study = replace_corpus(study, config.corpus)
+    if config.sae in study.arms or config.model is None:
+        return study
+    own = Arm(model=config.model, sae=config.sae, hook_name="")
+    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})

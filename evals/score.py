@@ -1,0 +1,240 @@
+"""Labels scored on text that nobody labelled from: `python -m evals.score RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from agent.llm import LlmSettings
+    from agent.store import RunFolder
+    from evals.asking import Asked
+    from evals.detection import Task
+    from evals.score_records import ItemAnswer, ScoreReport
+    from evals.score_subjects import Subject
+    from prompts.loader import Prompt
+    from tools.studies import Study
+
+UNMET, BAD_INPUT, INTERRUPTED = 1, 2, 130
+SHUFFLED = 40
+CALLS = "score_calls.jsonl"
+"""Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
+OUTPUT_TOKENS, TOKENS_PER_TEXT = 1000, 40
+"""Of a reply; models that think first need the room."""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.score",
+        description="Do a run's labels tell held-out texts in which their features are active from others (detection), "
+        "and rightly from wrongly marked tokens (fuzzing)? Without --llm-model only words are compared. "
+        "Exit status 1: a requirement is not met; 2: bad input.",
+    )
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--features", metavar="I,J,…", help="just these: numbers, or keys as in transcripts/")
+    parser.add_argument(
+        "--contexts", type=_positive, default=10, metavar="N", help="texts of each kind a feature (default: 10)"
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="score the annotations in these labels files instead of the run's own labels",
+    )
+    parser.add_argument("--annotator", metavar="NAME", help="whose, where several people gave annotations")
+    llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
+    llm.add_argument("--llm-model", metavar="M", help="its name")
+    llm.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL)")
+    batch = llm.add_mutually_exclusive_group()
+    batch.add_argument("--batch", type=_positive, default=5, metavar="N", help="texts a prompt (default: 5)")
+    batch.add_argument("--one-per-prompt", action="store_const", const=1, dest="batch", help="the same as --batch 1")
+    llm.add_argument(
+        "--shuffled",
+        type=_count,
+        default=SHUFFLED,
+        metavar="N",
+        help="features of the model's shuffled control (default: %(default)s)",
+    )
+    llm.add_argument("--concurrency", type=_positive, default=8, metavar="N", help="requests at once (default: 8)")
+    llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
+    llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
+    )
+    how.add_argument("--require", action="append", default=[], metavar="BOUND", help="such as 'detection_f1_low>=0.6'")
+    how.add_argument("--seed", type=_count, default=0, help="of texts, marks, shuffles and resamples (default: 0)")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score, print and write; the exit status says whether every requirement is met."""
+    arguments = parse_arguments(argv)
+    from evals.gates import read_requirement, unmet
+    from evals.score_report import as_lines, write_scores
+    from tools.errors import UnveilError
+
+    try:
+        requirements = [read_requirement(text) for text in arguments.require]
+        report, answers = score_run(arguments)
+        files = write_scores(arguments.run / "evals", report, answers)
+    except (UnveilError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what a model answered is kept; the same command goes on from there\n")
+        return INTERRUPTED
+    sys.stdout.write("\n".join([*as_lines(report), "", str(files[0])]) + "\n")
+    missed = unmet(requirements, report.figures)
+    for line in missed:
+        sys.stderr.write(f"not met: {line}\n")
+    return UNMET if missed else 0
+
+
+def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnswer]]:
+    """The scoring that a command line asks for, and every answer it rests on.
+
+    Raises:
+        UnveilError: the run cannot be read, scored or restaged, or no model can be asked.
+    """
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from agent.store import RunFolder
+    from evals.labels import read_label_files
+    from evals.restaging import restage
+    from evals.score_records import Drawn
+    from evals.score_subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from evals.scorecard import list_answers, make_report, read_beside
+    from tools.heldout import Draw, draw_held_out
+
+    folder = RunFolder.open(arguments.run)
+    manifest, settings = folder.manifest(), llm_settings(arguments, os.environ)
+    beside = [row for other in arguments.beside for row in read_beside(other)]
+    chosen = choose_decisions(folder.decisions(), arguments.features)
+    decisions, labelled_by = take_own_labels(chosen)
+    if arguments.labels:
+        labels, _ = read_label_files(arguments.labels)
+        decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
+    stage = restage(manifest, arguments.device)
+    length = stage.study.observation.context_tokens
+    draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
+    labelled = [decision.feature for decision in decisions if decision.label is not None]
+    with Progress(console=Console(stderr=True)) as progress:
+        held_out = draw_held_out(stage.bench, stage.held_out, labelled, draw, manifest.config.seed, progress)
+        subjects, others = find_subjects(decisions, held_out, arguments.seed)
+        asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
+    drawn = Drawn(
+        documents=len({passage.document for passage in stage.held_out}),
+        tokens=held_out[0].tokens if held_out else 0,
+        contexts=draw.contexts,
+        quantiles=draw.quantiles,
+        context_tokens=draw.length,
+        fewest=FEWEST,
+    )
+    report = asyncio.run(make_report(manifest, asked, subjects, others, drawn, labelled_by, arguments.seed, beside))
+    return report, list(list_answers(asked, subjects))
+
+
+async def ask_scorers(
+    arguments: argparse.Namespace,
+    folder: RunFolder,
+    study: Study,
+    settings: LlmSettings | None,
+    subjects: Sequence[Subject],
+    progress: Progress,
+) -> list[Asked]:
+    """The comparison of words, then the model if there is one; its calls are remembered beside the run."""
+    from agent.llm import CallStore, LlmClient
+    from agent.records import PromptRef
+    from evals.asking import ask_all, shuffle_labels
+    from evals.score_records import ScorerRef
+    from evals.scorers import LlmScorer, WordScorer, count_prompts
+    from prompts.loader import load_prompt
+    from tools.survey import load_study_vectors
+
+    words, everyone = WordScorer(load_study_vectors(study)), shuffle_labels(subjects, None, arguments.seed)
+    floor = await ask_all(words, ScorerRef(name=words.name, kind="words"), subjects, everyone, arguments.seed)
+    if settings is None:
+        return [floor]
+    prompts: dict[Task, Prompt] = {"detection": load_prompt("detect"), "fuzzing": load_prompt("fuzz")}
+    pairs = shuffle_labels(subjects, arguments.shuffled, arguments.seed)
+    n = [count_prompts(some, arguments.batch) for some in (subjects, [subject for subject, _ in pairs])]
+    progress.console.print(f"{settings.model} is asked {n[0]:,} prompts, and {n[1]:,} with shuffled labels")
+    task = progress.add_task(f"score        {settings.model}", total=len(subjects) + len(pairs))
+    ref = ScorerRef(
+        name=settings.model,
+        kind="llm",
+        base_url=settings.base_url,
+        batch=arguments.batch,
+        prompts=tuple(PromptRef(name=one.name, sha256=one.sha256) for one in prompts.values()),
+    )
+    with folder.claimed():
+        async with LlmClient(settings, CallStore(folder.path / "evals" / CALLS)) as client:
+            scorer = LlmScorer(client, prompts, arguments.batch)
+            found = await ask_all(scorer, ref, subjects, pairs, arguments.seed, lambda: progress.advance(task))
+            used = client.store.spent
+    return [floor, found._replace(scorer=ref.model_copy(update={"usage": used}))]
+
+
+def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmSettings | None:
+    """The client's settings; None without a model. The key goes nowhere else.
+
+    Raises:
+        RunError: a model is named but no endpoint is configured.
+    """
+    if not arguments.llm_model:
+        return None
+    from pydantic import SecretStr, ValidationError
+
+    from agent.errors import RunError
+    from agent.llm import LlmSettings
+
+    base_url, key = arguments.base_url or environment.get("OPENAI_BASE_URL"), environment.get("OPENAI_API_KEY")
+    if not (base_url or key):
+        raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
+    try:
+        return LlmSettings(
+            model=arguments.llm_model,
+            base_url=base_url or LlmSettings.model_fields["base_url"].default,
+            api_key=SecretStr(key) if key else None,
+            max_output_tokens=OUTPUT_TOKENS + TOKENS_PER_TEXT * arguments.batch,
+            max_in_flight=arguments.concurrency,
+            budget_usd=arguments.budget_usd,
+            budget_tokens=arguments.budget_tokens,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(f"the endpoint cannot be used: {first['loc'][0]}: {first['msg']}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("0 is not a whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
