@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from agent.llm import LlmSettings
     from agent.store import RunFolder
-    from evals.asking import Asked
-    from evals.detection import Task
-    from evals.score_records import ItemAnswer, ScoreReport
-    from evals.score_subjects import Subject
+    from evals.scores.asking import Asked
+    from evals.scores.detection import Task
+    from evals.scores.records import ItemAnswer, ScoreReport
+    from evals.scores.subjects import Subject
     from prompts.loader import Prompt
     from tools.studies import Study
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.gates import read_requirement, unmet
-    from evals.score_report import as_lines, write_scores
+    from evals.scores.report import as_lines, write_scores
     from tools.errors import UnveilError
 
     try:
@@ -118,10 +118,10 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
 
     from agent.store import RunFolder
     from evals.labels import read_label_files
-    from evals.restaging import restage
-    from evals.score_records import Drawn
-    from evals.score_subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
-    from evals.scorecard import list_answers, make_report, read_beside
+    from evals.scores.records import Drawn
+    from evals.scores.restaging import restage
+    from evals.scores.scorecard import list_answers, make_report, read_beside
+    from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
     from tools.heldout import Draw, draw_held_out
 
     folder = RunFolder.open(arguments.run)
@@ -163,9 +163,9 @@ async def ask_scorers(
     """The comparison of words, then the model if there is one; its calls are remembered beside the run."""
     from agent.llm import CallStore, LlmClient
     from agent.records import PromptRef
-    from evals.asking import ask_all, shuffle_labels
-    from evals.score_records import ScorerRef
-    from evals.scorers import LlmScorer, WordScorer, count_prompts
+    from evals.scores.asking import ask_all, shuffle_labels
+    from evals.scores.records import ScorerRef
+    from evals.scores.scorers import LlmScorer, WordScorer, count_prompts
     from prompts.loader import load_prompt
     from tools.survey import load_study_vectors
 

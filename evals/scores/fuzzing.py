@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.detection import ACTIVE, Item, shuffle
+from evals.scores.detection import ACTIVE, Item, shuffle
 from prompts.fence import escape, fence
 from tools.heldout import HeldOut
 from tools.records import Context

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
 from evals.figures import FLOOR, INK
-from evals.score_records import ALL, ScoreReport, ScoreRow
-from evals.score_rows import PLACES
+from evals.scores.records import ALL, ScoreReport, ScoreRow
+from evals.scores.rows import PLACES
 
 CONTROL, WORDS = "0.55", "#d08c2f"
 STYLE: dict[RcKeyType, Any] = {

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from evals.results import Estimate
-from evals.scoring import estimate_mean
+from evals.scores.measures import estimate_mean
 from tools.keywords import words_of
 from tools.records import Record
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.score_records import ALL, FeatureScore, ScoreReport, ScoreRow
-from evals.score_rows import PLACES, composite_of
-from evals.scoring import MEASURES
+from evals.scores.measures import MEASURES
+from evals.scores.records import ALL, FeatureScore, ScoreReport, ScoreRow
+from evals.scores.rows import PLACES, composite_of
 from evals.tables import Table, format_estimate
 
 SHORT = (

@@ -11,14 +11,14 @@ from pydantic import ValidationError
 
 from agent.errors import RunError
 from agent.records import Manifest
-from evals.asking import Asked, ask
-from evals.collisions import Collisions, find_collisions, measure_specificity
 from evals.results import Estimate
-from evals.sanity import check_measures
-from evals.score_records import ALL, Drawn, FeatureScore, Figures, ItemAnswer, ScoreReport, ScoreRow, Status
-from evals.score_rows import difference_rows, figures_of, summarise
-from evals.score_subjects import Subject, describe
-from evals.scorers import AlwaysYes, marked_spans
+from evals.scores.asking import Asked, ask
+from evals.scores.collisions import Collisions, find_collisions, measure_specificity
+from evals.scores.records import ALL, Drawn, FeatureScore, Figures, ItemAnswer, ScoreReport, ScoreRow, Status
+from evals.scores.rows import difference_rows, figures_of, summarise
+from evals.scores.sanity import check_measures
+from evals.scores.scorers import AlwaysYes, marked_spans
+from evals.scores.subjects import Subject, describe
 from tools.heldout import SILENT_KINDS
 from tools.records import Stratum
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from evals.scoring import MEASURES, Graded, Truth, measure, measure_counts
+from evals.scores.measures import MEASURES, Graded, Truth, measure, measure_counts
 from tools.records import Record
 
 Damage = Literal["missing", "extra"]

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from agent.errors import RunError
 from agent.records import Decision
-from evals.detection import Item, Task, detection_items
 from evals.errors import LabelError
-from evals.fuzzing import fuzzing_items
 from evals.records import ANNOTATION, Label
-from evals.score_records import FeatureScore, Status
+from evals.scores.detection import Item, Task, detection_items
+from evals.scores.fuzzing import fuzzing_items
+from evals.scores.records import FeatureScore, Status
 from tools.heldout import HeldOut
 
 FEWEST = 5

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.sanity import check_measures, compose, spoil
-from evals.scoring import average_precision, count_as_wrong, estimate_mean, measure
+from evals.scores.measures import average_precision, count_as_wrong, estimate_mean, measure
+from evals.scores.sanity import check_measures, compose, spoil
 
 
 def yes(*answers: int) -> np.ndarray:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.collisions import OwnAndOthers, normalise_label
-from evals.detection import Item, Task
-from evals.score_records import ScorerRef
-from evals.score_subjects import Subject
-from evals.scorers import Answer, Scorer, WordScorer
+from evals.scores.collisions import OwnAndOthers, normalise_label
+from evals.scores.detection import Item, Task
+from evals.scores.records import ScorerRef
+from evals.scores.scorers import Answer, Scorer, WordScorer
+from evals.scores.subjects import Subject
 from tools.maths import derangement
 
 OTHERS = 200

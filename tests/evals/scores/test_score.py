@@ -17,7 +17,7 @@ from agent.records import Decision
 from agent.store import RunFolder
 from evals.importers.own import write_own
 from evals.score import main
-from evals.score_records import ItemAnswer, ScoreReport
+from evals.scores.records import ItemAnswer, ScoreReport
 from tests.evals.worlds import decide, label, manifest
 from tests.servers.openai_stub import saying, serve
 from tests.servers.score_stub import answering, shares_a_word

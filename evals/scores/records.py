@@ -6,10 +6,10 @@ from typing import Literal
 
 from agent.errors import FailureType
 from agent.records import PromptRef, Usage, Verdict
-from evals.collisions import Collisions
-from evals.detection import Task
 from evals.results import Estimate
-from evals.sanity import SanityCheck
+from evals.scores.collisions import Collisions
+from evals.scores.detection import Task
+from evals.scores.sanity import SanityCheck
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
 Status = Literal["scored", "not scorable", "no label", "failed"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evals.score_subjects import Subject, find_subjects
+from evals.scores.subjects import Subject, find_subjects
 from tests.evals.worlds import decide
 from tools.coherence import WordVectors, make_vectors
 from tools.heldout import HeldOut

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from agent.llm import CallStore, LlmClient, LlmSettings
-from evals.asking import Asked, ask_all, shuffle_labels
-from evals.detection import detection_items
-from evals.score_records import Drawn, FeatureScore, ScoreReport, ScorerRef
-from evals.score_rows import figures_of
-from evals.score_subjects import Subject, find_subjects
-from evals.scorecard import list_answers, make_report
-from evals.scorers import LlmScorer, Scorer, WordScorer, word_question
+from evals.scores.asking import Asked, ask_all, shuffle_labels
+from evals.scores.detection import detection_items
+from evals.scores.records import Drawn, FeatureScore, ScoreReport, ScorerRef
+from evals.scores.rows import figures_of
+from evals.scores.scorecard import list_answers, make_report
+from evals.scores.scorers import LlmScorer, Scorer, WordScorer, word_question
+from evals.scores.subjects import Subject, find_subjects
 from prompts.fence import outside
 from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS
-from tests.evals.planted import held_out, subjects, vectors, word
+from tests.evals.scores.planted import held_out, subjects, vectors, word
 from tests.evals.worlds import decide, manifest
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, failing, saying, serve
 from tests.servers.score_stub import answering, read_prompt

@@ -14,9 +14,9 @@ from pydantic import Field, JsonValue, create_model
 
 from agent.errors import FailureType, LlmFailure
 from agent.llm import LlmClient
-from evals.detection import Item, Task
-from evals.fuzzing import fence_texts
-from evals.score_subjects import Subject
+from evals.scores.detection import Item, Task
+from evals.scores.fuzzing import fence_texts
+from evals.scores.subjects import Subject
 from prompts.fence import escape, fence
 from prompts.loader import Prompt
 from tools.coherence import WordVectors

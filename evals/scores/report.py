@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.store import write_whole
-from evals.score_records import ItemAnswer, ScoreReport
-from evals.score_tables import (
+from evals.scores.records import ItemAnswer, ScoreReport
+from evals.scores.tables import (
     features_table,
     headline_table,
     kinds_table,
@@ -24,7 +24,7 @@ from evals.tables import Table, as_csv, as_markdown, as_text, format_estimate
 
 def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer]) -> list[Path]:
     """Write the report's files into a folder and return their paths, the page first."""
-    from evals.score_figures import draw_scores
+    from evals.scores.figures import draw_scores
 
     folder.mkdir(parents=True, exist_ok=True)
     figure = draw_scores(folder / "scores.png", report)

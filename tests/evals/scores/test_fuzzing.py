@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.detection import Item
-from evals.fuzzing import fence_texts, fuzzing_items, kind_of, list_runs, right_marks, wrong_marks
-from evals.scorers import marked_spans, shown_words
+from evals.scores.detection import Item
+from evals.scores.fuzzing import fence_texts, fuzzing_items, kind_of, list_runs, right_marks, wrong_marks
+from evals.scores.scorers import marked_spans, shown_words
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
-from tests.evals.planted import context, held_out
+from tests.evals.scores.planted import context, held_out
 from tools.records import Context
 
 

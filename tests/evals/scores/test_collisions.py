@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evals.collisions import OwnAndOthers, find_collisions, measure_specificity, normalise_label
+from evals.scores.collisions import OwnAndOthers, find_collisions, measure_specificity, normalise_label
 
 
 def test_labels_are_the_same_up_to_case_punctuation_and_order() -> None:

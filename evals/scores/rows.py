@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from evals.asking import Answers
-from evals.detection import ACTIVE, Item, Task
-from evals.fuzzing import WRONG_KINDS
-from evals.sanity import COMPOSITE, compose
-from evals.score_records import ALL, Figures, RowKind, ScoreRow
-from evals.score_subjects import Subject
-from evals.scorers import Answer
-from evals.scoring import MEASURES, count_as_wrong, estimate_mean, measure
+from evals.scores.asking import Answers
+from evals.scores.detection import ACTIVE, Item, Task
+from evals.scores.fuzzing import WRONG_KINDS
+from evals.scores.measures import MEASURES, count_as_wrong, estimate_mean, measure
+from evals.scores.records import ALL, Figures, RowKind, ScoreRow
+from evals.scores.sanity import COMPOSITE, compose
+from evals.scores.scorers import Answer
+from evals.scores.subjects import Subject
 from tools.heldout import SILENT_KINDS
 
 TASKS: tuple[Task, ...] = ("detection", "fuzzing")

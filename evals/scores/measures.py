@@ -7,7 +7,6 @@ was drawn.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
