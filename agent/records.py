@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from agent.config import RunConfig
 from agent.errors import FailureType
-from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
+from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
 _DECIDED = ([True, False, True], [False, True, True])
@@ -193,6 +193,8 @@ class Manifest(Record):
     """The run whose evidence this one judges again."""
     computed: str | None = None
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
+    probe: Probe | None = None
+    """How well the SAE reconstructs what the model does: whether it belongs to it."""
 
     @property
     def measures(self) -> bool:

@@ -63,8 +63,9 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
         sure = min(0.99, max(0.5, evidence.keywords.null_share))
         return Judgement(label, "no", sure, None, steering, reasons)
     wins_more = steering is not None and steering.verdict != "fails"
-    active_there = contexts is not None and contexts <= CONTEXTS_ALPHA
-    if active_there and wins_more and combined is not None and combined <= COMBINED_ALPHA:
+    if contexts is None or combined is None or not wins_more:
+        return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    if contexts <= CONTEXTS_ALPHA and combined <= COMBINED_ALPHA:
         sure = 1 - max(evidence.keywords.null_share, contexts, combined)
         return Judgement(label, "yes", sure, None, steering, reasons)
     return Judgement(label, "undecided", 0.5, None, steering, reasons)

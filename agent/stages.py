@@ -77,12 +77,17 @@ def gather_evidence(
     folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
+    from tools.belonging import probe_reconstruction, probe_rows
     from tools.observation import observe
     from tools.steering import check_room
     from tools.survey import survey_features, tabulate
 
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
 
+    with watch.time("probe"):
+        probe = probe_reconstruction(bench, probe_rows(bench, study))
+    if probe.doubt:
+        console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
     with watch.time("survey"), make_progress(console) as progress:
         survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
@@ -90,7 +95,8 @@ def gather_evidence(
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
     computed = f"{bench.device} in {str(bench.dtype).removeprefix('torch.')}"
-    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection, "computed": computed}))
+    found = {"selection": selection, "computed": computed, "probe": probe}
+    folder.write_manifest(folder.manifest().model_copy(update=found))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)

@@ -31,8 +31,8 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
     if arm_name == arm.sae:
         return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
-        if other_name == arm_name or _is_on_hub(study, other.model):
-            continue
+        if other.model == arm.model or _is_on_hub(study, other.model):
+            continue  # by the same name it is meant to be the same model, with another SAE
         if hash_weights(find_folder(study, other.model)) == hashes.model:
             raise LoadError(f"arms {arm_name} and {other_name} of study {study.name} are the same model weights")
     return hashes

@@ -151,6 +151,39 @@ class TokenChange(Record):
     change: float
 
 
+class Probe(Record):
+    """An SAE on a short text: does it belong to the model and the hook it is run with?"""
+
+    hook_name: str
+    n_tokens: int
+    explained_variance: float
+    """At the hook; 0 is what the text's mean residual explains, 1 all of it."""
+    elsewhere: dict[str, float]
+    """The same at every other place of the residual stream: before each block and after the last."""
+    lowest: float
+    """The least that is taken for a reconstruction."""
+    margin: float
+    """By so much another place may be explained better by chance."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why it does not seem to belong; None if it does."""
+        own = self.explained_variance
+        found = f"explains {own:.0%} of the variance at {self.hook_name}"
+        best = max(self.elsewhere, key=lambda name: self.elsewhere[name], default=self.hook_name)
+        if best in self.elsewhere and self.elsewhere[best] > max(own + self.margin, self.lowest):
+            return (
+                f"{found} but {self.elsewhere[best]:.0%} at {best}: it was trained elsewhere than the arm says; "
+                "correct hook_name or give the SAE trained there"
+            )
+        if own < self.lowest:
+            return (
+                f"{found}, and {self.lowest:.0%} is the least of one that belongs there: "
+                "give the SAE that was trained on this model at this hook"
+            )
+        return None
+
+
 Policy = Literal["all", "prompt", "generated", "published"]
 """Positions that are steered; `published` is the study's hook, which under a cache leaves generated tokens alone."""
 InterventionKind = Literal["add", "clamp", "ablate"]

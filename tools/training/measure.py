@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from rich.progress import track
 from torch import Tensor
 
 from tools.coherence import WordVectors
+from tools.corpus import TokenRows
 from tools.projection import random_directions
+from tools.reconstruction import batches, measure_reconstruction, next_token_loss, spread_rows
 from tools.records import Record
 from tools.studies import Study
 from tools.survey import survey_directions, survey_features
 from tools.training.corpora import cut_rows, tokenize_corpus
 from tools.workbench import Workbench
-
-ROWS_PER_BATCH = 8
-"""The logits of more rows fall out of the processor's cache."""
 
 
 class SaeFigures(Record):
@@ -70,14 +68,19 @@ def measure_arm(
     n_tokens = 0
     for corpus in corpora:
         stream = tokenize_corpus(data, corpus, bench.tokenizer, cache)
-        cut = _spread(cut_rows(stream, bench.context_size, bench.bos), rows)
         half = (bench.context_size - 1) // 2
-        in_context[corpus] = _loss_in_context(
-            bench, _spread(cut_rows(stream[half:], bench.context_size, bench.bos), rows), half
+        cut, later = (
+            spread_rows(_text_rows(cut_rows(part, bench.context_size, bench.bos)), rows)
+            for part in (stream, stream[half:])
         )
-        loss[corpus], sae[corpus], active = _measure_corpus(bench, cut, corpus)
+        in_context[corpus] = _loss_in_context(bench, later, half)
+        measured, active = measure_reconstruction(bench, cut, description=f"measure {corpus}")
+        loss[corpus] = measured.ce_clean
+        sae[corpus] = SaeFigures(
+            explained_variance=measured.explained_variance, ce_score=measured.ce_score, l0=measured.l0
+        )
         counts += active
-        n_tokens += cut.shape[0] * (cut.shape[1] - 1)
+        n_tokens += measured.n_tokens
     survey = survey_features(bench, study, seed=0)
     alive = (counts > 0).numpy()
     null_directions = random_directions(study.survey.null_directions, bench.W_U.shape[0], seed=0)
@@ -102,65 +105,20 @@ def measure_arm(
     return figures, counts / n_tokens
 
 
-def _measure_corpus(
-    bench: Workbench, rows: Int64[np.ndarray, "rows positions"], name: str
-) -> tuple[float, SaeFigures, Tensor]:
-    counts = torch.zeros(bench.d_sae)
-    clean = zeroed = spliced = 0.0
-    error = total = torch.zeros((), dtype=torch.float64)
-    summed = torch.zeros(bench.W_U.shape[0], dtype=torch.float64)
-    n_tokens = n_rows = 0
-    for start in track(range(0, len(rows), ROWS_PER_BATCH), description=f"measure {name}"):
-        tokens = torch.from_numpy(rows[start : start + ROWS_PER_BATCH])
-        residuals = bench.residuals(tokens)
-        activations = bench.encode(residuals)
-        rebuilt = bench.decode_activations(activations)
-        body, body_rebuilt, body_active = residuals[:, 1:], rebuilt[:, 1:], activations[:, 1:] > 0
-        counts += body_active.sum(dim=(0, 1))
-        error = error + (body - body_rebuilt).double().pow(2).sum()
-        total = total + body.double().pow(2).sum()
-        summed += body.double().sum(dim=(0, 1))
-        n_tokens += body.shape[0] * body.shape[1]
-        n_rows += len(tokens)
-        clean += _loss(bench, tokens, None) * len(tokens)
-        zeroed += _loss(bench, tokens, _keep_bos(torch.zeros_like)) * len(tokens)
-        spliced += _loss(bench, tokens, _keep_bos(lambda r: bench.decode_activations(bench.encode(r)))) * len(tokens)
-    variance = total - summed.pow(2).sum() / n_tokens
-    figures = SaeFigures(
-        explained_variance=float(1 - error / variance),
-        ce_score=(zeroed - spliced) / (zeroed - clean),
-        l0=float(counts.sum() / n_tokens),
-    )
-    return clean / n_rows, figures, counts
+def _text_rows(rows: Int64[np.ndarray, "rows positions"]) -> TokenRows:
+    """Rows of a token stream, which are text but for the BOS that opens them."""
+    real = np.ones(rows.shape, dtype=bool)
+    real[:, 0] = False
+    return TokenRows(rows, real, ("",) * len(rows))
 
 
-def _spread(rows: Int64[np.ndarray, "rows positions"], most: int) -> Int64[np.ndarray, "kept positions"]:
-    """At most so many rows, spread evenly over the corpus."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))]
-
-
-def _loss_in_context(bench: Workbench, rows: Int64[np.ndarray, "rows positions"], half: int) -> float:
+def _loss_in_context(bench: Workbench, rows: TokenRows, half: int) -> float:
     total = 0.0
-    for start in range(0, len(rows), ROWS_PER_BATCH):
-        tokens = torch.from_numpy(rows[start : start + ROWS_PER_BATCH])
-        logits = bench.logits(tokens)[:, -half - 1 : -1]
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, -half:].flatten())
-        total += float(loss) * len(tokens)
-    return total / len(rows)
-
-
-def _keep_bos(edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The SAE was not trained on BOS, whose residual is far longer than any other; it is left as it is."""
-
-    def edited(residual: Tensor) -> Tensor:
-        return torch.cat([residual[:, :1], edit(residual[:, 1:]).to(residual.dtype)], dim=1)
-
-    return edited
-
-
-def _loss(bench: Workbench, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None) -> float:
-    logits = bench.logits(tokens, edit)
-    return float(torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()))
+    for tokens, real in batches(rows):
+        counted = real.clone()
+        counted[:, :-half] = False
+        total += next_token_loss(bench, tokens, counted)
+    return total / (len(rows.tokens) * half)
 
 
 def nearest_check(vectors: WordVectors, word: str, near: Sequence[str], far: Sequence[str]) -> dict[str, float]:
