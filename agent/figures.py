@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import RcKeyType
 
 from agent.records import Summary
 from tools.maths import wilson_interval
+from tools.plots import STYLE
 from tools.records import STRATA, Evidence
 
 COLOURS = {
@@ -22,15 +21,6 @@ COLOURS = {
     "unrelated controls": "#5b7083",
     "random directions": "#a23b4a",
     "imported": "#4a4e8c",
-}
-_STYLE: dict[RcKeyType, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 140,
-    "svg.hashsalt": "unveil",
 }
 
 
@@ -60,7 +50,7 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
         "enrichment": any(e.activations and e.activations.domain_lift is not None for e in evidence),
     }
     paths: list[Path] = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, (title, draw) in drawings.items():
             if not measured[name]:
                 continue

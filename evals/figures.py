@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import RcKeyType
 
 from evals.results import Agreement, Calibration, Confusion
+from tools.plots import STYLE
 
 INK, FLOOR = "#0b6e4f", "#a23b4a"
-_STYLE: dict[RcKeyType, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 140,
-}
 
 
 def draw_figures(folder: Path, report: Agreement, suffix: str = "") -> list[Path]:
@@ -34,7 +25,7 @@ def draw_figures(folder: Path, report: Agreement, suffix: str = "") -> list[Path
         drawings["reliability"] = ("How often it is right", lambda axes: _draw_reliability(axes, calibration))
         drawings["risk_coverage"] = ("Errors if only the surest answer", lambda axes: _draw_risk(axes, calibration))
     paths: list[Path] = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, (title, draw) in drawings.items():
             figure = Figure(figsize=(4.2, 3.0), layout="constrained")
             axes = figure.add_subplot()

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import RcKeyType
 
 from evals.figures import FLOOR, INK
 from evals.scores.records import ALL, ScoreReport, ScoreRow
 from evals.scores.rows import PLACES
+from tools.plots import STYLE
 
 CONTROL, WORDS = "0.55", "#d08c2f"
-STYLE: dict[RcKeyType, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 140,
-}
 
 
 def draw_scores(file: Path, report: ScoreReport) -> Path:

@@ -1,0 +1,181 @@
+"""Figures of a comparison: the study's two, the coherence of features, and the measures over SAE seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evals.arms.results import Comparison, Measured, SeedTest
+from evals.arms.runs import Arm, column, equals
+from tools.keywords import load_vocabulary, token_words
+from tools.plots import STYLE
+from tools.studies import Study
+
+BASE, FINETUNED = "#5b7083", "#0b6e4f"
+WRAP = 26
+"""Letters a line of a panel's title."""
+SHORT = 8
+"""Letters of an arm's name under a strip."""
+
+
+class DomainWeights(NamedTuple):
+    """Logit weights of words of the domain among features' top tokens, in standard deviations of the feature's row."""
+
+    keyword: Float[np.ndarray, " n"]
+    relevant: Float[np.ndarray, " m"]
+
+
+def collect_weights(arm: Arm, study: Study, words: Sequence[str]) -> DomainWeights | None:
+    """Weights of domain words in the lists of keyword features and of relevant ones.
+
+    None where the vocabulary as it stands now does not give the hits that the run counted: then it is another one.
+
+    Args:
+        arm: with its survey.
+        study: that names the vocabulary.
+        words: known words, most frequent first, as the survey read tokens by.
+    """
+    vocabulary = load_vocabulary(study.asset(study.domain.vocabulary))
+    lists = [list(tokens) for tokens in arm.survey["top_tokens"]]
+    different = list(dict.fromkeys(token for tokens in lists for token in tokens))
+    read = zip(different, token_words(different, words), strict=True)
+    is_domain = {token: entry.word is not None and entry.word in vocabulary for token, entry in read}
+    listed = np.array([[is_domain[token] for token in tokens] for tokens in lists])
+    if (listed.sum(axis=1) != arm.table["hits"].to_numpy()).any():
+        return None
+    weights = np.stack(list(arm.survey["top_weights"])) / np.maximum(arm.survey["std"].to_numpy()[:, None], 1e-12)
+    keyword = (arm.table["hits"] >= arm.thresholds.hits).to_numpy()
+    relevant = (arm.table["judged"] == "yes").to_numpy()
+    return DomainWeights(*(weights[chosen][listed[chosen]].astype(float) for chosen in (keyword, relevant)))
+
+
+def draw_comparison(
+    folder: Path, found: Comparison, arms: tuple[Arm, Arm], weights: tuple[DomainWeights | None, DomainWeights | None]
+) -> list[Path]:
+    """Write each figure that there is something to show in, as PNG, and return their paths."""
+    drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
+        "hits_direct": ("Figure 1: keyword hits, direct lens", lambda axes: _draw_hits(axes, arms, "hits_direct")),
+        "hits": ("Figure 1: keyword hits, the study's lens", lambda axes: _draw_hits(axes, arms, "hits")),
+        "coherence": ("Coherence (each word once)", lambda axes: _draw_coherence(axes, arms)),
+        "steering": ("Wins beyond the null", lambda axes: _draw_steering(axes, arms)),
+    }
+    left, right = weights
+    if left is not None and right is not None:
+        drawings["weights"] = (
+            "Figure 2: logit weights of domain words",
+            lambda axes: _draw_weights(axes, arms, (left, right)),
+        )
+    paths = [_save(folder, name, title, draw) for name, (title, draw) in drawings.items()]
+    tested = [one for one in found.measured if one.claim is not None and one.seeds is not None]
+    if tested:
+        paths.append(_save_seeds(folder, tested, (found.base.arm, found.finetuned.arm)))
+    return paths
+
+
+def _save(folder: Path, name: str, title: str, draw: Callable[[Axes], None]) -> Path:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.set_title(title)
+        path = folder / f"{name}.png"
+        figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def _draw_hits(axes: Axes, arms: tuple[Arm, Arm], name: str) -> None:
+    """Features by their number of hits; those without any are told in the legend, since they are nearly all."""
+    most = max(2, *(int(column(arm.table, name).max()) for arm in arms))
+    places = np.arange(1, most + 1)
+    for arm, colour, shift in zip(arms, (BASE, FINETUNED), (-0.2, 0.2), strict=True):
+        counts = np.bincount(column(arm.table, name).astype(int), minlength=most + 1)[: most + 1]
+        label = f"{arm.name} ({counts[0]:,} of {counts.sum():,} without)"
+        bars = axes.bar(places + shift, counts[1:], 0.4, color=colour, label=label)
+        axes.bar_label(bars, labels=[str(count) if count else "" for count in counts[1:]], fontsize=6)
+    axes.axvline(arms[0].thresholds.hits - 0.5, color="0.6", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="words of the domain among the top tokens", ylabel="features", xticks=places)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _draw_weights(axes: Axes, arms: tuple[Arm, Arm], weights: tuple[DomainWeights, DomainWeights]) -> None:
+    groups = [side.keyword for side in weights] + [side.relevant for side in weights]
+    names = [f"{arm.name}\n{over}" for over in ("keyword", "relevant") for arm in arms]
+    _strip(axes, groups, names, (BASE, FINETUNED) * 2)
+    axes.set_ylabel("logit weight, standard deviations\nof the feature's row")
+
+
+def _draw_coherence(axes: Axes, arms: tuple[Arm, Arm]) -> None:
+    _strip_sets(axes, arms, "coherence", ("keyword", "relevant", "all", "random"))
+    axes.set_ylabel("mean weighted cosine")
+
+
+def _draw_steering(axes: Axes, arms: tuple[Arm, Arm]) -> None:
+    _strip_sets(axes, arms, "excess", ("relevant", "investigated", "random"))
+    axes.axhline(0, color="0.6", linewidth=0.8, linestyle="--")
+    axes.set_ylabel("share of texts won, less the null")
+
+
+def _strip_sets(axes: Axes, arms: tuple[Arm, Arm], name: str, sets: Sequence[str]) -> None:
+    groups = [_pick(arm, name, chosen) for chosen in sets for arm in arms]
+    names = [f"{_short(arm.name)}\n{chosen}" for chosen in sets for arm in arms]
+    _strip(axes, groups, names, (BASE, FINETUNED) * len(sets))
+    axes.tick_params(axis="x", labelsize=7)
+
+
+def _pick(arm: Arm, name: str, chosen: str) -> Float[np.ndarray, " n"]:
+    """A column's values over one set of features, or over random directions."""
+    values = column(arm.random if chosen == "random" else arm.table, name)
+    if chosen == "keyword":
+        values = values[column(arm.table, "hits") >= arm.thresholds.hits]
+    elif chosen == "relevant":
+        values = values[equals(arm.table, "judged", "yes")]
+    elif chosen == "all":
+        values = values[column(arm.table, "alive") > 0]
+    return values[~np.isnan(values)]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHORT else f"{name[: SHORT - 2]}."
+
+
+def _strip(axes: Axes, groups: Sequence[Float[np.ndarray, " n"]], names: Sequence[str], colours: Sequence[str]) -> None:
+    """Every value as a dot with the mean as a bar: no bin hides anything."""
+    rng = np.random.default_rng(0)
+    for place, (values, colour) in enumerate(zip(groups, colours, strict=True)):
+        size, alpha = (9, 0.55) if len(values) < 300 else (3, 0.25)
+        spread = place + rng.uniform(-0.2, 0.2, len(values))
+        axes.scatter(spread, values, s=size, alpha=alpha, color=colour, linewidths=0)
+        if len(values):
+            axes.hlines(float(np.mean(values)), place - 0.32, place + 0.32, color="#111111", linewidth=1.6)
+    axes.set_xticks(range(len(names)), [f"{name}\nn = {len(v):,}" for name, v in zip(names, groups, strict=True)])
+
+
+def _save_seeds(folder: Path, tested: Sequence[Measured], names: tuple[str, str]) -> Path:
+    """One panel a measure: each SAE a dot, arm means as bars, and the difference with its interval above."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.3 * len(tested), 3.0), layout="constrained")
+        panels = figure.subplots(1, len(tested), squeeze=False)[0]
+        for axes, one in zip(panels, tested, strict=True):
+            if one.seeds is not None:
+                _draw_seeds(axes, one, one.seeds, names)
+        path = folder / "seeds.png"
+        figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def _draw_seeds(axes: Axes, one: Measured, test: SeedTest, names: tuple[str, str]) -> None:
+    for place, (values, colour) in enumerate(zip((test.base, test.finetuned), (BASE, FINETUNED), strict=True)):
+        axes.scatter([place] * len(values), values, s=18, color=colour, zorder=3)
+        axes.hlines(float(np.mean(values)), place - 0.25, place + 0.25, color="#111111", linewidth=1.6)
+    axes.set_xticks((0, 1), names)
+    axes.set_xlim(-0.6, 1.6)
+    axes.set_title(fill(f"{one.name}, over {one.over}", WRAP), fontsize=7)
+    axes.tick_params(axis="y", labelsize=7)

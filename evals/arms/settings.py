@@ -1,0 +1,158 @@
+"""What must be equal among runs that are compared, as far as a run folder and the SAE it names show it.
+
+Everything is read from what was used, not from what was asked for: prompts and seeds from the stored texts, hashes from the
+manifest, the recipe of the SAE from its own `cfg.json`, and that only if its weights still are those of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.config import RunConfig
+from agent.records import Manifest
+from evals.arms.runs import Arm as RunArm
+from evals.arms.runs import Thresholds
+from tools.arms import find_folder, hash_weights
+from tools.corpus import replace_corpus
+from tools.errors import UnveilError
+from tools.records import Evidence
+from tools.studies import Arm, Study, load_study
+
+OWN = ("model", "sae", "evidence")
+"""Hashes that are an arm's own; all others that a manifest holds must be equal."""
+
+
+class Origin(NamedTuple):
+    """The study of a run as it stands now, and the configuration of its SAE."""
+
+    study: Study | None
+    hook_name: str | None
+    """What the arm names."""
+    cfg: Mapping[str, Any] | None
+    """None where the SAE is not at hand, or is no longer the one of the run."""
+    folder: Path | None
+    """Of the SAE, if it is the one of the run."""
+    recipe_tokens: int | None
+    """Token budget of the study's training recipe, for an SAE that lies in a folder of the study."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Of the study's candidates."""
+        if self.study is None:
+            return Thresholds()
+        return Thresholds(self.study.survey.candidate_hits, self.study.survey.alpha)
+
+
+def find_origin(manifest: Manifest) -> Origin:
+    """Look for the study and the SAE that a run names; nothing of it needs to be there."""
+    config, digest = manifest.config, manifest.provenance.sha256.get("sae", "")
+    try:
+        study = open_study(config)
+    except UnveilError:
+        return Origin(None, None, None, None, None)
+    arm = study.arms.get(config.sae)
+    hook_name = (arm.hook_name if arm else "") or None
+    try:
+        folder = find_folder(study, arm.sae if arm else config.sae)
+        cfg = json.loads((folder / "cfg.json").read_text("utf-8"))
+        if hash_weights(folder) != digest:
+            return Origin(study, hook_name, None, None, None)
+    except (UnveilError, OSError, ValueError):
+        return Origin(study, hook_name, None, None, None)
+    return Origin(study, hook_name, cfg, folder, _recipe_tokens(study) if config.model is None else None)
+
+
+def open_study(config: RunConfig) -> Study:
+    """The study a run was made with, with its arm if that was the user's own, and its corpus.
+
+    Raises:
+        StudyError: it is not there, or does not read.
+    """
+    study = load_study(config.study)
+    if config.corpus is not None:
+        study = replace_corpus(study, config.corpus)
+    if config.sae in study.arms or config.model is None:
+        return study
+    own = Arm(model=config.model, sae=config.sae, hook_name="")
+    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})
+
+
+def list_settings(arm: RunArm, origin: Origin) -> dict[str, str | None]:
+    """Everything that two runs must have in common, by name; None for what is not shown."""
+    config = arm.manifest.config
+    judges = {(d.judge.kind, d.judge.model or "-", (d.judge.prompt_sha256 or "-")[:12]) for d in arm.decisions}
+    hashes = {f"{role} sha256": digest for role, digest in _hashes(arm.manifest).items()}
+    return {
+        "study": origin.study.name if origin.study else config.study,
+        "domain": arm.manifest.domain,
+        **_describe_sae(arm, origin),
+        **hashes,
+        "corpus given": config.corpus or "the study's",
+        "tokens a feature is read by": str(len(arm.survey["top_tokens"].iloc[0])),
+        **_describe_steering(arm.evidence),
+        "controls": f"{config.controls:g} times the study's",
+        "candidate limit": "the study's" if config.limit is None else str(config.limit),
+        "features chosen": "by the survey" if config.features is None else "by hand",
+        "seed": str(config.seed),
+        "precision": None if arm.manifest.computed is None else arm.manifest.computed.rpartition(" in ")[2],
+        "judge": "; ".join(sorted(" ".join(judge) for judge in judges)) or None,
+    }
+
+
+def _hashes(manifest: Manifest) -> dict[str, str]:
+    return {role: digest for role, digest in manifest.provenance.sha256.items() if role not in OWN}
+
+
+def _describe_sae(arm: RunArm, origin: Origin) -> dict[str, str | None]:
+    cfg: Mapping[str, Any] = origin.cfg or {}
+    metadata: Mapping[str, Any] = cfg.get("metadata") or {}
+
+    def show(*names: str) -> str | None:
+        found = (table[name] for name in names for table in (metadata, cfg) if table.get(name) is not None)
+        return next((str(value) for value in found), None)
+
+    tokens = show("training_tokens")
+    if tokens is None and origin.recipe_tokens is not None:
+        tokens = f"{origin.recipe_tokens} by the study's recipe"
+    return {
+        "hook point": show("hook_name") or origin.hook_name,
+        "SAE architecture": show("training_architecture", "architecture"),
+        "SAE size": str(len(arm.survey)),
+        "SAE k": show("k") if cfg else None,
+        "SAE context size": show("context_size"),
+        "SAE input normalisation": show("normalize_activations"),
+        "SAE token budget": tokens,
+    }
+
+
+def _describe_steering(evidence: Sequence[Evidence]) -> dict[str, str | None]:
+    steered = [record.steering for record in evidence if record.steering]
+    names = ("steering prompts", "steering seeds", "steering", "steering metric", "tokens continued", "null lists")
+    if not steered:
+        return dict.fromkeys(names)
+    first = steered[0]
+    prompts = dict.fromkeys(pair.prompt for pair in first.pairs)
+    seeds = dict.fromkeys(pair.seed for pair in first.pairs)
+    asked = "not recorded" if first.asked is None else f"{first.asked:g}"
+    values = (
+        " / ".join(prompts),
+        ", ".join(map(str, seeds)),
+        f"{first.kind} at {first.policy} positions, {first.asked_unit} {asked}",
+        first.metric,
+        str(first.hook_calls),
+        None if first.null_lists is None else f"about {round(max(s.null_lists or 0 for s in steered), -1)}",
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _recipe_tokens(study: Study) -> int | None:
+    from tools.training.recipe import load_recipe
+
+    file = study.folder / "study.toml"
+    try:
+        return load_recipe(file).sae.training_tokens
+    except UnveilError:
+        return None

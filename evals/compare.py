@@ -1,0 +1,146 @@
+"""The study's question, answered: `python -m evals.compare RUN_BASE RUN_FINETUNED [--seeds FILE|RUN...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNMET, BAD_INPUT = 1, 2
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.compare",
+        description="Compare two arms of a study: are features more relevant, sharper, more steerable? "
+        "Exit status 1: a requirement is not met; 2: bad input, or runs that must not be compared.",
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="*", metavar="RUN", help="run folders: the base arm's, the fine-tuned one's"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE|RUN",
+        help="runs of the same two models with SAEs of other seeds, or their summaries: the unit that matters",
+    )
+    parser.add_argument(
+        "--summarise",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="write what --seeds needs of these runs to --to FILE.jsonl",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="PATH",
+        help="folder of the comparison (default: beside the first run), or --summarise's file",
+    )
+    parser.add_argument(
+        "--allow-different",
+        metavar="REASON",
+        help="compare although something differs that must be equal; the reason is kept",
+    )
+    parser.add_argument(
+        "--no-weights",
+        action="store_true",
+        help="load no model: leave out which features changed, and the weights' check",
+    )
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="further word vectors, for their coverage",
+    )
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="BOUND",
+        help="such as 'relevant_difference_low>0'; may be given again; comparison.json lists the figures",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of resamples and permutations (default: 0)")
+    parser.add_argument("--device", default="auto", help="that weights are loaded on: auto, cpu, cuda or mps")
+    arguments = parser.parse_args(argv)
+    if arguments.summarise:
+        if arguments.runs or arguments.to is None:
+            parser.error("--summarise RUN... takes --to FILE.jsonl and no other runs")
+    elif len(arguments.runs) != 2:
+        parser.error("two runs are compared: RUN_BASE RUN_FINETUNED")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare or summarise, print and write; the exit status says whether every requirement is met."""
+    arguments = parse_arguments(argv)
+    from rich.console import Console
+
+    from tools.errors import UnveilError
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    try:
+        if arguments.summarise:
+            return _summarise(arguments, console)
+        return _compare(arguments, console)
+    except (UnveilError, OSError) as error:
+        console.print(f"error: {error}")
+        return BAD_INPUT
+
+
+def _compare(arguments: argparse.Namespace, console: Console) -> int:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from evals.arms.comparing import Asked, compare_runs
+    from evals.arms.report import as_lines
+    from evals.gates import read_requirement, unmet
+
+    requirements = [read_requirement(text) for text in arguments.require]
+    base, finetuned = arguments.runs
+    asked = Asked(
+        base=base,
+        finetuned=finetuned,
+        folder=arguments.to or base / f"compare-{finetuned.resolve().name}",
+        seeds=arguments.seeds,
+        allowed=arguments.allow_different,
+        weights=not arguments.no_weights,
+        vectors=arguments.vectors,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    columns = (TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        found, files = compare_runs(asked, progress)
+    sys.stdout.write("\n".join([*as_lines(found), "", str(files[0])]) + "\n")
+    missed = unmet(requirements, found.figures)
+    for line in missed:
+        sys.stderr.write(f"not met: {line}\n")
+    return UNMET if missed else 0
+
+
+def _summarise(arguments: argparse.Namespace, console: Console) -> int:
+    from rich.progress import track
+
+    from evals.arms.changes import match_seeds
+    from evals.arms.summary import Summarised, read_run, write_summaries
+
+    read = [read_run(path) for path in track(arguments.summarise, "reading runs", console=console)]
+    known = [Summarised(one.summary, one.origin) for one in read]
+    summaries = [one.summary for one in read] if arguments.no_weights else match_seeds(known, arguments.seed)
+    write_summaries(arguments.to, summaries)
+    sys.stdout.write(f"{arguments.to}: {len(summaries)} runs\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
