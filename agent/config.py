@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from tools.records import Record
+
+if TYPE_CHECKING:
+    from tools.studies import Study
 
 
 class Limits(Record):
@@ -69,3 +72,21 @@ class RunConfig(Record):
     """Of the language model: float32 unless its weights would take more than half of the memory."""
     memory_gib: float = Field(default=1.0, gt=0)
     """What the working arrays of one step may take, weights aside."""
+
+
+def open_study(config: RunConfig) -> Study:
+    """The run's study; with one more arm for an SAE of the user's (`--sae`, `--model`), or other text (`--corpus`).
+
+    Raises:
+        StudyError, LoadError: it is not there, or does not read.
+    """
+    from tools.corpus import replace_corpus
+    from tools.studies import Arm, load_study
+
+    study = load_study(config.study)
+    if config.corpus is not None:
+        study = replace_corpus(study, config.corpus)
+    if config.sae in study.arms or config.model is None:
+        return study
+    own = Arm(model=config.model, sae=config.sae, hook_name="")
+    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})

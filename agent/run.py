@@ -61,10 +61,11 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     config = configure(arguments, os.environ)
     if config.evidence is not None:
         return _judge_evidence(arguments, config, console, command)
+    from agent.config import open_study
     from agent.provenance import study_files
     from tools.corpus import hash_corpus
 
-    study = _load_study(config)
+    study = open_study(config)
     hashes = check_inputs(study, config)
     _greet(study.question, config, console)
     if arguments.dry_run:
@@ -124,13 +125,14 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
 
 
 def _resume(path: Path, console: Console, retry: bool) -> int:
+    from agent.config import open_study
     from agent.store import RunFolder
     from tools.studies import load_question
 
     folder = RunFolder.open(path)
     manifest = folder.manifest()
     if manifest.measures:
-        check_inputs(_load_study(manifest.config), manifest.config)
+        check_inputs(open_study(manifest.config), manifest.config)
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
     return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
 
@@ -154,6 +156,7 @@ def _work(folder: RunFolder, question: Question, config: RunConfig, console: Con
 
 
 def _run_stages(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
+    from agent.config import open_study
     from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
     from agent.tables import format_summary
 
@@ -161,7 +164,7 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
     evidence, manifest = folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
-        study = _load_study(config)
+        study = open_study(config)
         bench = open_bench(study, config, watch)
         lens = None
         if evidence is None:
@@ -175,9 +178,12 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
     for line in format_summary(summary):
         console.print(line)
     console.print(f"\n{folder.path / 'report.html'}")
-    console.print(
-        f"next: python -m agent.run --replay {folder.path}   makes the same decisions again from what is stored"
-    )
+    console.print(f"next: python -m evals.run {folder.path} --labels FILE   how far its verdicts agree with people's")
+    if folder.manifest().measures:
+        console.print(
+            f"      python -m evals.score {folder.path}   what its labels are worth on text nobody labelled from"
+        )
+    console.print(f"      python -m agent.run --replay {folder.path}   the same decisions again from what is stored")
     return 0
 
 
@@ -292,20 +298,6 @@ def name_run(config: RunConfig, started: datetime) -> str:
     study = Path(config.study)
     name = study.parent.resolve().name if study.suffix == ".toml" else study.resolve().name
     return f"{started:%Y%m%dT%H%M%SZ}-{name}-{arm}-{digest}"
-
-
-def _load_study(config: RunConfig) -> Study:
-    """The run's study; with one more arm for an SAE of the user's (`--sae`, `--model`), or other text (`--corpus`)."""
-    from tools.corpus import replace_corpus
-    from tools.studies import Arm, load_study
-
-    study = load_study(config.study)
-    if config.corpus is not None:
-        study = replace_corpus(study, config.corpus)
-    if config.sae in study.arms or config.model is None:
-        return study
-    own = Arm(model=config.model, sae=config.sae, hook_name="")
-    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})
 
 
 if __name__ == "__main__":

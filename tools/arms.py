@@ -31,8 +31,8 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
     if arm_name == arm.sae:
         return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
-        if other.model == arm.model or _is_on_hub(study, other.model):
-            continue  # by the same name it is meant to be the same model, with another SAE
+        if other.model == arm.model or not _is_here(study, other.model):
+            continue  # by the same name it is meant to be the same model, with another SAE; or it is still to be trained
         if hash_weights(find_folder(study, other.model)) == hashes.model:
             raise LoadError(f"arms {arm_name} and {other_name} of study {study.name} are the same model weights")
     return hashes
@@ -94,8 +94,11 @@ def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
 
 
 def _is_on_hub(study: Study, name: str) -> bool:
-    is_folder = name.startswith(".") or (study.folder / name).exists() or Path(name).exists()
-    return study.hub and not is_folder
+    return study.hub and not name.startswith(".") and not _is_here(study, name)
+
+
+def _is_here(study: Study, name: str) -> bool:
+    return (study.folder / name).exists() or Path(name).exists()
 
 
 def _check_safetensors(file: Path) -> None:

@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.config import RunConfig
+from agent.config import open_study
 from agent.records import Manifest
 from evals.arms.runs import Arm as RunArm
 from evals.arms.runs import Thresholds
 from tools.arms import find_folder, hash_weights
-from tools.corpus import replace_corpus
 from tools.errors import UnveilError
 from tools.records import Evidence
-from tools.studies import Arm, Study, load_study
+from tools.studies import Study
 
 OWN = ("model", "sae", "evidence")
 """Hashes that are an arm's own; all others that a manifest holds must be equal."""
@@ -65,21 +64,6 @@ def find_origin(manifest: Manifest) -> Origin:
     return Origin(study, hook_name, cfg, folder, _recipe_tokens(study) if config.model is None else None)
 
 
-def open_study(config: RunConfig) -> Study:
-    """The study a run was made with, with its arm if that was the user's own, and its corpus.
-
-    Raises:
-        StudyError: it is not there, or does not read.
-    """
-    study = load_study(config.study)
-    if config.corpus is not None:
-        study = replace_corpus(study, config.corpus)
-    if config.sae in study.arms or config.model is None:
-        return study
-    own = Arm(model=config.model, sae=config.sae, hook_name="")
-    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})
-
-
 def list_settings(arm: RunArm, origin: Origin) -> dict[str, str | None]:
     """Everything that two runs must have in common, by name; None for what is not shown."""
     config = arm.manifest.config
@@ -114,6 +98,7 @@ def _describe_sae(arm: RunArm, origin: Origin) -> dict[str, str | None]:
         found = (table[name] for name in names for table in (metadata, cfg) if table.get(name) is not None)
         return next((str(value) for value in found), None)
 
+    digest = arm.manifest.provenance.sha256.get("sae", "")
     tokens = show("training_tokens")
     if tokens is None and origin.recipe_tokens is not None:
         tokens = f"{origin.recipe_tokens} by the study's recipe"
@@ -125,6 +110,7 @@ def _describe_sae(arm: RunArm, origin: Origin) -> dict[str, str | None]:
         "SAE context size": show("context_size"),
         "SAE input normalisation": show("normalize_activations"),
         "SAE token budget": tokens,
+        "SAE made": "elsewhere (a hub's)" if digest.startswith("hub:") else "from a folder",
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evals.arms.results import ArmSummary, Comparison, Measured, Regression
 from evals.arms import notes
+from evals.arms.results import ArmSummary, Comparison, Measured, Regression
 from evals.results import Estimate
 from evals.tables import Table
 from tools.records import Record

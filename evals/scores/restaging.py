@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.config import RunConfig
+from agent.config import open_study
 from agent.errors import RunError
 from agent.records import Manifest
 from tools.arms import check_arm_files
 from tools.compute import Compute
-from tools.corpus import hash_corpus, load_passages, replace_corpus
+from tools.corpus import hash_corpus, load_passages
 from tools.loading import load_arm
-from tools.studies import Arm, Study, load_study
+from tools.studies import Study
 from tools.texts import Passage
 from tools.workbench import Workbench
 
@@ -46,14 +46,3 @@ def restage(manifest: Manifest, device: str) -> Stage:
     held_out = load_passages(study, "held_out")
     compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
     return Stage(load_arm(study, config.sae, compute), study, held_out)
-
-
-def open_study(config: RunConfig) -> Study:
-    """The run's study with the corpus and the arm that its command line put in."""
-    study = load_study(config.study)
-    if config.corpus is not None:
-        study = replace_corpus(study, config.corpus)
-    if config.sae in study.arms or config.model is None:
-        return study
-    own = Arm(model=config.model, sae=config.sae, hook_name="")
-    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})

@@ -5,11 +5,12 @@
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
     python -m tools.training sae       --data TEXTS --arm base    a sparse autoencoder on an arm's activations
     python -m tools.training vectors   --data TEXTS               word vectors
-    python -m tools.training publish   --data TEXTS               half-precision assets into the study's folder
+    python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
 
 TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
-step reads, and with what settings, stands in the study file's [training] table.
+step reads, and with what settings, stands in the study file's [training] table. A language model's training goes on from
+its last checkpoint when its step is run again; the other steps start anew.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the raw corpora, X.txt.gz")
     parser.add_argument("--work", type=Path, help="checkpoints and results (default: runs/training/<study>)")
-    parser.add_argument("--arm", default="base", choices=("base", "finetuned"), help="for sae (default: %(default)s)")
+    parser.add_argument(
+        "--arm", default="base", choices=("base", "finetuned"), help="for sae: whose model (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, help="for sae: another seed than the study's; its SAE goes to sae-<seed>")
     parser.add_argument(
         "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
@@ -58,24 +62,28 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     import torch
 
+    from tools.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.study / "study.toml")
-    work: Path = arguments.work or Path("runs/training") / arguments.study.name
+    device = choose_device(arguments.device)
+    data: Path = arguments.data
+    if not data.is_dir():
+        raise StudyError(f"--data {data} is no folder")
+    work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
     work.mkdir(parents=True, exist_ok=True)
-    if not arguments.data.is_dir():
-        raise StudyError(f"--data {arguments.data} is no folder")
+    compiled = not arguments.no_compile
     result = {
-        "tokenizer": lambda: steps.make_tokenizer(recipe, arguments.data, work),
-        "base": lambda: steps.make_model(recipe, "base", arguments.data, work, not arguments.no_compile),
-        "finetuned": lambda: steps.make_model(recipe, "finetuned", arguments.data, work, not arguments.no_compile),
-        "sae": lambda: steps.make_sae(recipe, arguments.arm, arguments.data, work, arguments.seed),
-        "vectors": lambda: steps.make_vectors(recipe, arguments.data, work),
-        "publish": lambda: steps.publish(arguments.study, work),
-        "measure": lambda: steps.measure(arguments.study, recipe, arguments.data, work, arguments.rows),
+        "tokenizer": lambda: steps.make_tokenizer(recipe, data, work),
+        "base": lambda: steps.make_model(recipe, "base", data, work, device, compiled),
+        "finetuned": lambda: steps.make_model(recipe, "finetuned", data, work, device, compiled),
+        "sae": lambda: steps.make_sae(recipe, arguments.arm, data, work, arguments.seed, device),
+        "vectors": lambda: steps.make_vectors(recipe, data, work),
+        "publish": lambda: steps.publish(arguments.study, recipe, work),
+        "measure": lambda: steps.measure(arguments.study, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
     sys.stdout.write(f"{result}\n")
 

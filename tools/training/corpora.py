@@ -7,12 +7,13 @@ Tokens are kept as one flat `uint16`/`uint32` array a corpus, documents joined b
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 from rich.progress import track
 from torch import Tensor, from_numpy
 from transformers import PreTrainedTokenizerFast
@@ -27,32 +28,61 @@ def read_documents(data: Path, corpus: str) -> list[str]:
     """All documents of a corpus, in file order.
 
     Raises:
-        StudyError: the file is not there.
+        StudyError: the file is not there, or is something else.
     """
+    path = _find_corpus(data, corpus)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [document for document in file.read().split(SEPARATOR) if document.strip()]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not gzipped UTF-8 text: {error}") from error
+
+
+def write_documents(data: Path, corpus: str, documents: Iterable[str]) -> Path:
+    """Write a corpus as `read_documents` reads it; the folder is made if need be."""
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / f"{corpus}.txt.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.write(SEPARATOR.join(documents))
+    return path
+
+
+def _find_corpus(data: Path, corpus: str) -> Path:
     path = data / f"{corpus}.txt.gz"
     if not path.is_file():
         raise StudyError(f"no corpus {corpus!r}: expected {path} (give the folder with --data)")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [document for document in file.read().split(SEPARATOR) if document.strip()]
+    return path
 
 
 def tokenize_corpus(
     data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast, cache: Path
-) -> Int64[np.ndarray, " n"]:
-    """The corpus as one array of token ids, read from `cache` when it is there."""
-    path = cache / f"{corpus}.tokens.npy"
+) -> Integer[np.ndarray, " n"]:
+    """The corpus as one array of token ids, read from `cache` when this text under this tokenizer is there.
+
+    Raises:
+        StudyError: as `read_documents`.
+    """
+    path = cache / f"{corpus}-{_fingerprint(data, corpus, tokenizer)}.tokens.npy"
     if not path.is_file():
-        separator = tokenizer.eos_token_id
+        dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
         parts: list[Any] = []
         documents = read_documents(data, corpus)
         for start in track(range(0, len(documents), _ENCODE_BATCH), description=f"tokenize {corpus}"):
             batch = tokenizer(documents[start : start + _ENCODE_BATCH], add_special_tokens=False, verbose=False)
-            for ids in batch["input_ids"]:
-                parts += [ids, [separator]]
-        dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+            parts += [np.asarray([*ids, tokenizer.eos_token_id], dtype=dtype) for ids in batch["input_ids"]]
         cache.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.concatenate([np.asarray(part, dtype=dtype) for part in parts]))
+        unfinished = path.with_suffix(".new.npy")
+        np.save(unfinished, np.concatenate(parts or [np.zeros(0, dtype=dtype)]))
+        unfinished.replace(path)
     return np.load(path)
+
+
+def _fingerprint(data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
+    with _find_corpus(data, corpus).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def bos_id(tokenizer: PreTrainedTokenizerFast) -> int:
@@ -61,7 +91,7 @@ def bos_id(tokenizer: PreTrainedTokenizerFast) -> int:
     return int(found)
 
 
-def cut_rows(tokens: Int64[np.ndarray, " n"], context_size: int, bos: int) -> Int64[np.ndarray, "rows context_size"]:
+def cut_rows(tokens: Integer[np.ndarray, " n"], context_size: int, bos: int) -> Int64[np.ndarray, "rows context_size"]:
     """Consecutive windows of the stream, each opened by the BOS token: position 0 is always the same sink.
 
     The models then see in training what instruments and SAE training show them later.
@@ -70,6 +100,23 @@ def cut_rows(tokens: Int64[np.ndarray, " n"], context_size: int, bos: int) -> In
     rows = len(tokens) // width
     body = tokens[: rows * width].reshape(rows, width).astype(np.int64)
     return np.concatenate([np.full((rows, 1), bos), body], axis=1)
+
+
+def load_rows(
+    data: Path, corpus: str, tokenizer: PreTrainedTokenizerFast, cache: Path, context_size: int, least: int = 1
+) -> Int64[np.ndarray, "rows context_size"]:
+    """All rows of a corpus.
+
+    Raises:
+        StudyError: it is not there, or holds fewer than `least` rows.
+    """
+    rows = cut_rows(tokenize_corpus(data, corpus, tokenizer, cache), context_size, bos_id(tokenizer))
+    if len(rows) < least:
+        raise StudyError(
+            f"corpus {corpus!r} holds {len(rows):,} rows of {context_size} tokens and {least:,} are needed: "
+            "give more text, or lower the recipe's tokens"
+        )
+    return rows
 
 
 def iterate_batches(

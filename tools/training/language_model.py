@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +20,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from tools.training.corpora import bos_id, cut_rows, iterate_batches, tokenize_corpus
-from tools.training.recipe import LanguageModelRecipe, ModelRecipe
+from tools.errors import LoadError, StudyError
+from tools.training.corpora import bos_id, iterate_batches, load_rows
+from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 
 CHECKPOINT_EVERY = 250
 HELDOUT_ROWS = 256
 
 
 def build_model(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """Fresh weights of the recipe's shape, or the pretrained ones it names."""
-    if recipe.pretrained:
-        return AutoModelForCausalLM.from_pretrained(recipe.pretrained)
+    """Fresh weights of the recipe's shape.
+
+    Raises:
+        StudyError: the shape is none that a model can have.
+    """
+    if recipe.d_model % recipe.n_head:
+        raise StudyError(f"training.model: d_model {recipe.d_model} cannot be split over {recipe.n_head} heads")
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -47,6 +53,23 @@ def build_model(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast, seed: i
     model = GPT2LMHeadModel(config)
     model.set_attn_implementation("eager")
     return model
+
+
+def read_model(source: str) -> PreTrainedModel:
+    """Given weights, in single precision whatever they are stored in, without dropout.
+
+    Raises:
+        LoadError: they do not load, or not all of them belong to the model: what is missing would be random.
+    """
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise LoadError(f"model {source} does not load: {' '.join(str(error).split())[:300]}") from error
+    model, info = loaded
+    unfit = sorted(str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in info[kind])
+    if unfit:
+        raise LoadError(f"model {source} does not load strictly: {', '.join(unfit)[:300]}")
+    return model.eval()
 
 
 def build_optimizers(model: PreTrainedModel, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
@@ -77,12 +100,17 @@ def rate_factor(step: int, steps: int, recipe: LanguageModelRecipe) -> float:
     return min(1.0, (step + 1) / warm, (steps - step) / decay)
 
 
-def mean_loss(model: nn.Module, rows: Int64[np.ndarray, "rows context_size"], batch: int = 16) -> float:
+def mean_loss(
+    model: PreTrainedModel,
+    rows: Int64[np.ndarray, "rows context_size"],
+    precision: Precision = "bfloat16",
+    batch: int = 16,
+) -> float:
     """Next-token cross-entropy in nats over rows [rows, context_size], BOS never predicted."""
     total, count = 0.0, 0
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), _autocast(model.device, precision):
         for start in range(0, len(rows), batch):
-            tokens = torch.from_numpy(rows[start : start + batch])
+            tokens = torch.from_numpy(rows[start : start + batch]).to(model.device)
             total += float(_loss(model, tokens)) * tokens.shape[0]
             count += tokens.shape[0]
     return total / count
@@ -91,6 +119,10 @@ def mean_loss(model: nn.Module, rows: Int64[np.ndarray, "rows context_size"], ba
 def _loss(model: nn.Module, tokens: Int64[Tensor, "batch context_size"]) -> Float[Tensor, ""]:
     logits = model(input_ids=tokens, use_cache=False).logits
     return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+
+
+def _autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def train_language_model(
@@ -102,19 +134,26 @@ def train_language_model(
     work: Path,
     cache: Path,
     context_size: int,
+    device: str = "cpu",
     compile_model: bool = True,
 ) -> dict[str, float]:
     """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
 
     Returns:
         Held-out loss in nats for each held-out corpus.
+
+    Raises:
+        StudyError: a corpus is not there or too short, or its rows are longer than the model reads.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    bos = bos_id(tokenizer)
+    longest = int(model.config.max_position_embeddings)
+    if context_size > longest:
+        raise StudyError(f"training.model.context_size {context_size} is more than the model reads: {longest} tokens")
     rows = np.concatenate(
-        [cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.corpora]
+        [load_rows(data, c, tokenizer, cache, context_size, recipe.rows_per_batch) for c in recipe.corpora]
     )
-    heldout = {c: cut_rows(tokenize_corpus(data, c, tokenizer, cache), context_size, bos) for c in recipe.heldout}
+    heldout = {c: load_rows(data, c, tokenizer, cache, context_size) for c in recipe.heldout}
+    work.mkdir(parents=True, exist_ok=True)
+    model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     micro_batches = max(1, recipe.tokens_per_step // (recipe.rows_per_batch * context_size))
     steps = math.ceil(recipe.tokens / (micro_batches * recipe.rows_per_batch * context_size))
     optimizers = build_optimizers(model, recipe)
@@ -122,12 +161,14 @@ def train_language_model(
     batches = iterate_batches(rows, recipe.rows_per_batch, recipe.seed, skip=step * micro_batches)
     # Loss and model are compiled together: the softmax over the vocabulary then never exists in float32 as a whole.
     loss_of = torch.compile(partial(_loss, model), dynamic=False) if compile_model else partial(_loss, model)
+    autocast = _autocast(model.device, recipe.precision)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
         task = progress.add_task("train", total=steps, completed=step)
         began, first = time.monotonic(), step
         while step < steps:
-            loss = _step(loss_of, batches, micro_batches, optimizers, rate_factor(step, steps, recipe))
+            parts = [next(batches).to(model.device) for _ in range(micro_batches)]
+            loss = _step(loss_of, parts, autocast, optimizers, rate_factor(step, steps, recipe))
             step += 1
             rate = (step - first) * micro_batches * recipe.rows_per_batch * context_size / (time.monotonic() - began)
             progress.update(task, completed=step, description=f"train loss {loss:.3f} {rate:,.0f} tok/s")
@@ -135,7 +176,7 @@ def train_language_model(
                 log.write(f"{step}\t{loss:.4f}\t{rate:.0f}\n")
                 log.flush()
             if step % CHECKPOINT_EVERY == 0 or step == steps:
-                losses = {c: mean_loss(model, r[:HELDOUT_ROWS]) for c, r in heldout.items()}
+                losses = {c: mean_loss(model, r[:HELDOUT_ROWS], recipe.precision) for c, r in heldout.items()}
                 log.write(f"{step}\theldout\t{losses}\n")
                 log.flush()
                 state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
@@ -143,22 +184,22 @@ def train_language_model(
                 (work / "checkpoint.new").replace(work / "checkpoint.pt")
     model.save_pretrained(work / "model")
     tokenizer.save_pretrained(work / "model")
-    return {c: mean_loss(model, r) for c, r in heldout.items()}
+    return {c: mean_loss(model, r, recipe.precision) for c, r in heldout.items()}
 
 
 def _step(
     loss_of: Callable[[Tensor], Tensor],
-    batches: Iterator[Tensor],
-    micro_batches: int,
+    parts: Sequence[Tensor],
+    autocast: torch.autocast,
     optimizers: list[torch.optim.Optimizer],
     factor: float,
 ) -> float:
     total = 0.0
-    for _ in range(micro_batches):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(next(batches))
-        (loss / micro_batches).backward()
-        total += loss.item() / micro_batches
+    for tokens in parts:
+        with autocast:
+            loss = loss_of(tokens)
+        (loss / len(parts)).backward()
+        total += loss.item() / len(parts)
     parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     nn.utils.clip_grad_norm_(parameters, 1.0)
     for optimizer in optimizers:
@@ -173,7 +214,7 @@ def _step(
 def _resume(checkpoint: Path, model: PreTrainedModel, optimizers: list[torch.optim.Optimizer]) -> int:
     if not checkpoint.is_file():
         return 0
-    state = torch.load(checkpoint, weights_only=True)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(stored)

@@ -23,10 +23,17 @@ class TokenizerRecipe(_Section):
     """Documents of each corpus the merges are learned from."""
 
 
+Arm = Literal["base", "finetuned"]
+Precision = Literal["float32", "bfloat16"]
+
+
 class ModelRecipe(_Section):
     """A GPT-2 architecture trained from scratch, or `pretrained` weights to start from."""
 
     pretrained: str | None = None
+    """A folder in Hugging Face's layout or a model's name on the hub; the architecture below is then not used."""
+    finetuned: str | None = None
+    """The fine-tuned model, where it is not trained here; as `pretrained`."""
     n_layer: int = 6
     d_model: int = 256
     n_head: int = 8
@@ -48,6 +55,8 @@ class LanguageModelRecipe(_Section):
     warmup_share: float = 0.03
     decay_share: float = 0.35
     optimizer: Literal["muon", "adamw"] = "muon"
+    precision: Precision = "bfloat16"
+    """Of matrix products (autocast); weights and the optimiser's state are float32."""
     seed: int = 0
 
 
@@ -61,6 +70,7 @@ class SaeRecipe(_Section):
     d_sae: int = 2048
     k: int = 24
     l1_coefficient: float = 5.0
+    l1_warm_up_steps: int = 0
     lr: float = 8e-4
     training_tokens: int = 1_500_000
     context_size: int = 128
@@ -72,7 +82,10 @@ class SaeRecipe(_Section):
     dead_feature_window: int = 200
     lr_warm_up_steps: int = 50
     lr_decay_steps: int = 200
+    precision: Precision = "float32"
+    """Of the model's forward pass (autocast); the SAE is float32."""
     seed: int = 0
+    """Of the rows, the same for all arms and seeds, and, unless another is given, of the first weights and the order."""
 
 
 class VectorsRecipe(_Section):
@@ -89,6 +102,17 @@ class VectorsRecipe(_Section):
     seed: int = 0
 
 
+class PublishedNames(_Section):
+    """The study's arm, and folder, that what is trained for an arm is published as."""
+
+    base: str = "base"
+    finetuned: str = "finetuned"
+
+    def of(self, arm: Arm) -> str:
+        """The name of the study's arm."""
+        return self.base if arm == "base" else self.finetuned
+
+
 class Recipe(_Section):
     """All of `[training]`."""
 
@@ -98,6 +122,11 @@ class Recipe(_Section):
     finetuned: LanguageModelRecipe
     sae: SaeRecipe
     vectors: VectorsRecipe | None = None
+    published: PublishedNames = PublishedNames()
+
+    def given_model(self, arm: Arm) -> str | None:
+        """The arm's model, where it is not trained here."""
+        return self.model.pretrained if arm == "base" else self.model.finetuned
 
 
 def load_recipe(study_file: Path) -> Recipe:
@@ -110,7 +139,7 @@ def load_recipe(study_file: Path) -> Recipe:
         table = tomllib.loads(study_file.read_text("utf-8"))
     except FileNotFoundError:
         raise StudyError(f"no study file at {study_file}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{study_file} is not TOML: {error}") from error
     if "training" not in table:
         raise StudyError(f"{study_file} has no [training] table, so there is nothing to train")

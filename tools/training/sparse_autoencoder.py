@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,19 @@ import torch
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
-from tools.training.corpora import bos_id, cut_rows, tokenize_corpus
+from tools.errors import StudyError
+from tools.training.corpora import load_rows
 from tools.training.recipe import SaeRecipe
 
 
 def mix_rows(
     data: Path, recipe: SaeRecipe, tokenizer: PreTrainedTokenizerFast, cache: Path
 ) -> Int64[np.ndarray, "rows context_size"]:
-    """Rows drawn in equal shares from each corpus: the same rows in the same order for every arm and every seed's order."""
+    """Rows drawn in equal shares from each corpus: the same rows in the same order for every arm and every seed.
+
+    Raises:
+        StudyError: a corpus is not there, or too short for its share.
+    """
     rng = np.random.default_rng(recipe.seed)
     n_rows = (
         recipe.training_tokens // recipe.context_size + recipe.store_batch_size_prompts * recipe.n_batches_in_buffer * 2
@@ -26,33 +32,67 @@ def mix_rows(
     share = n_rows // len(recipe.corpora) + 1
     parts = []
     for corpus in recipe.corpora:
-        rows = cut_rows(tokenize_corpus(data, corpus, tokenizer, cache), recipe.context_size, bos_id(tokenizer))
+        rows = load_rows(data, corpus, tokenizer, cache, recipe.context_size, least=share)
         parts.append(rows[rng.permutation(len(rows))[:share]])
     mixed = np.concatenate(parts)
     return mixed[rng.permutation(len(mixed))]
 
 
 def train_sae(
-    model_folder: Path, recipe: SaeRecipe, rows: Int64[np.ndarray, "rows context_size"], work: Path, name: str = "sae"
-) -> Path:
-    """Train on the rows and save the inference SAE into `work/name`."""
-    with warnings.catch_warnings():
+    model: str,
+    recipe: SaeRecipe,
+    rows: Int64[np.ndarray, "rows context_size"],
+    out: Path,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> None:
+    """Train on the rows and save the inference SAE into `out`.
+
+    Args:
+        model: folder or name of the language model.
+        recipe: of the SAE.
+        rows: token ids, each row opened by BOS.
+        out: folder to make.
+        seed: of the first weights and of the order in which activations are seen. The runner's own setting of that name
+            is never read by the library, which would draw from whatever state torch is in.
+        device: as `tools.compute.choose_device` returns it.
+
+    Raises:
+        StudyError: the recipe's hook or context does not fit the model.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")  # deprecations inside the libraries
         from datasets import Dataset
         from sae_lens import LanguageModelSAETrainingRunner
         from transformer_lens.model_bridge import TransformerBridge
 
-        bridge: Any = TransformerBridge.boot_transformers(str(model_folder), device="cpu", dtype=torch.float32)
-        dataset = Dataset.from_dict({"input_ids": rows.tolist()})
+        bridge: Any = TransformerBridge.boot_transformers(model, device=device, dtype=torch.float32)
+        _check_fit(bridge, recipe)
+        torch.manual_seed(seed)
         runner = LanguageModelSAETrainingRunner(
-            _runner_config(recipe, int(bridge.cfg.d_model), work), override_dataset=dataset, override_model=bridge
+            _runner_config(recipe, int(bridge.cfg.d_model), device),
+            override_dataset=Dataset.from_dict({"input_ids": rows}),
+            override_model=bridge,
         )
         sae = runner.run()
-    sae.save_inference_model(str(work / name))
-    return work / name
+    shutil.rmtree(out, ignore_errors=True)  # what was measured of an earlier one goes with it
+    sae.save_inference_model(str(out))
 
 
-def _runner_config(recipe: SaeRecipe, d_in: int, work: Path) -> Any:
+def _check_fit(bridge: Any, recipe: SaeRecipe) -> None:
+    if recipe.hook_name not in bridge.hook_dict:
+        raise StudyError(
+            f"training.sae.hook_name {recipe.hook_name!r} is no place in the model: it has {bridge.cfg.n_layers} layers, "
+            "blocks.0.hook_resid_pre the first"
+        )
+    if recipe.context_size > bridge.cfg.n_ctx:
+        raise StudyError(
+            f"training.sae.context_size {recipe.context_size} is more than the model reads: {bridge.cfg.n_ctx} tokens"
+        )
+
+
+def _runner_config(recipe: SaeRecipe, d_in: int, device: str) -> Any:
     from sae_lens import (
         BatchTopKTrainingSAEConfig,
         LanguageModelSAERunnerConfig,
@@ -67,7 +107,9 @@ def _runner_config(recipe: SaeRecipe, d_in: int, work: Path) -> Any:
         "normalize_activations": recipe.normalize_activations,
     }
     if recipe.architecture == "standard":
-        sae = StandardTrainingSAEConfig(**common, l1_coefficient=recipe.l1_coefficient)
+        sae = StandardTrainingSAEConfig(
+            **common, l1_coefficient=recipe.l1_coefficient, l1_warm_up_steps=recipe.l1_warm_up_steps
+        )
     elif recipe.architecture == "topk":
         sae = TopKTrainingSAEConfig(**common, k=recipe.k)
     else:
@@ -91,11 +133,11 @@ def _runner_config(recipe: SaeRecipe, d_in: int, work: Path) -> Any:
         lr_decay_steps=recipe.lr_decay_steps,
         dead_feature_window=recipe.dead_feature_window,
         feature_sampling_window=recipe.dead_feature_window,
-        seed=recipe.seed,
-        device="cpu",
+        autocast_lm=recipe.precision == "bfloat16",
+        device=device,
         n_eval_batches=1,
         n_checkpoints=0,
-        checkpoint_path=str(work / "checkpoints"),
+        checkpoint_path=None,
         output_path=None,
         logger=LoggingConfig(log_to_wandb=False),
     )

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from tools.compute import Compute
 from tools.errors import StudyError
-from tools.training.language_model import build_model, train_language_model
-from tools.training.recipe import Recipe
+from tools.hub import is_model_cached, offline_mode, require_hub
+from tools.studies import Arm as StudyArm
+from tools.studies import Study
+from tools.training.language_model import build_model, read_model, train_language_model
+from tools.training.recipe import Arm, Recipe
 from tools.training.sparse_autoencoder import mix_rows, train_sae
 from tools.training.tokenizer import train_tokenizer
 from tools.training.word_vectors import train_vectors
 
-ARMS = ("base", "finetuned")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 CARD_ANCHOR = ("doctor", ("physician", "nurse"), ("has", "found"))
 """Words the vectors are checked on: the first must be nearer to the second group than to the third."""
+OTHER_SEEDS = "sae-*"
+VECTOR_FILES = ("vectors.safetensors", "words.txt")
 
 
 def make_tokenizer(recipe: Recipe, data: Path, work: Path) -> Path:
@@ -29,18 +36,35 @@ def make_tokenizer(recipe: Recipe, data: Path, work: Path) -> Path:
     return work / "tokenizer"
 
 
-def make_model(recipe: Recipe, arm: str, data: Path, work: Path, compile_model: bool) -> dict[str, float]:
-    """Train an arm's language model: the base from scratch, the fine-tuned one from the base or from `pretrained`."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def find_model(recipe: Recipe, arm: Arm, work: Path) -> str:
+    """Where an arm's model is: the folder or the hub's name that the recipe gives, or the folder it is trained into.
 
-    source = recipe.model.pretrained
-    tokenizer = AutoTokenizer.from_pretrained(source or work / "tokenizer")
+    Raises:
+        StudyError: it has not been trained.
+        LoadError: it is on the hub, which cannot be reached.
+    """
+    given = recipe.given_model(arm)
+    if given is None:
+        return str(_require(work / arm / "model", arm))
+    if not _is_at_hand(given):
+        require_hub("the recipe", given, "connect once to download it, or give a folder that holds it")
+    return given
+
+
+def make_model(
+    recipe: Recipe, arm: Arm, data: Path, work: Path, device: str = "cpu", compile_model: bool = True
+) -> dict[str, float]:
+    """Train an arm's language model: the base from scratch, the fine-tuned one from the base's weights."""
+    given, settings = recipe.given_model(arm), recipe.base if arm == "base" else recipe.finetuned
+    if given is not None or settings is None:
+        raise StudyError(f"the recipe trains no {arm} model: it is {given or 'not in it'}")
     if arm == "base":
-        if recipe.base is None:
-            raise StudyError("the recipe has no [training.base]: its base model is the pretrained one")
-        model, settings = build_model(recipe.model, tokenizer, recipe.base.seed), recipe.base
+        tokenizer = _read_tokenizer(str(_require(work / "tokenizer", "tokenizer")))
+        model = build_model(recipe.model, tokenizer, settings.seed)
     else:
-        model, settings = AutoModelForCausalLM.from_pretrained(source or work / "base" / "model"), recipe.finetuned
+        source = find_model(recipe, "base", work)
+        with offline_mode(_is_at_hand(source)):
+            tokenizer, model = _read_tokenizer(source), read_model(source)
     return train_language_model(
         model,
         tokenizer,
@@ -49,19 +73,28 @@ def make_model(recipe: Recipe, arm: str, data: Path, work: Path, compile_model: 
         work=work / arm,
         cache=work / "tokens",
         context_size=recipe.model.context_size,
+        device=device,
         compile_model=compile_model,
     )
 
 
-def make_sae(recipe: Recipe, arm: str, data: Path, work: Path, seed: int | None) -> Path:
-    """Train an arm's SAE; every arm and every seed sees the same text."""
-    from transformers import AutoTokenizer
+def make_sae(recipe: Recipe, arm: Arm, data: Path, work: Path, seed: int | None = None, device: str = "cpu") -> Path:
+    """Train an arm's SAE; every arm and every seed sees the same text.
 
-    model_folder = recipe.model.pretrained if arm == "base" and recipe.model.pretrained else work / arm / "model"
-    settings = recipe.sae if seed is None else recipe.sae.model_copy(update={"seed": seed})
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    rows = mix_rows(data, recipe.sae, tokenizer, work / "tokens")
-    return train_sae(Path(model_folder), settings, rows, work / arm, "sae" if seed is None else f"sae-{seed}")
+    The arms start from different weights, as two seeds do, so that what differs between them can be held against what
+    differs between seeds.
+    """
+    model = find_model(recipe, arm, work)
+    chosen = recipe.sae.seed if seed is None else seed
+    out = work / arm / ("sae" if seed is None else f"sae-{seed}")
+    with offline_mode(_is_at_hand(model)):
+        tokenizer = _read_tokenizer(model)
+        if recipe.model.finetuned is not None and arm == "finetuned":
+            _check_vocabulary(tokenizer, find_model(recipe, "base", work), model)
+        rows = mix_rows(data, recipe.sae, tokenizer, work / "tokens")
+        start = len(ARMS) * chosen + ARMS.index(arm)
+        train_sae(model, recipe.sae, rows, out, seed=start, device=device)
+    return out
 
 
 def make_vectors(recipe: Recipe, data: Path, work: Path) -> Path:
@@ -72,44 +105,105 @@ def make_vectors(recipe: Recipe, data: Path, work: Path) -> Path:
     return work / "vectors"
 
 
-def publish(study: Path, work: Path) -> str:
-    """Copy the finished assets into the study's folder, weights in half precision."""
+def publish(study: Path, recipe: Recipe, work: Path) -> str:
+    """Copy the finished assets into the study's folder, SAEs of all seeds, each arm's in a folder of its name.
+
+    Weights that were trained from scratch are stored in half precision, to ship; others keep theirs, as the arm that they
+    are compared with does.
+
+    Raises:
+        StudyError: something has not been trained; nothing is changed then.
+    """
+    copies: dict[Path, Path] = {}
     for arm in ARMS:
-        target = study / arm
+        target = study / recipe.published.of(arm)
+        if recipe.given_model(arm) is None:
+            copies[target / "model"] = _require(work / arm / "model", arm)
+        copies[target / "sae"] = _require(work / arm / "sae", f"sae --arm {arm}")
+        copies |= {target / folder.name: folder for folder in (work / arm).glob(OTHER_SEEDS)}
+    if recipe.vectors is not None:
+        copies |= {study / name: _require(work / "vectors" / name, "vectors") for name in VECTOR_FILES}
+    for target, source in copies.items():
+        if source.is_file():
+            shutil.copy(source, target)
+            continue
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(work / arm / "model", target / "model")
-        shutil.copytree(work / arm / "sae", target / "sae")
-        for file in (target / "model" / "model.safetensors", target / "sae" / "sae_weights.safetensors"):
-            tensors = {name: tensor.to(torch.float16).contiguous() for name, tensor in load_file(file).items()}
-            save_file(tensors, file, metadata={"format": "pt"})
-        _set_json(target / "model" / "config.json", dtype="float16")
-        _set_json(target / "sae" / "cfg.json", dtype="float16")
-    for name in ("vectors.safetensors", "words.txt"):
-        shutil.copy(work / "vectors" / name, study / name)
+        shutil.copytree(source, target)
+        if recipe.model.pretrained is None:
+            _halve(target)
     total = sum(file.stat().st_size for file in study.rglob("*") if file.is_file())
     return f"published to {study}: {total / 1e6:.1f} MB"
 
 
-def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: int) -> Path:
-    """Measure the published assets: `figures.json` beside the study file, and each SAE's sparsity file."""
+def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: int, device: str = "cpu") -> Path:
+    """Measure the published assets, and SAEs of other seeds: `figures.json` beside the study file, and sparsity files.
+
+    An SAE without its sparsity file counts as one whose features are all alive; so every one made here gets one, or seeds
+    could not be compared.
+    """
+    from tools.arms import locate
     from tools.loading import SPARSITY_FILE, load_arm
     from tools.studies import load_study
     from tools.survey import load_study_vectors
     from tools.training.measure import measure_arm, nearest_check
 
     study = load_study(str(study_folder))
+    vectors = load_study_vectors(study)
     anchor, near, far = CARD_ANCHOR
-    figures: dict[str, object] = {"vectors": nearest_check(load_study_vectors(study), anchor, near, far)}
+    known = all(word in vectors.row for word in (anchor, *near, *far))
+    figures: dict[str, object] = {"vectors": nearest_check(vectors, anchor, near, far) if known else {}}
+    study = study.model_copy(update={"arms": {**study.arms, **_other_seeds(study, recipe)}})
     for arm in study.arms:
-        bench = load_arm(study, arm)
+        bench = load_arm(study, arm, Compute(device))
         measured, density = measure_arm(bench, study, data, recipe.sae.heldout, work / "tokens", rows)
-        figures[arm] = measured.model_dump()
-        save_file({"sparsity": density.clamp_min(1e-10).log10()}, study.asset(study.arms[arm].sae) / SPARSITY_FILE)
+        figures[arm.removeprefix(f"{study.folder}/")] = measured.model_dump()
+        sae = locate(study, study.arms[arm].sae)
+        if isinstance(sae, Path):
+            save_file({"sparsity": density.clamp_min(1e-10).log10()}, sae / SPARSITY_FILE)
     file = study_folder / "figures.json"
     file.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     return file
 
 
-def _set_json(file: Path, **values: str) -> None:
-    content = json.loads(file.read_text("utf-8"))
-    file.write_text(json.dumps({**content, **values}, indent=1) + "\n", "utf-8")
+def _other_seeds(study: Study, recipe: Recipe) -> dict[str, StudyArm]:
+    """Arms for the published SAEs of other seeds that no arm names, called by where they lie."""
+    named = {(study.folder / arm.sae).resolve() for arm in study.arms.values()}
+    return {
+        str(folder): study.arms[arm].model_copy(update={"sae": str(folder)})
+        for arm in map(recipe.published.of, ARMS)
+        for folder in sorted((study.folder / arm).glob(OTHER_SEEDS))
+        if folder.resolve() not in named
+    }
+
+
+def _is_at_hand(model: str) -> bool:
+    return Path(model).is_dir() or is_model_cached(model)
+
+
+def _require(path: Path, step: str) -> Path:
+    if not path.exists():
+        raise StudyError(f"{path} is missing: run step {step} first (python -m tools.training {step} --data TEXTS)")
+    return path
+
+
+def _read_tokenizer(source: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source)
+
+
+def _check_vocabulary(tokenizer: Any, base: str, finetuned: str) -> None:
+    if tokenizer.get_vocab() != _read_tokenizer(base).get_vocab():
+        raise StudyError(
+            f"{finetuned} has another vocabulary than {base}: the two arms' SAEs cannot be trained on the same tokens"
+        )
+
+
+def _halve(folder: Path) -> None:
+    """Store the weights of a folder, a model's or an SAE's, in half precision."""
+    for file in folder.glob("*.safetensors"):
+        tensors = {name: tensor.to(torch.float16).contiguous() for name, tensor in load_file(file).items()}
+        save_file(tensors, file, metadata={"format": "pt"})
+    config = next(file for name in ("config.json", "cfg.json") if (file := folder / name).is_file())
+    content = json.loads(config.read_text("utf-8"))
+    config.write_text(json.dumps({**content, "dtype": "float16"}, indent=1) + "\n", "utf-8")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.evals.arms.test_seeds import summary
 
 from evals.arms.changes import Changed, compare_weights, compare_with_ceiling, match_seeds, seed_ceilings
 from evals.arms.results import Changes, SharedFeatures
 from evals.arms.settings import Origin
 from evals.arms.summary import Read, Summarised, read_run
 from tests.conftest import D_SAE
+from tests.evals.arms.test_seeds import summary
 from tests.evals.arms.worlds import N_FEATURES, World, write_arm
 from tools.arms import check_arm_files
 from tools.studies import load_study

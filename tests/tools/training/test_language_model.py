@@ -1,0 +1,83 @@
+"""The language model's training: rates, restarts, what is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.tools.training.tiny_study import train
+from tools.errors import LoadError
+from tools.training import language_model
+from tools.training.language_model import mean_loss, rate_factor, read_model
+from tools.training.recipe import LanguageModelRecipe
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [(0, 0.1), (4, 0.5), (9, 1.0), (49, 1.0), (50, 1.0), (51, 0.98), (75, 0.5), (99, 0.02)],
+)
+def test_the_rate_warms_up_stays_and_falls_linearly_to_zero(step: int, factor: float) -> None:
+    recipe = LanguageModelRecipe(corpora=[], heldout=[], tokens=0, warmup_share=0.1, decay_share=0.5)
+    assert rate_factor(step, 100, recipe) == pytest.approx(factor)
+
+
+def test_a_model_that_knows_nothing_loses_the_log_of_its_vocabulary(trained: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(trained / "work" / "base" / "model")
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    rows = torch.randint(1, 300, (3, 12), generator=torch.Generator().manual_seed(0)).numpy()
+    assert mean_loss(model, rows, "float32", batch=2) == pytest.approx(math.log(300), rel=1e-5)
+
+
+def test_training_learns(trained: Path) -> None:
+    """Far below the log of the vocabulary where it began, and then further on the domain's text."""
+    lines = (trained / "work" / "base" / "log.tsv").read_text("utf-8").splitlines()
+    assert float(lines[-2].split("\t")[1]) < 0.7 * math.log(300)
+    losses = [(trained / "work" / arm / "log.tsv").read_text("utf-8").splitlines()[-1] for arm in ("base", "finetuned")]
+    before, after = (float(line.rsplit(" ", 1)[1].rstrip("}")) for line in losses)
+    assert after < before
+
+
+def test_an_interrupted_training_goes_on_to_what_an_uninterrupted_one_gives(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokenizer").symlink_to(trained / "work" / "tokenizer")
+    monkeypatch.setattr(language_model, "CHECKPOINT_EVERY", 10)
+    calls: list[int] = []
+
+    def interrupt(*arguments: object) -> float:
+        calls.append(1)
+        if len(calls) > 2:  # two held-out corpora at step 10, one at step 20, before its checkpoint
+            raise KeyboardInterrupt
+        return 0.0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(language_model, "mean_loss", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(trained / "trained", data, tmp_path, "base")
+    assert torch.load(tmp_path / "base" / "checkpoint.pt", weights_only=True)["step"] == 10
+    assert not (tmp_path / "base" / "model").exists()
+    assert train(trained / "trained", data, tmp_path, "base") == 0
+    again, whole = (load_file(work / "base" / "model" / "model.safetensors") for work in (tmp_path, trained / "work"))
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def test_given_weights_are_read_in_single_precision(trained: Path, tmp_path: Path) -> None:
+    shipped = trained / "trained" / "base" / "model"
+    assert load_file(shipped / "model.safetensors")["transformer.wte.weight"].dtype == torch.float16
+    model = read_model(str(shipped))
+    assert model.dtype == torch.float32
+    assert not model.training
+
+
+def test_weights_that_lack_a_layer_are_refused(trained: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(trained / "work" / "base" / "model")
+    state = {name: tensor for name, tensor in model.state_dict().items() if ".h.1." not in name}
+    model.save_pretrained(tmp_path, state_dict=state)
+    with pytest.raises(LoadError, match=r"does not load strictly: transformer\.h\.1\."):
+        read_model(str(tmp_path))
