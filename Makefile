@@ -2,10 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test endurance lint fix types clean
+.PHONY: run test compare endurance lint fix types clean
 
 run: .venv/run.done
 	$(BIN)/python -m agent.run --sae base
+
+# Both arms, then the one against the other with the SAE seeds that ship as summaries.
+compare: .venv/run.done
+	$(BIN)/python -m agent.run --sae base --runs runs/compare
+	$(BIN)/python -m agent.run --sae finetuned --runs runs/compare
+	$(BIN)/python -m evals.compare $$(ls -d runs/compare/*-pocket-base-???? | tail -1) \
+	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --seeds studies/pocket/seeds.jsonl
 
 test: .venv/test.done lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
