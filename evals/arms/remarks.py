@@ -40,7 +40,7 @@ def list_remarks(
             yield f"means over relevant features rest on few: {one.n_base} against {one.n_finetuned}"
     if all(decision.judge.kind == "rules" for one in read for decision in one.arm.decisions):
         yield (
-            "the rules judge takes a feature for relevant by its keywords, coherence and steering: the relevant ones are "
+            "the rules judge takes a feature for relevant by its keywords, contexts, coherence and steering: they are "
             "coherent and steer well by selection, and only the comparison between arms says anything"
         )
     yield from _say_versions(read)
