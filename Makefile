@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test compare endurance lint fix types clean
+.PHONY: run test compare endurance browser lint fix types clean
 
 run: .venv/run.done
 	$(BIN)/python -m agent.run --sae base
@@ -20,6 +20,11 @@ test: .venv/test.done lint types
 # Thousands of misbehaving replies, a hundred kills, thousands of simulated label sets, GPT-2's shapes; half an hour.
 endurance: .venv/test.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m endurance
+
+# Needs a Chromium on the machine; without one the tests say so and are skipped.
+browser: .venv/test.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser -rs
 
 lint: .venv/test.done
 	$(BIN)/ruff format --check .

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from agent.llm import LlmSettings
     from agent.store import RunFolder
     from evals.scores.asking import Asked
-    from evals.scores.detection import Task
-    from evals.scores.records import ItemAnswer, ScoreReport
+    from evals.scores.records import ItemAnswer, ScoreReport, Task
     from evals.scores.subjects import Subject
     from prompts.loader import Prompt
     from tools.studies import Study

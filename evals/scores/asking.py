@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.scores.collisions import OwnAndOthers, normalise_label
-from evals.scores.detection import Item, Task
-from evals.scores.records import ScorerRef
+from evals.scores.detection import Item
+from evals.scores.records import ScorerRef, Task
 from evals.scores.scorers import Answer, Scorer, WordScorer
 from evals.scores.subjects import Subject
 from tools.maths import derangement

@@ -6,13 +6,13 @@ topic passes the random ones and may fail near misses.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from evals.scores.records import Task
 from tools.heldout import SILENT_KINDS, HeldOut
 
-Task = Literal["detection", "fuzzing"]
 ACTIVE = "active"
 
 

@@ -8,10 +8,10 @@ from agent.errors import FailureType
 from agent.records import PromptRef, Usage, Verdict
 from evals.results import Estimate
 from evals.scores.collisions import Collisions
-from evals.scores.detection import Task
 from evals.scores.sanity import SanityCheck
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
+Task = Literal["detection", "fuzzing"]
 Status = Literal["scored", "not scorable", "no label", "failed"]
 """`not scorable`: too few contexts; `failed`: the run has no decision on it."""
 RowKind = Literal["labels", "stratum", "control", "difference"]

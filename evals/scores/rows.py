@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from evals.scores.asking import Answers
-from evals.scores.detection import ACTIVE, Item, Task
+from evals.scores.detection import ACTIVE, Item
 from evals.scores.fuzzing import WRONG_KINDS
 from evals.scores.measures import MEASURES, count_as_wrong, estimate_mean, measure
-from evals.scores.records import ALL, Figures, RowKind, ScoreRow
+from evals.scores.records import ALL, Figures, RowKind, ScoreRow, Task
 from evals.scores.sanity import COMPOSITE, compose
 from evals.scores.scorers import Answer
 from evals.scores.subjects import Subject

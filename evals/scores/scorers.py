@@ -14,8 +14,9 @@ from pydantic import Field, JsonValue, create_model
 
 from agent.errors import FailureType, LlmFailure
 from agent.llm import LlmClient
-from evals.scores.detection import Item, Task
+from evals.scores.detection import Item
 from evals.scores.fuzzing import fence_texts
+from evals.scores.records import Task
 from evals.scores.subjects import Subject
 from prompts.fence import escape, fence
 from prompts.loader import Prompt

@@ -10,9 +10,9 @@ from agent.errors import RunError
 from agent.records import Decision
 from evals.errors import LabelError
 from evals.records import ANNOTATION, Label
-from evals.scores.detection import Item, Task, detection_items
+from evals.scores.detection import Item, detection_items
 from evals.scores.fuzzing import fuzzing_items
-from evals.scores.records import FeatureScore, Status
+from evals.scores.records import FeatureScore, Status, Task
 from tools.heldout import HeldOut
 
 FEWEST = 5
