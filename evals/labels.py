@@ -24,6 +24,7 @@ SOURCES = {
     "inspect": "Inspect's precomputed_scores, JSONL or JSON",
     "scout": "an Inspect Scout validation set, CSV",
     "delphi": "delphi's results folder",
+    "neuronpedia": "Neuronpedia's explanations, JSONL or a folder of them",
 }
 _NAMED = 20
 """Remarks and problems printed; the rest are counted, or all with --all."""
@@ -31,7 +32,7 @@ _NAMED = 20
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    lines = "\n".join(f"  {name:10s}{what}" for name, what in SOURCES.items())
+    lines = "\n".join(f"  {name:13s}{what}" for name, what in SOURCES.items())
     parser = argparse.ArgumentParser(
         prog="python -m evals.labels",
         description="Read labels that people made, report every row that does not read, and write them in one form.",
@@ -88,7 +89,7 @@ def import_labels(source: str, path: Path, options: object = None) -> Import:
         LabelError: the source cannot be read, or holds no label.
     """
     from evals.errors import LabelError
-    from evals.importers import circuits, delphi, own, precomputed, raters, scout, study
+    from evals.importers import circuits, delphi, neuronpedia, own, precomputed, raters, scout, study
     from evals.importers.reading import Options
 
     readers = {
@@ -99,6 +100,7 @@ def import_labels(source: str, path: Path, options: object = None) -> Import:
         "inspect": precomputed.read_precomputed,
         "scout": scout.read_scout,
         "delphi": delphi.read_delphi,
+        "neuronpedia": neuronpedia.read_neuronpedia,
     }
     found = readers[source](path, options if isinstance(options, Options) else Options())
     if not found.labels:
@@ -129,6 +131,8 @@ def read_label_files(files: Sequence[Path]) -> tuple[tuple[Label, ...], tuple[Re
 def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ...]]:
     """One answer a question, annotator and feature: the latest by its time, or else the last one given.
 
+    A question whose answer was taken back is open. Answers that settle a question are left out: they were not given blind.
+
     Returns:
         The labels in the order in which their questions were first answered, and a remark on every changed answer.
     """
@@ -136,18 +140,26 @@ def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ..
 
     kept: dict[tuple[str, str | None, str, str], Label] = {}
     remarks, repeats = list[Remark](), 0
-    for label in labels:
+    blind = [label for label in labels if label.settles is None]
+    for label in blind:
         before = kept.get(label.place)
-        if before is not None and before.value == label.value:
+        if before is not None and (before.value, before.withdrawn) == (label.value, label.withdrawn):
             repeats += 1
         elif before is not None:
             label, dropped = (before, label) if _is_later(before, label) else (label, before)
-            where = f"{label.source}: {label.annotator} on {label.item.key}, {label.question}"
-            remarks.append(Remark(where=where, text=f"{label.value!r} is kept; {dropped.value!r} at {dropped.source}"))
+            if not (label.withdrawn or dropped.withdrawn):
+                where = f"{label.source}: {label.annotator} on {label.item.key}, {label.question}"
+                text = f"{label.value!r} is kept; {dropped.value!r} at {dropped.source}"
+                remarks.append(Remark(where=where, text=text))
         kept[label.place] = label
-    if repeats:
-        remarks.append(Remark(where="labels", text=f"{repeats} repeat an answer given before and count once"))
-    return tuple(kept.values()), tuple(remarks)
+    standing = tuple(label for label in kept.values() if not label.withdrawn)
+    counted = (
+        (repeats, "repeat an answer given before and count once"),
+        (len(kept) - len(standing), "were taken back and are left out"),
+        (len(labels) - len(blind), "settle a question knowing the machine's answer and are left out"),
+    )
+    remarks += [Remark(where="labels", text=f"{n} {what}") for n, what in counted if n]
+    return standing, tuple(remarks)
 
 
 def _is_later(one: Label, other: Label) -> bool:

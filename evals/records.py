@@ -48,6 +48,21 @@ class Item(Record):
         return same or self.key == feature.key
 
 
+class Beside(Record):
+    """What lay before a person who settled a question: the machine's answer and the other people's."""
+
+    judged: Value | None
+    """The machine's answer; None if it failed."""
+    label: str | None = None
+    confidence: float | None = None
+    failure: str | None = None
+    """Its type, if the machine failed."""
+    evidence_sha256: str
+    """Which evidence both judged by."""
+    answers: dict[str, Value] = {}
+    """By annotator, as they stood."""
+
+
 class Label(Record):
     """One answer of one annotator to one question about one feature."""
 
@@ -64,6 +79,12 @@ class Label(Record):
     """The annotator's reasons."""
     machine: bool = False
     """Made by a program: never counted among the people."""
+    seconds: float | None = Field(default=None, ge=0)
+    """From the feature's being shown to the answer; None where nobody measured it."""
+    withdrawn: bool = False
+    """Takes back what the annotator answered to this question: it is open again. Files are appended to, never edited."""
+    settles: Beside | None = None
+    """Given knowing the machine's answer, to settle the question: no blind label, and never counted as one."""
 
     @model_validator(mode="after")
     def _answers_its_question(self) -> Self:

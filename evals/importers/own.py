@@ -4,6 +4,7 @@
     ana,base,123,relevant,yes,pocket,feature,2026-01-31T10:00:00+00:00,talks of wards and doses
 
 Of the columns, the first five are needed. In CSV, an `annotation` is always text and other numbers are numbers.
+Only JSONL can take an answer back, or say that it settles a question: that is what the desk appends to.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ from typing import Any
 from evals.importers.reading import Collector, Options, read_csv, read_jsonl
 from evals.records import ANNOTATION, Import, Label, plain_number
 
-COLUMNS = ("annotator", "study", "sae", "index", "kind", "question", "value", "time", "note", "machine", "source")
+COLUMNS = (
+    "annotator",
+    "study",
+    "sae",
+    "index",
+    "kind",
+    "question",
+    "value",
+    "time",
+    "note",
+    "seconds",
+    "machine",
+    "source",
+)
 _NEEDED = ("annotator", "sae", "index", "question", "value")
 _ITEM = ("study", "sae", "index", "kind")
 
@@ -39,7 +53,7 @@ def read_own(path: Path, options: Options) -> Import:
 
 
 def write_own(file: Path, labels: Sequence[Label]) -> None:
-    """Write labels as CSV if the file's name says so, else as JSONL."""
+    """Write settled labels as CSV if the file's name says so, else as JSONL."""
     if file.suffix != ".csv":
         file.write_text("".join(label.model_dump_json(exclude_defaults=True) + "\n" for label in labels), "utf-8")
         return
@@ -47,7 +61,7 @@ def write_own(file: Path, labels: Sequence[Label]) -> None:
     writer: csv.DictWriter[str] = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for label in labels:
-        fields: dict[str, Any] = label.model_dump(mode="json")
+        fields: dict[str, Any] = label.model_dump(mode="json", exclude={"withdrawn", "settles"})
         fields |= fields.pop("item") | {"machine": "yes" if label.machine else ""}
         writer.writerow(fields)
     file.write_text(out.getvalue(), "utf-8")

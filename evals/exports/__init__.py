@@ -1,0 +1,1 @@
+"""A finished run in other tools' formats, one module a format. Everything comes from the run folder."""
