@@ -1,0 +1,84 @@
+"""Serve the desk: python -m evals.review RUN... [--labels FILE...]."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+BAD_INPUT = 2
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evals.review",
+        description="Read runs in a browser, feature by feature, and label features without seeing the verdicts. "
+        "Needs neither a model nor a key: everything shown comes from the run folders.",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="labels files to show beside the verdicts; python -m evals.labels makes them",
+    )
+    parser.add_argument(
+        "--annotator", metavar="NAME", help="who labels in this browser, unless the page is told otherwise"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8765, help="port; 0 picks a free one (default: %(default)s)")
+    parser.add_argument(
+        "--programs", action="store_true", help="let labels that a program made stand for people's; the pages say so"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open the runs and serve them until interrupted; 2 when something cannot be read or the port is taken."""
+    arguments = parse_arguments(argv)
+    from evals.review.app import create_app
+    from evals.review.desk import Desk
+    from tools.errors import UnveilError
+
+    try:
+        desk = Desk.open(arguments.runs, arguments.labels, arguments.annotator, arguments.programs)
+        app = create_app(desk, arguments.host)
+        listening = _listen(arguments.host, arguments.port)
+    except (UnveilError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT
+    port = listening.getsockname()[1]
+    shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    for remark in desk.remarks:
+        sys.stderr.write(f"{remark}\n")
+    if arguments.host not in LOOPBACK:
+        sys.stderr.write(f"note: everyone who reaches {shown}:{port} can read these runs and write labels\n")
+    sys.stdout.write(f"http://{shown}:{port}/\nstop with ctrl-c\n")
+    sys.stdout.flush()
+    import uvicorn
+
+    with suppress(KeyboardInterrupt):  # the server has shut down by then, and passes the signal on
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket: whether the port is free is known before anything is printed."""
+    if not 0 <= port < 1 << 16:  # left to itself, the library takes it modulo 65,536
+        raise OSError(f"{port} is no port: they go from 0 to 65535")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((str(address[0]), port), family=family)
+    except OSError as error:
+        raise OSError(f"cannot serve on {host}:{port}: {error.strerror}; try another --port") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
