@@ -178,7 +178,8 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
     for line in format_summary(summary):
         console.print(line)
     console.print(f"\n{folder.path / 'report.html'}")
-    console.print(f"next: python -m evals.run {folder.path} --labels FILE   how far its verdicts agree with people's")
+    console.print(f"next: python -m evals.review {folder.path}   read it, and write labels")
+    console.print(f"      python -m evals.run {folder.path} --labels FILE   how far its verdicts agree with people's")
     if folder.manifest().measures:
         console.print(
             f"      python -m evals.score {folder.path}   what its labels are worth on text nobody labelled from"
