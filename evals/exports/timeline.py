@@ -13,7 +13,7 @@ from evals.exports.conversations import Asked, Calls, Fields, as_message, messag
 _JUDGING = ("judge", "rate")
 """Nodes whose calls go to the judge's model."""
 _ASKING = ("hypothesize", "experiment", *_JUDGING)
-"""Nodes that ask a model. Each is an agent to Inspect, or it takes calls under another prompt for a helper's and hides them."""
+"""Nodes that ask a model. Each is an agent to Inspect, or it takes calls under another prompt for a sub-agent's and hides them."""
 
 
 class Timeline:
