@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fastapi import APIRouter, HTTPException, Request
@@ -40,39 +41,42 @@ class Shelf(NamedTuple):
         return [label for labels in self.store.settled().values() for label in labels if label.item.fits(feature)]
 
 
-def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
-    """The pages for reading.
+class Pages:
+    """The pages for reading, a method each."""
 
-    Raises:
-        RunError: what the examiner left beside a run does not read.
-    """
-    router = APIRouter()
-    programs = {label.annotator for label in desk.labels if label.machine}
-    shelves = {name: _shelve(desk, run) for name, run in desk.runs.items()}
+    def __init__(self, desk: Desk, templates: Jinja2Templates) -> None:
+        """Read what the examiner left beside each run.
 
-    def page(request: Request, template: str, **context: object) -> Response:
-        return templates.TemplateResponse(request, template, context)
+        Raises:
+            RunError: something of it does not read.
+        """
+        self.desk, self.templates = desk, templates
+        self.programs = {label.annotator for label in desk.labels if label.machine}
+        self.shelves = {name: _shelve(desk, run) for name, run in desk.runs.items()}
 
-    def find(run: str) -> Shelf:
-        if run not in shelves:
+    def _page(self, request: Request, template: str, **context: object) -> Response:
+        return self.templates.TemplateResponse(request, template, context)
+
+    def _find(self, run: str) -> Shelf:
+        if run not in self.shelves:
             raise HTTPException(404, "No run of that name is open here.")
-        return shelves[run]
+        return self.shelves[run]
 
-    def find_feature(run: str, key: str) -> tuple[Shelf, Decision]:
-        shelf = find(run)
+    def _find_feature(self, run: str, key: str) -> tuple[Shelf, Decision]:
+        shelf = self._find(run)
         if key not in shelf.run.decisions:
             raise HTTPException(404, "This run has no decision on a feature of that name.")
         return shelf, shelf.run.decisions[key]
 
-    @router.get("/")
-    def show_runs(request: Request) -> Response:
-        return page(request, "runs.html.j2", shelves=list(shelves.values()), overview=overview)
+    def show_runs(self, request: Request) -> Response:
+        """Runs that are open."""
+        return self._page(request, "runs.html.j2", shelves=list(self.shelves.values()), overview=overview)
 
-    @router.get("/run/{run}")
-    def show_run(request: Request, run: str) -> Response:
-        shelf, wanted = find(run), read_wanted(request)
+    def show_run(self, request: Request, run: str) -> Response:
+        """A run: what is in it, and the table of its decisions."""
+        shelf, wanted = self._find(run), read_wanted(request)
         agreement = shelf.agreement
-        return page(
+        return self._page(
             request,
             "run.html.j2",
             run=shelf.run,
@@ -86,34 +90,34 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             selected=overview.count_selected(shelf.run),
             spent=overview.sum_cost(shelf.run),
             figures=list(overview.list_figures(shelf.run)),
-            tally=overview.tally_people(shelf.rows, programs),
+            tally=overview.tally_people(shelf.rows, self.programs),
             agreement=agreement,
             tables=(headline_table(agreement), confusion_table(agreement)) if agreement else None,
         )
 
-    @router.get("/run/{run}/agreement")
-    def show_agreement(request: Request, run: str) -> Response:
-        shelf = find(run)
+    def show_agreement(self, request: Request, run: str) -> Response:
+        """How far a run agrees with the labels that were given."""
+        shelf = self._find(run)
         try:
-            agreement = desk.agreement(shelf.run)
+            agreement = self.desk.agreement(shelf.run)
         except LabelError as error:
             raise HTTPException(404, str(error)) from error
         tables = (headline_table(agreement), confusion_table(agreement))
-        return page(request, "agreement.html.j2", run=shelf.run, agreement=agreement, tables=tables)
+        return self._page(request, "agreement.html.j2", run=shelf.run, agreement=agreement, tables=tables)
 
-    @router.get("/run/{run}/figures/{name}.png")
-    def show_figure(run: str, name: str) -> Response:
-        file = overview.list_figures(find(run).run).get(name)
+    def show_figure(self, run: str, name: str) -> Response:
+        """A plot of the run."""
+        file = overview.list_figures(self._find(run).run).get(name)
         if file is None:
             raise HTTPException(404, "This run has no figure of that name.")
         return FileResponse(file, media_type="image/png")
 
-    @router.get("/run/{run}/feature/{key}")
-    def show_feature(request: Request, run: str, key: str) -> Response:
-        shelf, decision = find_feature(run, key)
+    def show_feature(self, request: Request, run: str, key: str) -> Response:
+        """Everything about one feature."""
+        shelf, decision = self._find_feature(run, key)
         wanted = read_wanted(request)
         evidence = shelf.run.evidence(key)
-        return page(
+        return self._page(
             request,
             "feature.html.j2",
             run=shelf.run,
@@ -122,7 +126,7 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             wanted=wanted,
             neighbours=find_neighbours(select(shelf.rows, wanted), key),
             e=evidence,
-            labels=desk.labels_on(decision.feature),
+            labels=self.desk.labels_on(decision.feature),
             settled=shelf.settled(decision.feature),
             chips=mark_tokens(evidence.projection, evidence.keywords) if evidence and evidence.projection else [],
             piles=pile_contexts(evidence) if evidence else [],
@@ -132,14 +136,14 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             elsewhere=find_page(decision.feature, shelf.run.manifest.config),
         )
 
-    @router.get("/run/{run}/feature/{key}/transcript")
-    def show_transcript(request: Request, run: str, key: str) -> Response:
-        shelf, decision = find_feature(run, key)
+    def show_transcript(self, request: Request, run: str, key: str) -> Response:
+        """How a feature was investigated, step by step."""
+        shelf, decision = self._find_feature(run, key)
         try:
             steps = shelf.run.transcript(key)
         except RunError as error:
             raise HTTPException(404, f"The transcript does not read: {error}") from error
-        return page(
+        return self._page(
             request,
             "transcript.html.j2",
             run=shelf.run,
@@ -150,24 +154,24 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             total=total(steps),
         )
 
-    @router.get("/run/{run}/call/{sha256}")
-    def show_call(run: str, sha256: str) -> Response:
-        call = find(run).run.call(sha256)
+    def show_call(self, run: str, sha256: str) -> Response:
+        """A stored request and its reply."""
+        call = self._find(run).run.call(sha256)
         if call is None:
             raise HTTPException(404, "This run stores no call under that hash.")
         return Response(call.model_dump_json(indent=1), media_type="application/json")
 
-    @router.get("/compare")
     def show_comparison(
-        request: Request, left: str = "", right: str = "", parts: bool = False, number: int = 1
+        self, request: Request, left: str = "", right: str = "", parts: bool = False, number: int = 1
     ) -> Response:
-        names = list(shelves)
-        one, other = find(left or names[0]), find(right or names[-1])
+        """Two runs side by side."""
+        names = list(self.shelves)
+        one, other = self._find(left or names[0]), self._find(right or names[-1])
         if one is other:
-            return page(request, "compare.html.j2", left=one.run, right=other.run, coupled=None)
+            return self._page(request, "compare.html.j2", left=one.run, right=other.run, coupled=None)
         coupled = beside.couple(one.run, other.run, (one.rows, other.rows))
         kept = [pair for pair in coupled.couples if pair.parts or not parts]
-        return page(
+        return self._page(
             request,
             "compare.html.j2",
             left=one.run,
@@ -183,6 +187,26 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             comparison=beside.read_comparison(one.run, other.run),
         )
 
+
+def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
+    """The pages for reading, by their addresses.
+
+    Raises:
+        RunError: what the examiner left beside a run does not read.
+    """
+    pages, router = Pages(desk, templates), APIRouter()
+    routes: dict[str, Callable[..., Response]] = {
+        "/": pages.show_runs,
+        "/run/{run}": pages.show_run,
+        "/run/{run}/agreement": pages.show_agreement,
+        "/run/{run}/figures/{name}.png": pages.show_figure,
+        "/run/{run}/feature/{key}": pages.show_feature,
+        "/run/{run}/feature/{key}/transcript": pages.show_transcript,
+        "/run/{run}/call/{sha256}": pages.show_call,
+        "/compare": pages.show_comparison,
+    }
+    for path, show in routes.items():
+        router.add_api_route(path, show, methods=["GET"], response_class=Response)
     return router
 
 
