@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,26 @@ def _load_model(name: str, device: str, precision: Precision) -> Any:
             name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
     bridge.eval()
+    _hand_cache_on(bridge)
     return bridge
+
+
+def _hand_cache_on(bridge: Any) -> None:
+    """Let the bridge's attention find the key-value cache under the name that the model hands it on by.
+
+    From 5.24 on transformers passes it as `cache`; TransformerLens 3.9 looks for the older names only, finds nothing,
+    and goes on without a cache: each step of a generation would see one token.
+    """
+
+    def by_either_name(update: Callable[..., Any], *keys_values: Tensor, **arguments: Any) -> Any:
+        if arguments.get("past_key_values") is None:
+            arguments["past_key_values"] = arguments.get("cache")
+        return update(*keys_values, **arguments)
+
+    for component in bridge.original_model.modules():
+        update = getattr(component, "_update_kv_cache", None)
+        if update is not None:
+            component._update_kv_cache = partial(by_either_name, update)
 
 
 def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sae"]]:

@@ -10,6 +10,7 @@ What the other instruments rely on:
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 from collections.abc import Callable, Generator
@@ -63,6 +64,7 @@ class Workbench:
         weights: Tensor = next(bridge.original_model.parameters())
         self.device, self.dtype = weights.device, weights.dtype
         self.budget = budget
+        self._cache_argument = name_cache_argument(bridge.original_model)
         self.lock = threading.RLock()
         self.W_U = process_unembedding(bridge)
         self.autoencoder = Autoencoder(sae)
@@ -167,9 +169,8 @@ class Workbench:
     def step(self, tokens: Int64[Tensor, "rows positions"], cache: Any, edit: ResidualEdit | None) -> Decoded:
         """Continue from a key-value cache (None: from the start); the edit sees only the positions given here."""
         with self._editing(edit):
-            output = self.bridge.original_model(
-                tokens.to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
+            given = {self._cache_argument: cache}
+            output = self.bridge.original_model(tokens.to(self.device), use_cache=True, logits_to_keep=1, **given)
         return Decoded(output.logits[:, -1].float(), output.past_key_values)
 
     @contextmanager
@@ -179,6 +180,11 @@ class Workbench:
 
         with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, apply)] if edit else []):
             yield
+
+
+def name_cache_argument(model: Any) -> str:
+    """What a model's `forward` calls its key-value cache: transformers renamed it with 5.24."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def process_unembedding(bridge: Any) -> Float[Tensor, "d_model d_vocab"]:
