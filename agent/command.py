@@ -47,7 +47,10 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name")
     what.add_argument(
-        "--evidence", type=Path, metavar="FILE", help="judge evidence from elsewhere (JSONL, see the README); no model"
+        "--evidence",
+        type=Path,
+        metavar="FILE",
+        help="judge evidence from elsewhere (JSONL, see docs/judging.md); no model",
     )
     what.add_argument(
         "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
