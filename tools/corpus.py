@@ -60,7 +60,7 @@ def check_corpus(study: Study) -> None:
 
 
 def replace_corpus(study: Study, texts: str) -> Study:
-    """The study on a corpus of the user's own, split as its own is.
+    """The study on a corpus of the user's own, split as its own is; what its SAEs claim was measured on other text.
 
     Args:
         study: any.
@@ -71,7 +71,8 @@ def replace_corpus(study: Study, texts: str) -> Study:
     """
     source = texts if texts.startswith(HUB) else str(Path(texts).absolute())
     own = CorpusSource(texts=(source,), documents=study.corpus.documents, held_out_share=study.corpus.held_out_share)
-    replaced = study.model_copy(update={"corpus": own})
+    arms = {name: arm.model_copy(update={"explained_variance": None}) for name, arm in study.arms.items()}
+    replaced = study.model_copy(update={"corpus": own, "arms": arms})
     check_corpus(replaced)
     return replaced
 

@@ -21,6 +21,7 @@ from tools.autoencoder import NORMALISATIONS
 from tools.compute import Compute, Precision, choose_device, choose_dtype, count_parameters, device_memory
 from tools.errors import LoadError
 from tools.hub import locate_sae, offline_mode
+from tools.source import SourceLogits, read_source
 from tools.studies import Study
 from tools.workbench import Workbench
 
@@ -48,9 +49,9 @@ def load_arm(study: Study, arm_name: str, compute: Compute = Compute()) -> Workb
     hashes = check_arm_files(study, arm_name)
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
-        bridge = _load_model(str(locate(study, arm.model)), where, compute.precision)
+        bridge, source = _load_model(str(locate(study, arm.model)), where, compute.precision)
         sae, alive = _load_sae(locate(study, arm.sae), where)
-    return Workbench(bridge, sae, arm, arm_name, hashes, alive, compute.budget)
+    return Workbench(bridge, sae, arm, arm_name, hashes, alive, compute.budget, source)
 
 
 def _silence_libraries() -> None:
@@ -61,7 +62,8 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _load_model(name: str, device: str, precision: Precision) -> Any:
+def _load_model(name: str, device: str, precision: Precision) -> tuple[Any, SourceLogits]:
+    """The model behind TransformerLens' bridge, and what it said before the bridge was laid around it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         from transformer_lens.model_bridge import TransformerBridge
@@ -82,12 +84,13 @@ def _load_model(name: str, device: str, precision: Precision) -> Any:
         }
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
+        source = read_source(model, tokenizer)
         bridge = TransformerBridge.boot_transformers(
             name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
     bridge.eval()
     _hand_cache_on(bridge)
-    return bridge
+    return bridge, source
 
 
 def _hand_cache_on(bridge: Any) -> None:

@@ -314,3 +314,50 @@ class Evidence(Record):
     activations: ActivationEvidence | None = None
     steering: SteeringEvidence | None = None
     causal: CausalEvidence | None = None
+
+
+class Check(Record):
+    """One thing that a bench must do to be believed, measured on its own model."""
+
+    name: str
+    shows: str
+    """What holds if it passed."""
+    measured: float | None
+    """None: no finite number came out."""
+    limit: float
+    """What `measured` may be at most."""
+    unit: str
+    rests_on: tuple[str, ...]
+    """The libraries that it would be the fault of, as they are imported."""
+
+    @property
+    def passed(self) -> bool:
+        """Not so where no number came out."""
+        return self.measured is not None and self.measured <= self.limit
+
+
+class Proof(Record):
+    """A bench on its own model: does it do what every instrument takes for granted?"""
+
+    checks: tuple[Check, ...]
+    packages: dict[str, str]
+    """Versions of the libraries underneath."""
+    proved: str
+    """UTC, ISO 8601: when the checks were made."""
+    seconds: float
+    """That they took."""
+    remembered: bool = False
+    """They were made before, with the same weights and libraries, and were not made again."""
+    allowed: str | None = None
+    """The reason somebody gave for going on although a check had failed."""
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if not check.passed)
+
+    def explain(self, check: Check) -> str:
+        """A failed check in one line, with the libraries it rests on."""
+        libraries = " with ".join(f"{name} {self.packages.get(name, 'of an unknown version')}" for name in check.rests_on)
+        measured = "no number" if check.measured is None else f"{check.measured:.3g} {check.unit}"
+        return f"it does not hold that {check.shows}: {measured}, where at most {check.limit:g} is right ({libraries})"

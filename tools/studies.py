@@ -25,6 +25,8 @@ class Arm(Record):
     """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
     hook_name: str
     """Empty: the hook that the SAE's own configuration names."""
+    explained_variance: tuple[float, float] | None = None
+    """The range that the SAE's published figures claim for it; a run on one that does not reach it is refused."""
 
 
 class Domain(Record):

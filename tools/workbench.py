@@ -25,6 +25,7 @@ from tools.arms import ArmHashes
 from tools.autoencoder import Autoencoder
 from tools.compute import BUDGET
 from tools.errors import LoadError, StudyError
+from tools.source import SourceLogits
 from tools.studies import Arm
 
 ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
@@ -51,8 +52,12 @@ class Workbench:
         hashes: ArmHashes,
         alive: Bool[Tensor, " d_sae"] | None = None,
         budget: int = BUDGET,
+        source: SourceLogits | None = None,
     ) -> None:
-        """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes."""
+        """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes.
+
+        Without `source`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        """
         self.bridge = bridge
         self.sae = sae
         self.arm = arm
@@ -64,6 +69,7 @@ class Workbench:
         weights: Tensor = next(bridge.original_model.parameters())
         self.device, self.dtype = weights.device, weights.dtype
         self.budget = budget
+        self.source = source
         self._cache_argument = name_cache_argument(bridge.original_model)
         self.lock = threading.RLock()
         self.W_U = process_unembedding(bridge)
