@@ -20,6 +20,7 @@ from tools.compute import Compute, Precision, choose_device, choose_dtype, count
 from tools.errors import LoadError
 from tools.hub import locate_sae, offline_mode
 from tools.studies import Study
+from tools.weights import check_tensors
 from tools.workbench import Workbench
 
 SPARSITY_FILE = "sparsity.safetensors"
@@ -80,6 +81,7 @@ def _load_model(name: str, device: str, precision: Precision) -> Any:
         }
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
+        check_tensors(model.named_parameters(), f"model {name}")
         bridge = TransformerBridge.boot_transformers(
             name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
@@ -105,6 +107,7 @@ def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sa
         except SAE_ERRORS as error:
             raise LoadError(f"SAE {source} does not load: {_explain(error)}") from error
     _check_kind(sae, str(source))
+    check_tensors(sae.named_parameters(), f"SAE {source}")
     sae.eval()
     d_sae = sae.W_dec.shape[0]
     if log_density is None:
