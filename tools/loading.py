@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tools.arms import check_arm_files, is_at_hand, locate
@@ -26,6 +26,9 @@ from tools.workbench import Workbench
 SPARSITY_FILE = "sparsity.safetensors"
 """log10 of each feature's density, as SAELens writes it."""
 DEAD_LOG_DENSITY = -9.0
+MOST_DRIFT = 0.05
+"""Relative difference of logits that another order of summing may make, in bfloat16 and over many layers."""
+_PROBE_TOKENS = 16
 SAE_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
 
 
@@ -82,11 +85,31 @@ def _load_model(name: str, device: str, precision: Precision) -> Any:
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
         check_tensors(model.named_parameters(), f"model {name}")
+        expected = _logits_of(model)
         bridge = TransformerBridge.boot_transformers(
             name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
     bridge.eval()
+    _compare_logits(_logits_of(bridge.original_model), expected, f"{name} ({type(model).__name__})")
     return bridge
+
+
+@torch.no_grad()
+def _logits_of(model: Any) -> Float[Tensor, "rows positions d_vocab"]:
+    """Of the first ids of the vocabulary, which every model has."""
+    config = model.config.get_text_config()
+    tokens = torch.arange(min(_PROBE_TOKENS, int(config.vocab_size)), device=model.device)[None]
+    return model.eval()(tokens, use_cache=False).logits.float().cpu()
+
+
+def _compare_logits(found: Float[Tensor, "*batch d_vocab"], expected: Float[Tensor, "*batch d_vocab"], name: str) -> None:
+    """The bridge computes attention and norms of some families anew, and not of all of them rightly."""
+    error = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
+    if not error < MOST_DRIFT:
+        raise LoadError(
+            f"model {name} computes other logits on the bench than alone (they differ by {error:.1%}): "
+            "TransformerLens does not read its architecture rightly, so that it cannot be studied"
+        )
 
 
 def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sae"]]:

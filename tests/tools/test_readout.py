@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from tests.tools.models import D_MODEL, FAMILIES, N_LAYERS, save_model
+from tests.tools.models import D_MODEL, FAMILIES, MISREAD, N_LAYERS, save_model
 from tools.errors import LoadError
 from tools.loading import load_arm
 from tools.readout import FinalNorm, LastStep, measure_norm
@@ -102,8 +102,87 @@ def test_residuals_at_the_hook_are_the_librarys_hidden_states(family_bench: Work
     torch.testing.assert_close(family_bench.residuals(rows), states[N_LAYERS - 1], atol=1e-3, rtol=1e-3)
 
 
-def test_rows_that_pad_the_vocabulary_are_no_tokens(family_bench: Workbench, study: Study) -> None:
+def test_rows_that_pad_the_vocabulary_are_no_tokens(family_bench: Workbench) -> None:
     n_tokens = family_bench.n_tokens
     assert n_tokens == len(family_bench.tokenizer) < PADDED
     assert family_bench.W_U.shape == (D_MODEL, n_tokens)
     assert len(family_bench.token_strings) == n_tokens
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("family", MISREAD)
+def test_family_that_is_not_read_rightly_is_refused(load_family: Any, family: str) -> None:
+    with pytest.raises(LoadError, match="cannot be studied") as raised:
+        load_family(family)
+    assert "\n" not in str(raised.value)
+
+
+def spoil(name: str, value: float) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "model.safetensors"
+        weights = load_file(file)
+        weights[name].fill_(value)
+        save_file(weights, file, metadata={"format": "pt"})
+
+    return change
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_tensor_that_cannot_be_right_is_named(load_family: Any, value: float) -> None:
+    said = r"weight model\.layers\.1\.mlp\.down_proj\.weight (holds values that are not finite|is 0 everywhere)"
+    with pytest.raises(LoadError, match=said):
+        load_family("llama", spoil("model.layers.1.mlp.down_proj.weight", value))
+
+
+def test_final_norm_of_zeros_is_refused(load_family: Any) -> None:
+    with pytest.raises(LoadError, match="logits are the same for every token"):
+        load_family("llama", spoil("model.norm.weight", 0.0))
+
+
+# The parts, against known answers
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.parametrize("centred", [True, False])
+def test_norms_formula_is_measured_from_what_it_does(offset: float, centred: bool) -> None:
+    stored = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(3))
+
+    class Norm(torch.nn.Module):
+        weight = stored
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x - x.mean(-1, keepdim=True) if centred else x
+            return (offset + stored) * x / (x.pow(2).mean(-1, keepdim=True) + 3e-5).sqrt() + 0.25
+
+    found = measure_norm(Norm(), D_MODEL, torch.zeros(1))
+    assert found.weight is not None
+    assert torch.equal(found.weight, offset + stored), "with all of its digits"
+    assert found.centred == centred
+    assert found.eps == pytest.approx(3e-5, rel=0.01)
+
+
+def test_norm_whose_weight_is_stored_in_another_form_is_measured_too() -> None:
+    logarithm = torch.linspace(-1, 1, D_MODEL)
+    found = measure_norm(lambda x: logarithm.exp() * x / x.pow(2).mean(-1, keepdim=True).sqrt(), D_MODEL, torch.zeros(1))
+    assert found.weight is not None
+    torch.testing.assert_close(found.weight, logarithm.exp(), atol=1e-5, rtol=1e-5)
+
+
+def test_norm_of_another_form_is_refused() -> None:
+    with pytest.raises(LoadError, match="neither a LayerNorm nor an RMSNorm"):
+        measure_norm(torch.tanh, D_MODEL, torch.zeros(1))
+
+
+def test_model_without_a_final_norm_divides_by_one() -> None:
+    found = measure_norm(None, D_MODEL, torch.zeros(1))
+    assert found == FinalNorm(None, False, 0.0)
+    assert found.scale_of(torch.full((2, D_MODEL), 7.0)).tolist() == [1.0, 1.0]
+
+
+def test_bending_is_undone() -> None:
+    step = LastStep(2.0, 30.0)
+    logits = step.apply(torch.linspace(-20, 20, 9))
+    torch.testing.assert_close(step.undo_cap(logits), 2 * torch.linspace(-20, 20, 9), atol=1e-3, rtol=1e-3)
+    assert float(logits.abs().max()) < 30
