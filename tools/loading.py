@@ -102,7 +102,9 @@ def _logits_of(model: Any) -> Float[Tensor, "rows positions d_vocab"]:
     return model.eval()(tokens, use_cache=False).logits.float().cpu()
 
 
-def _compare_logits(found: Float[Tensor, "*batch d_vocab"], expected: Float[Tensor, "*batch d_vocab"], name: str) -> None:
+def _compare_logits(
+    found: Float[Tensor, "*batch d_vocab"], expected: Float[Tensor, "*batch d_vocab"], name: str
+) -> None:
     """The bridge computes attention and norms of some families anew, and not of all of them rightly."""
     error = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
     if not error < MOST_DRIFT:

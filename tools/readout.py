@@ -144,7 +144,7 @@ def _measure_eps(odd: Any, probes: Tensor, weight: Tensor, centred: bool) -> flo
     """From probes so short that epsilon is a large part of what they are divided by."""
     short = (probes * _TINY).float()
     read = short - short.mean(dim=1, keepdim=True) if centred else short
-    gain = (odd((probes * _TINY)) * weight * read).sum(dim=1) / (weight * read).pow(2).sum(dim=1)
+    gain = (odd(probes * _TINY) * weight * read).sum(dim=1) / (weight * read).pow(2).sum(dim=1)
     eps = gain.pow(-2) - read.pow(2).mean(dim=1)
     return max(0.0, float(eps.median()))
 

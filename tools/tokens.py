@@ -39,7 +39,8 @@ class TokenReader:
         _check_fit(tokenizer, rows)
         self.size = 1 + max(self.ids)
         """Ids from here on are padding of the model's."""
-        self._special: frozenset[int] = frozenset(tokenizer.all_special_ids)
+        added = tokenizer.added_tokens_decoder.items()
+        self._special = frozenset([*tokenizer.all_special_ids, *(int(i) for i, token in added if token.special)])
         self._neighbour = self._find_neighbour()
         self._prefix = self._raw([self._neighbour]) if self._neighbour is not None else ""
 

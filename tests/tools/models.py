@@ -46,7 +46,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo": ("Olmo", _GROUPED),
     "olmo2": ("Olmo2", _GROUPED),
     "olmo3": ("Olmo3", _GROUPED),
-    "granite": ("Granite", {**_GROUPED, "logits_scaling": 8.0, "embedding_multiplier": 12.0, "residual_multiplier": 0.2}),
+    "granite": (
+        "Granite",
+        {**_GROUPED, "logits_scaling": 8.0, "embedding_multiplier": 12.0, "residual_multiplier": 0.2},
+    ),
     "stablelm": ("StableLm", _GROUPED),
     "smollm3": ("SmolLM3", {**_GROUPED, "pad_token_id": 0}),
     "starcoder2": ("Starcoder2", _GROUPED),

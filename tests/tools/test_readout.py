@@ -57,7 +57,9 @@ def draw_rows(bench: Workbench) -> torch.Tensor:
 
 def reference(bench: Workbench) -> Any:
     """The same model as Hugging Face alone loads it."""
-    return AutoModelForCausalLM.from_pretrained(bench.arm.model, dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        bench.arm.model, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
 
 
 def doubly_centred(logits: torch.Tensor) -> torch.Tensor:
@@ -66,7 +68,9 @@ def doubly_centred(logits: torch.Tensor) -> torch.Tensor:
     return flat - flat.mean(0, keepdim=True) - flat.mean(1, keepdim=True) + flat.mean()
 
 
-def test_projecting_the_normed_residual_gives_the_models_own_logits(family_bench: Workbench, rows: torch.Tensor) -> None:
+def test_projecting_the_normed_residual_gives_the_models_own_logits(
+    family_bench: Workbench, rows: torch.Tensor
+) -> None:
     """Up to a constant a position and a constant a token, which is what a projection is read as."""
     final = family_bench.final_residual(rows)
     centred = final - final.mean(-1, keepdim=True) if family_bench.readout.norm.centred else final
@@ -165,7 +169,9 @@ def test_norms_formula_is_measured_from_what_it_does(offset: float, centred: boo
 
 def test_norm_whose_weight_is_stored_in_another_form_is_measured_too() -> None:
     logarithm = torch.linspace(-1, 1, D_MODEL)
-    found = measure_norm(lambda x: logarithm.exp() * x / x.pow(2).mean(-1, keepdim=True).sqrt(), D_MODEL, torch.zeros(1))
+    found = measure_norm(
+        lambda x: logarithm.exp() * x / x.pow(2).mean(-1, keepdim=True).sqrt(), D_MODEL, torch.zeros(1)
+    )
     assert found.weight is not None
     torch.testing.assert_close(found.weight, logarithm.exp(), atol=1e-5, rtol=1e-5)
 
