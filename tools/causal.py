@@ -150,7 +150,7 @@ def _describe(
         ablated=(lost / len(active)).cpu(),
         added=(gained / len(active)).cpu(),
         activation=float(active.mean()),
-        scaled=float((active / _final_scale(bench, blocks[-1][0, part])).mean()),
+        scaled=float((active / bench.readout.norm.scale_of(blocks[-1][0, part])).mean()),
         curve=tuple(round(value, 4) for value in curve),
         n_positions=len(active),
     )
@@ -158,10 +158,3 @@ def _describe(
 
 def _centred(change: Float[Tensor, "n d_vocab"]) -> Float[Tensor, "n d_vocab"]:
     return change - change.mean(dim=-1, keepdim=True)
-
-
-def _final_scale(bench: Workbench, residual: Float[Tensor, "n d_model"]) -> Float[Tensor, " n"]:
-    """What the final norm divides by, so that promise and effect are in the same units."""
-    if "RMS" not in str(bench.bridge.cfg.normalization_type):
-        residual = residual - residual.mean(dim=-1, keepdim=True)
-    return residual.pow(2).mean(dim=-1).add(float(bench.bridge.cfg.eps)).sqrt()

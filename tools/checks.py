@@ -104,7 +104,9 @@ def check_hook(subject: Subject, continued: Continued) -> Check:
     miscounted = abs(calls - new) + abs(positions - (n + new - 1))
     row = rows[0].repeat(n, 1)
     residual = bench.residuals(rows[:1])[0]  # [positions, d_model]
-    push = _unit_vector(residual.shape[1]).to(residual) * PUSH * residual.norm(dim=-1, keepdim=True)
+    sizes = residual.norm(dim=-1, keepdim=True)
+    sizes = sizes.clamp_min(float(sizes.median()))  # a padding token's embedding, which may open a row, is all zeros
+    push = _unit_vector(residual.shape[1]).to(residual) * PUSH * sizes
     vectors = torch.zeros(n, n, residual.shape[1], device=bench.device)
     vectors[range(n), range(n)] = push  # row i is pushed at position i
     before, after = bench.logits(row).cpu(), bench.logits(row, Intervention(Addition(vectors))).cpu()
@@ -139,7 +141,9 @@ def check_source(subject: Subject) -> Check:
     """The logits are those of the model as its own library ran it before anything was laid around it."""
     bench = subject.bench
     source = bench.source
-    measured = None if source is None else _difference(bench.logits(source.tokens).cpu(), source.logits)
+    measured = (
+        None if source is None else _difference(bench.logits(source.tokens).cpu(), source.logits[..., : bench.n_tokens])
+    )
     return Check(
         name="source",
         shows="the logits are those of the model run by its own library",
@@ -180,7 +184,7 @@ def check_unembedding(subject: Subject) -> Check:
     """
     bench, rows, _ = subject
     final = bench.final_residual(rows[:, 1:])
-    wanted = _centred(_uncapped(bench, bench.unembed(final)))
+    wanted = _centred(bench.readout.step.undo_cap(bench.unembed(final)))
     candidates = [_centred(normed @ bench.W_U.to(normed)) for normed in _normed(final)]
     missed = torch.stack([(found - wanted).norm() for found in candidates]).amin() / wanted.norm().clamp_min(1e-12)
     return Check(
@@ -243,12 +247,6 @@ def _difference(ours: Float[Tensor, "*ours"], theirs: Float[Tensor, "*theirs"]) 
 
 def _finite(value: Tensor) -> float | None:
     return float(value) if bool(torch.isfinite(value)) else None
-
-
-def _uncapped(bench: Workbench, logits: Float[Tensor, "*batch d_vocab"]) -> Float[Tensor, "*batch d_vocab"]:
-    """Logits before a soft cap, which bends what is otherwise linear (Gemma 2)."""
-    cap = getattr(bench.bridge.original_model.config.get_text_config(), "final_logit_softcapping", None)
-    return logits if not cap else cap * torch.atanh((logits / cap).clamp(-1 + 1e-6, 1 - 1e-6))
 
 
 def _centred(logits: Float[Tensor, "rows positions d_vocab"]) -> Float[Tensor, "rows positions d_vocab"]:

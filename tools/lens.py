@@ -35,8 +35,8 @@ def make_lens(
     if name == "direct":
         return bench.W_U
     jacobian = mean_jacobian(bench, tokens, progress)  # [d_model, d_model]
-    read = jacobian.T @ bench.bridge.W_U.detach().float()
-    return read - read.mean(dim=1, keepdim=True)
+    read = jacobian.T @ bench.head()
+    return bench.clear_unused(read - read.mean(dim=1, keepdim=True))
 
 
 def mean_jacobian(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tools.arms import check_arm_files, is_at_hand, locate
@@ -23,11 +23,14 @@ from tools.errors import LoadError
 from tools.hub import locate_sae, offline_mode
 from tools.source import SourceLogits, read_source
 from tools.studies import Study
+from tools.weights import check_tensors
 from tools.workbench import Workbench
 
 SPARSITY_FILE = "sparsity.safetensors"
 """log10 of each feature's density, as SAELens writes it."""
 DEAD_LOG_DENSITY = -9.0
+MOST_DRIFT = 0.05
+"""Relative difference of logits that another order of summing may make, in bfloat16 and over many layers."""
 SAE_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
 
 
@@ -84,11 +87,13 @@ def _load_model(name: str, device: str, precision: Precision) -> tuple[Any, Sour
         }
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
+        check_tensors(model.named_parameters(), f"model {name}")
         source = read_source(model, tokenizer)
         bridge = TransformerBridge.boot_transformers(
             name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
         )
     bridge.eval()
+    _compare_logits(bridge.original_model, source, f"{name} ({type(model).__name__})")
     _hand_cache_on(bridge)
     return bridge, source
 
@@ -111,6 +116,18 @@ def _hand_cache_on(bridge: Any) -> None:
             component._update_kv_cache = partial(by_either_name, update)
 
 
+@torch.no_grad()
+def _compare_logits(model: Any, source: SourceLogits, name: str) -> None:
+    """The bridge computes attention and norms of some families anew, and not of all of them rightly."""
+    found = model(source.tokens.to(model.device), use_cache=False).logits.float().cpu()
+    error = float((found - source.logits).norm() / source.logits.norm().clamp_min(1e-30))
+    if not error < MOST_DRIFT:
+        raise LoadError(
+            f"model {name} computes other logits on the bench than alone (they differ by {error:.1%}): "
+            "TransformerLens does not read its architecture rightly, so that it cannot be studied"
+        )
+
+
 def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sae"]]:
     """An SAE from a folder or, by name, from the hub, and which of its features are known to be active somewhere."""
     with warnings.catch_warnings():
@@ -129,6 +146,7 @@ def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sa
         except SAE_ERRORS as error:
             raise LoadError(f"SAE {source} does not load: {_explain(error)}") from error
     _check_kind(sae, str(source))
+    check_tensors(sae.named_parameters(), f"SAE {source}")
     sae.eval()
     d_sae = sae.W_dec.shape[0]
     if log_density is None:

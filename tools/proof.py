@@ -40,7 +40,18 @@ from tools.workbench import Workbench
 NEW_TOKENS = 20
 PACKAGES = ("torch", "transformers", "transformer_lens", "sae_lens", "tokenizers", "safetensors", "numpy")
 """That a proof holds for."""
-INSTRUMENTS = ("autoencoder", "checks", "intervention", "loading", "proof", "source", "steering", "workbench")
+INSTRUMENTS = (
+    "autoencoder",
+    "checks",
+    "intervention",
+    "loading",
+    "proof",
+    "readout",
+    "source",
+    "steering",
+    "tokens",
+    "workbench",
+)
 """Modules of ours that it holds for."""
 
 

@@ -358,6 +358,8 @@ class Proof(Record):
 
     def explain(self, check: Check) -> str:
         """A failed check in one line, with the libraries it rests on."""
-        libraries = " with ".join(f"{name} {self.packages.get(name, 'of an unknown version')}" for name in check.rests_on)
+        libraries = " with ".join(
+            f"{name} {self.packages.get(name, 'of an unknown version')}" for name in check.rests_on
+        )
         measured = "no number" if check.measured is None else f"{check.measured:.3g} {check.unit}"
         return f"it does not hold that {check.shows}: {measured}, where at most {check.limit:g} is right ({libraries})"

@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.tokens import first_token
+
 TEXTS = (
     "The history of the town begins with a bridge. In 1842 the river was crossed by a ferry, and the first houses",
-    "She opened the letter, read it twice, and said: \"I don't think that we should go back before the winter.\"",
+    'She opened the letter, read it twice, and said: "I don\'t think that we should go back before the winter."',
     "A cell is the smallest unit of life; most animals, plants and fungi are made of many millions of them, and",
     "The match ended 3-1 after extra time. Both teams had played well, but the home side's keeper made two errors",
     "To make the dough, mix 500 g of flour with water and salt, cover it, and leave it in a warm place for an hour",
@@ -53,8 +55,8 @@ def probe_rows(tokenizer: Any, bos: int, d_vocab: int, positions: int = POSITION
 @torch.no_grad()
 def read_source(model: Any, tokenizer: Any) -> SourceLogits:
     """Run the model over two of the rows, as its own library would."""
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    tokens = probe_rows(tokenizer, int(bos or 0), int(model.config.get_text_config().vocab_size))[:2]
+    d_vocab = int(model.config.get_text_config().vocab_size)
+    tokens = probe_rows(tokenizer, first_token(tokenizer, model.config, d_vocab), d_vocab)[:2]
     training = model.training
     logits = model.eval()(input_ids=tokens.to(model.device), use_cache=False).logits
     model.train(training)

@@ -11,7 +11,6 @@ What the other instruments rely on:
 from __future__ import annotations
 
 import inspect
-import math
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -25,11 +24,16 @@ from tools.arms import ArmHashes
 from tools.autoencoder import Autoencoder
 from tools.compute import BUDGET
 from tools.errors import LoadError, StudyError
+from tools.readout import measure_readout
 from tools.source import SourceLogits
 from tools.studies import Arm
+from tools.tokens import TokenReader, first_token
 
 ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
 """Receives the residual stream at the hook, in float32, and returns what the model goes on with."""
+
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_PROBE_ROWS, _PROBE_POSITIONS = 2, 12
 
 
 class Decoded(NamedTuple):
@@ -72,10 +76,18 @@ class Workbench:
         self.source = source
         self._cache_argument = name_cache_argument(bridge.original_model)
         self.lock = threading.RLock()
-        self.W_U = process_unembedding(bridge)
+        self.reader = TokenReader(self.tokenizer, int(bridge.W_U.shape[1]))
+        self.bos = first_token(self.tokenizer, bridge.original_model.config, int(bridge.W_U.shape[1]))
+        """Id at position 0 of every row."""
+        self.n_tokens = self.reader.size
+        """Size of the vocabulary, without the rows that a model's embedding is padded with: no logits are theirs."""
+        self.readout = measure_readout(bridge, self._probe_rows(), self.n_tokens)
+        self.W_U: Float[Tensor, "d_model n_tokens"] = self.clear_unused(
+            self.readout.process(bridge.W_U[:, : self.n_tokens])
+        )
         self.autoencoder = Autoencoder(sae)
         self.directions: Float[Tensor, "d_sae d_model"] = self.autoencoder.directions
-        self.token_strings: list[str] = [self.tokenizer.decode([i]) for i in range(self.W_U.shape[1])]
+        self.token_strings: list[str] = self.reader.strings()
         self.alive: Bool[Tensor, " d_sae"] = torch.ones(self.d_sae, dtype=torch.bool) if alive is None else alive
         _check_shapes(self)
 
@@ -85,23 +97,24 @@ class Workbench:
         return self.directions.shape[0]
 
     @property
-    def bos(self) -> int:
-        """Id at position 0 of every row."""
-        bos = self.tokenizer.bos_token_id
-        return int(self.tokenizer.eos_token_id if bos is None else bos)
-
-    @property
     def context_size(self) -> int:
-        """Most positions the model was made for."""
-        return int(self.bridge.cfg.n_ctx)
+        """Most positions the model was made for.
+
+        By its own configuration: the library's falls back to a default where it does not know the family's name for it.
+        """
+        config = self.bridge.original_model.config.get_text_config()
+        named = [getattr(config, name, None) for name in _CONTEXT_NAMES]
+        known = [size for size in named if isinstance(size, int) and size > 0]
+        return min(known) if known else int(self.bridge.cfg.n_ctx)
 
     def tokenize(self, text: str) -> list[int]:
-        """Ids of a text, no BOS."""
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        """Ids of a text, no BOS; special tokens that the model has no row for are left out."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return [i for i in ids if i < self.n_tokens]
 
     def decode(self, ids: list[int]) -> str:
-        """Text of ids; special tokens are left out."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        """Text of ids, with the space that leads it; special tokens are left out."""
+        return self.reader.text(ids)
 
     @torch.no_grad()
     def residuals(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
@@ -149,7 +162,20 @@ class Workbench:
     @torch.no_grad()
     def unembed(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
         """Logits of final residuals: the final norm and the unembedding, at the positions one cares about."""
-        return self.bridge.unembed(self.bridge.ln_final(residual[None].to(self.dtype)))[0].float()
+        normed = residual[None].to(self.dtype)
+        if self.readout.norm.weight is not None:
+            normed = self.bridge.ln_final(normed)
+        return self.readout.step.apply(self.bridge.unembed(normed)[0, ..., : self.n_tokens].float())
+
+    def head(self) -> Float[Tensor, "d_model n_tokens"]:
+        """Logits per unit of what `normed_final_residual` gives, made anew at every call; see `Readout.head`."""
+        return self.readout.head(self.bridge.W_U[:, : self.n_tokens])
+
+    def clear_unused(self, columns: Float[Tensor, "rows n_tokens"]) -> Float[Tensor, "rows n_tokens"]:
+        """The same with 0 at ids that stand for no token, so that none of them ever leads a list."""
+        if len(self.reader.ids) < self.n_tokens:
+            columns[:, [i for i in range(self.n_tokens) if i not in self.reader.ids]] = 0
+        return columns
 
     def encode(
         self, residuals: Float[Tensor, "*batch d_model"], features: Int64[Tensor, " n"] | None = None
@@ -169,7 +195,7 @@ class Workbench:
     ) -> Float[Tensor, "rows positions d_vocab"]:
         """Logits of a whole forward pass, with the residual stream edited at the hook when asked."""
         with self._editing(edit):
-            return self.bridge(tokens.to(self.device), return_type="logits").float()
+            return self.bridge(tokens.to(self.device), return_type="logits")[..., : self.n_tokens].float()
 
     @torch.no_grad()
     def step(self, tokens: Int64[Tensor, "rows positions"], cache: Any, edit: ResidualEdit | None) -> Decoded:
@@ -177,7 +203,16 @@ class Workbench:
         with self._editing(edit):
             given = {self._cache_argument: cache}
             output = self.bridge.original_model(tokens.to(self.device), use_cache=True, logits_to_keep=1, **given)
-        return Decoded(output.logits[:, -1].float(), output.past_key_values)
+        return Decoded(output.logits[:, -1, : self.n_tokens].float(), output[self._cache_argument])
+
+    def _probe_rows(self) -> Int64[Tensor, "rows positions"]:
+        """A few rows of random tokens that the model itself is tried on."""
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.tensor(sorted(self.reader.ids))
+        width = min(_PROBE_POSITIONS, self.context_size)
+        drawn = ids[torch.randint(len(ids), (_PROBE_ROWS, width), generator=generator)]
+        drawn[:, 0] = self.bos
+        return drawn.to(self.device)
 
     @contextmanager
     def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
@@ -193,21 +228,6 @@ def name_cache_argument(model: Any) -> str:
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
-def process_unembedding(bridge: Any) -> Float[Tensor, "d_model d_vocab"]:
-    """The unembedding a direction is projected on: final LayerNorm weight folded in, both means taken out.
-
-    LayerNorm ignores the mean over d_model, and softmax the mean over the vocabulary; without both, one shared
-    direction of the unembedding would lead every list. RMSNorm keeps its mean, so only the second is taken out there.
-    """
-    processed = bridge.W_U.detach().float()
-    weight = getattr(bridge.ln_final, "weight", None)
-    if weight is not None:
-        processed = processed * weight.detach().float()[:, None]
-    if "RMS" not in str(bridge.cfg.normalization_type):
-        processed = processed - processed.mean(dim=0, keepdim=True)
-    return processed - processed.mean(dim=1, keepdim=True)
-
-
 def _check_shapes(bench: Workbench) -> None:
     if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
         raise StudyError(
@@ -221,8 +241,6 @@ def _check_shapes(bench: Workbench) -> None:
     trained_at = bench.sae.cfg.metadata.hook_name
     if trained_at and trained_at != bench.hook_name:
         raise LoadError(f"the SAE was trained at {trained_at}, but the arm names {bench.hook_name}")
-    if not bool(torch.isfinite(bench.directions).all()) or not math.isfinite(float(bench.W_U.sum())):
-        raise LoadError("weights hold values that are not finite numbers")
 
 
 def _layer_of(hook_name: str) -> int:

@@ -13,6 +13,7 @@ import torch
 from tools.causal import CausalEffect, Place, measure_effects
 from tools.projection import project
 from tools.promise import ratio
+from tools.readout import FinalNorm, LastStep, Readout
 from tools.workbench import Workbench
 
 
@@ -24,8 +25,8 @@ class ErasingBench(Workbench):
         W_U = torch.randn(len(direction), 50, generator=generator)
         self.W_U = W_U - W_U.mean(0, keepdim=True) - W_U.mean(1, keepdim=True) + W_U.mean()
         self.embedding = torch.randn(50, len(direction), generator=generator)
-        cfg = SimpleNamespace(normalization_type="LN", eps=1e-5, n_layers=1)
-        self.bridge = SimpleNamespace(cfg=cfg, hooks=lambda fwd_hooks: nullcontext())
+        self.readout = Readout(FinalNorm(torch.ones(len(direction)), True, 1e-5), LastStep(1.0, None))
+        self.bridge = SimpleNamespace(cfg=SimpleNamespace(n_layers=1), hooks=lambda fwd_hooks: nullcontext())
         self.device, self.lock = torch.device("cpu"), threading.RLock()
         self.hook_name, self.layer = "blocks.0.hook_resid_pre", 0
         self.direction = direction

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,8 @@ from jaxtyping import TypeCheckError
 from scipy import stats
 
 from tools.projection import ProjectionTable, project, random_directions
-from tools.workbench import Workbench, process_unembedding
+from tools.readout import FinalNorm, LastStep, Readout
+from tools.workbench import Workbench
 
 
 def drawn(seed: int, *shape: int) -> torch.Tensor:
@@ -114,16 +113,15 @@ def test_mean_over_the_residual_dimensions_changes_no_rank(bench: Workbench) -> 
 
 def test_unembedding_is_centred_after_the_final_norm_is_folded_in() -> None:
     W_U, weight = drawn(0, 4, 9), torch.tensor([1.0, 2.0, 0.5, 1.5])
-    norm = SimpleNamespace(weight=weight)
-    layer = process_unembedding(SimpleNamespace(W_U=W_U, ln_final=norm, cfg=SimpleNamespace(normalization_type="LN")))
+    layer = Readout(FinalNorm(weight, True, 1e-5), LastStep(1.0, None)).process(W_U)
     folded = W_U * weight[:, None]
     expected = folded - folded.mean(0, keepdim=True) - folded.mean(1, keepdim=True) + folded.mean()
     torch.testing.assert_close(layer, expected)
 
 
 def test_rms_norm_keeps_the_mean_over_the_residual_dimensions() -> None:
-    W_U, norm = drawn(0, 4, 9), SimpleNamespace(weight=torch.ones(4))
-    rms = process_unembedding(SimpleNamespace(W_U=W_U, ln_final=norm, cfg=SimpleNamespace(normalization_type="RMS")))
+    W_U = drawn(0, 4, 9)
+    rms = Readout(FinalNorm(torch.ones(4), False, 1e-5), LastStep(1.0, None)).process(W_U)
     torch.testing.assert_close(rms, W_U - W_U.mean(1, keepdim=True))
 
 
