@@ -111,6 +111,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
     )
+    how.add_argument(
+        "--allow-unproved",
+        type=_reason,
+        metavar="REASON",
+        help="go on although the bench fails its proof on this machine's libraries; every later command says so",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
 
 
@@ -148,6 +154,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         device=arguments.device,
         precision=arguments.precision,
         memory_gib=arguments.memory_gib,
+        allow_unproved=arguments.allow_unproved,
     )
 
 
@@ -227,6 +234,12 @@ def _gibibytes(text: str) -> float:
     if not 0.01 <= value <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB from 0.01 to 10000")
     return value
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
+    return " ".join(text.split())
 
 
 def _share(text: str) -> float:

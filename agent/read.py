@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)
     try:
-        lines = list(show(find_transcript(arguments.run, arguments.feature), None if arguments.whole else SHOWN))
+        caveats = RunFolder.open(arguments.run).manifest().caveats
+        steps = find_transcript(arguments.run, arguments.feature)
+        lines = [f"warning: {caveat}" for caveat in caveats] + list(show(steps, None if arguments.whole else SHOWN))
     except UnveilError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

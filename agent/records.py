@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from agent.config import RunConfig
 from agent.errors import FailureType
-from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Record, Stratum
+from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Proof, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
 _DECIDED = ([True, False, True], [False, True, True])
@@ -195,6 +195,20 @@ class Manifest(Record):
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
     probe: Probe | None = None
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
+    proof: Proof | None = None
+    """Of the bench that the evidence was measured on, the parent's for a run that judges its evidence again."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What every command that shows this run's verdicts says of them first."""
+        if self.config.evidence is not None:
+            return ()
+        if self.proof is None:
+            return ("measured on a bench that never proved itself (by a version of Unveil without that check)",)
+        if self.proof.failed:
+            names = ", ".join(check.name for check in self.proof.failed)
+            return (f"measured on a bench that FAILED its proof ({names}), allowed because: {self.proof.allowed}",)
+        return ()
 
     @property
     def measures(self) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.assembly import Assembly
     from agent.config import RunConfig
     from agent.records import Manifest
+    from agent.stages import Opened, Stopwatch
     from agent.store import RunFolder
     from tools.records import Evidence
     from tools.studies import Question, Study
@@ -63,6 +64,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         return _judge_evidence(arguments, config, console, command)
     from agent.config import open_study
     from agent.provenance import study_files
+    from agent.stages import Stopwatch, open_bench
     from tools.corpus import hash_corpus
 
     study = open_study(config)
@@ -73,8 +75,10 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments.runs)
     known = {**hashes, "corpus": hash_corpus(study)}
-    manifest = _describe(study.question, config, command, known, study_files(study))
-    return _work(_create(arguments.runs, manifest), study.question, config, console)
+    watch = Stopwatch()
+    opened = open_bench(study, config, console, watch)  # before there is a folder: much can be found wrong here
+    manifest = _describe(study.question, config, command, known, study_files(study)).model_copy(update=_found(opened))
+    return _work(_create(arguments.runs, manifest), study.question, config, console, opened=opened, watch=watch)
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
@@ -110,6 +114,7 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
+    _warn(known, console)
     if arguments.dry_run:
         return _estimate(question, config, len(cases), evidence, console, arguments.runs, judged_again=True)
     described = _describe(question, config, command, {}, files)
@@ -120,7 +125,8 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
         write_cases(folder.path, cases)
         folder.write_evidence(evidence)
 
-    manifest = described.model_copy(update={"selection": selection, "parent": known.run_id})
+    inherited = {"selection": selection, "parent": known.run_id, "proof": known.proof}
+    manifest = described.model_copy(update=inherited)
     return _work(_create(arguments.runs, manifest, fill), question, config, console)
 
 
@@ -134,6 +140,8 @@ def _resume(path: Path, console: Console, retry: bool) -> int:
     if manifest.measures:
         check_inputs(open_study(manifest.config), manifest.config)
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
+    if folder.evidence() is not None:
+        _warn(manifest, console)
     return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
 
 
@@ -143,31 +151,54 @@ def _replay(path: Path, console: Console) -> int:
     from tools.studies import load_question
 
     folder = RunFolder.open(path)
+    _warn(folder.manifest(), console)
     found = replay(folder, load_question(folder.manifest().config.study), console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
     return 0 if found.same == found.total else 1
 
 
-def _work(folder: RunFolder, question: Question, config: RunConfig, console: Console, retry: bool = False) -> int:
+def _found(opened: Opened) -> dict[str, Any]:
+    """What the manifest says of the bench."""
+    return {"computed": opened.computed, "probe": opened.probe, "proof": opened.proof}
+
+
+def _warn(manifest: Manifest, console: Console) -> None:
+    for caveat in manifest.caveats:
+        console.print(f"warning: {caveat}")
+
+
+def _work(
+    folder: RunFolder,
+    question: Question,
+    config: RunConfig,
+    console: Console,
+    retry: bool = False,
+    opened: Opened | None = None,
+    watch: Stopwatch | None = None,
+) -> int:
+    from agent.stages import Stopwatch
+
     with folder.claimed():
         if retry and (retried := folder.set_failures_aside()):
             console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
-        return _run_stages(folder, question, config, console)
+        return _run_stages(folder, question, config, console, watch or Stopwatch(), opened)
 
 
-def _run_stages(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
+def _run_stages(
+    folder: RunFolder, question: Question, config: RunConfig, console: Console, watch: Stopwatch, opened: Opened | None
+) -> int:
     from agent.config import open_study
-    from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
+    from agent.stages import conclude, gather_evidence, investigate, open_bench
     from agent.tables import format_summary
 
-    watch = Stopwatch()
     evidence, manifest = folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
         study = open_study(config)
-        bench = open_bench(study, config, watch)
+        bench, _, _ = opened = opened or open_bench(study, config, console, watch)
         lens = None
         if evidence is None:
+            folder.write_manifest(manifest.model_copy(update=_found(opened)))
             evidence, lens = gather_evidence(folder, study, config, bench, console, watch)
         laboratory = _open_laboratory(bench, study, config, lens) if config.llm else None
     assert evidence is not None

@@ -24,7 +24,7 @@ from agent.selection import select_features
 from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
-from tools.records import Evidence
+from tools.records import Evidence, Probe, Proof
 from tools.studies import Question, Study
 
 if TYPE_CHECKING:
@@ -55,14 +55,44 @@ def make_progress(console: Console) -> Progress:
     )
 
 
-def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
-    """Put the run's arm on the bench."""
+class Opened(NamedTuple):
+    """A bench, and what is known of it before anything is observed."""
+
+    bench: Workbench
+    probe: Probe
+    proof: Proof
+
+    @property
+    def computed(self) -> str:
+        """Device and dtype of the language model."""
+        return f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}"
+
+
+def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:
+    """Put the run's arm on the bench and have it prove itself.
+
+    Raises:
+        UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
+    """
+    from tools.belonging import probe_reconstruction, probe_rows
     from tools.compute import Compute
     from tools.loading import load_arm
+    from tools.proof import require_proof
+    from tools.steering import check_room
 
     compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
     with watch.time("load"):
-        return load_arm(study, config.sae, compute)
+        bench = load_arm(study, config.sae, compute)
+    check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    with watch.time("proof"):
+        probe = probe_reconstruction(bench, probe_rows(bench, study))
+        proof = require_proof(bench, probe, config.allow_unproved)
+    if probe.doubt:
+        console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
+    for check in proof.failed:
+        console.print(f"warning: {proof.explain(check)}")
+    console.print(f"proof        {proof.sentence}")
+    return Opened(bench, probe, proof)
 
 
 class Gathered(NamedTuple):
@@ -77,26 +107,16 @@ def gather_evidence(
     folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
-    from tools.belonging import probe_reconstruction, probe_rows
     from tools.observation import observe
-    from tools.steering import check_room
     from tools.survey import survey_features, tabulate
 
-    check_room(bench, study.steering.prompts, study.steering.new_tokens)
-
-    with watch.time("probe"):
-        probe = probe_reconstruction(bench, probe_rows(bench, study))
-    if probe.doubt:
-        console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
     with watch.time("survey"), make_progress(console) as progress:
         survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
-    computed = f"{bench.device} in {str(bench.dtype).removeprefix('torch.')}"
-    found = {"selection": selection, "computed": computed, "probe": probe}
-    folder.write_manifest(folder.manifest().model_copy(update=found))
+    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)

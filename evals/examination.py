@@ -68,7 +68,7 @@ def examine(
     reference = consensus(people)
     rows = [*compare(matching, seed)]
     prevalence, plan = None, None
-    remarks = _remarks(matching, people, reference)
+    remarks = [*manifest.caveats, *_remarks(matching, people, reference)]
     if other is not None and question == POOLED:
         remarks.append(
             "a feature's ratings go together: the p-value against the other run is smaller than it should be"

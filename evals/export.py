@@ -82,7 +82,7 @@ def export_run(arguments: argparse.Namespace) -> tuple[Path, list[str]]:
     if kind == "inspect":
         from evals.exports.inspect_log import export_inspect
 
-        return out, export_inspect(source, out)
+        return out, [*export_inspect(source, out), *source.manifest.caveats]
     if kind == "delphi":
         from evals.exports.delphi import export_delphi
 

@@ -76,6 +76,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     how.add_argument("--require", action="append", default=[], metavar="BOUND", help="such as 'detection_f1_low>=0.6'")
     how.add_argument("--seed", type=_count, default=0, help="of texts, marks, shuffles and resamples (default: 0)")
+    how.add_argument(
+        "--allow-unproved", metavar="REASON", help="go on although the bench fails its proof; the report says so"
+    )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -131,7 +134,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     if arguments.labels:
         labels, _ = read_label_files(arguments.labels)
         decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
-    stage = restage(manifest, arguments.device)
+    stage = restage(manifest, arguments.device, arguments.allow_unproved)
     length = stage.study.observation.context_tokens
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
@@ -148,6 +151,8 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
         fewest=FEWEST,
     )
     report = asyncio.run(make_report(manifest, asked, subjects, others, drawn, labelled_by, arguments.seed, beside))
+    unproved = tuple(f"scored on a bench that FAILED its proof: {stage.proof.explain(c)}" for c in stage.proof.failed)
+    report = report.model_copy(update={"remarks": (*unproved, *report.remarks)})
     return report, list(list_answers(asked, subjects))
 
 

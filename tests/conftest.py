@@ -54,6 +54,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Proofs are remembered where no test of another day finds them, and the user's own are not read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def study_folder(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """The study's folder. Tests that damage it take `study_copy`."""

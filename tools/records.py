@@ -356,6 +356,18 @@ class Proof(Record):
         """The checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 
+    @property
+    def sentence(self) -> str:
+        """What was checked, how it ended, and with which libraries, in one line."""
+        versions = ", ".join(f"{name} {self.packages.get(name)}" for name in ("transformers", "transformer_lens"))
+        n = len(self.checks)
+        if self.failed:
+            return (
+                f"FAILED: {len(self.failed)} of {n} checks of the bench ({versions}); allowed because: {self.allowed}"
+            )
+        when = f"on {self.proved[:10]}, remembered" if self.remembered else f"in {self.seconds:.1f} s"
+        return f"{n} of {n} checks of the bench passed {when} ({versions})"
+
     def explain(self, check: Check) -> str:
         """A failed check in one line, with the libraries it rests on."""
         libraries = " with ".join(

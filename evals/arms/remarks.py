@@ -31,6 +31,8 @@ def list_remarks(
         ceilings: what SAEs of one model share.
         measured: every measure.
     """
+    for one in read:
+        yield from (f"arm {one.arm.name}: {caveat}" for caveat in one.arm.manifest.caveats)
     yield from _say_seeds(seeds, measured)
     yield from _say_changes(changed, ceilings)
     for one in read:

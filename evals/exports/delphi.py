@@ -59,7 +59,10 @@ def export_delphi(source: Source, out: Path) -> list[str]:
             "decided features without a label": sum(d.status == "decided" and d.label is None for d in features),
         },
         failures=list_failures(source),
-        remarks=(f"labels and scores are those of {report.labelled_by}" if report else _NOT_SCORED,),
+        remarks=(
+            f"labels and scores are those of {report.labelled_by}" if report else _NOT_SCORED,
+            *source.manifest.caveats,
+        ),
     )
     write_folder(out, [*explanations, *scores, ("export.json", account.model_dump_json(indent=1) + "\n")])
     return account.lines()

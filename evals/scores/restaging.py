@@ -8,9 +8,12 @@ from agent.config import open_study
 from agent.errors import RunError
 from agent.records import Manifest
 from tools.arms import check_arm_files
+from tools.belonging import probe_reconstruction, probe_rows
 from tools.compute import Compute
 from tools.corpus import hash_corpus, load_passages
 from tools.loading import load_arm
+from tools.proof import require_proof
+from tools.records import Proof
 from tools.studies import Study
 from tools.texts import Passage
 from tools.workbench import Workbench
@@ -22,13 +25,16 @@ class Stage(NamedTuple):
     bench: Workbench
     study: Study
     held_out: list[Passage]
+    proof: Proof
+    """That the bench does today what it did for the run."""
 
 
-def restage(manifest: Manifest, device: str) -> Stage:
-    """Load what the run was made with.
+def restage(manifest: Manifest, device: str, allow_unproved: str | None = None) -> Stage:
+    """Load what the run was made with, and have the bench prove itself on this machine's libraries.
 
     Raises:
-        UnveilError: the run judged evidence from elsewhere; a part is missing, or is not what it was.
+        UnveilError: the run judged evidence from elsewhere; a part is missing, or is not what it was; the bench does not
+            prove itself and nobody gave a reason to go on.
     """
     config = manifest.config
     if config.evidence is not None:
@@ -45,4 +51,6 @@ def restage(manifest: Manifest, device: str) -> Stage:
         )
     held_out = load_passages(study, "held_out")
     compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
-    return Stage(load_arm(study, config.sae, compute), study, held_out)
+    bench = load_arm(study, config.sae, compute)
+    proof = require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), allow_unproved)
+    return Stage(bench, study, held_out, proof)

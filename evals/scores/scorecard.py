@@ -82,7 +82,7 @@ async def make_report(
         sanity=tuple(check_measures([(one[0], one[1]) for one in truths], shares, seed)),
         collisions=_collide(asked, features, seed),
         features=tuple(features),
-        remarks=tuple(_remarks(asked, subjects, labelled_by)),
+        remarks=(*manifest.caveats, *_remarks(asked, subjects, labelled_by)),
         drawn=drawn,
     )
     return report.model_copy(update={"figures": collect_figures(report)})
