@@ -1,8 +1,11 @@
 # Both targets work on a fresh clone with only Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+DRIFT := build/drift
+# A build's local part (+cpu) is left out: which one is installed is a matter of the machine.
+FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'
 
-.PHONY: run test compare endurance browser lint fix types clean
+.PHONY: run test compare endurance browser lint fix types drift lock clean
 
 run: .venv/run.done
 	$(BIN)/python -m agent.run --sae base
@@ -38,9 +41,27 @@ fix: .venv/test.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What a fresh machine would get without the lock: the newest versions that pyproject.toml allows, in an environment to
+# throw away, against the fast suite. Run it now and then; a library that moved under us shows here and not at a user's.
+drift:
+	rm -rf $(DRIFT)
+	$(PYTHON) -m venv $(DRIFT)
+	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]'
+	@$(FREEZE) > $(DRIFT)/newest.txt
+	@echo 'newer or older than the lock (<) in the newest set (>):'
+	@grep -v '^#' constraints.txt | diff - $(DRIFT)/newest.txt | grep '^[<>]' || echo 'nothing'
+	OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -q
+
+# The newest set that passes becomes the lock, which both set-up commands install.
+lock: drift
+	sed -n '/^#/p' constraints.txt > $(DRIFT)/constraints.txt
+	cat $(DRIFT)/newest.txt >> $(DRIFT)/constraints.txt
+	mv $(DRIFT)/constraints.txt constraints.txt
+
 # Torch comes first, pinned: an open range would choose a build with gigabytes of CUDA libraries.
 .venv/run.done: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12 or 3.13 is needed" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -51,4 +72,4 @@ fix: .venv/test.done
 	touch $@
 
 clean:
-	rm -rf .venv .ruff_cache .pytest_cache
+	rm -rf .venv .ruff_cache .pytest_cache build
