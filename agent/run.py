@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
-from tools.errors import UnveilError
+from tools.errors import LoadError, StudyError, UnveilError
 
 if TYPE_CHECKING:
     import argparse
@@ -74,7 +74,12 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments.runs)
     known = {**hashes, "corpus": hash_corpus(study)}
     manifest = _describe(study.question, config, command, known, study_files(study))
-    return _work(_create(arguments.runs, manifest), study.question, config, console)
+    folder = _create(arguments.runs, manifest)
+    try:
+        return _work(folder, study.question, config, console)
+    except (LoadError, StudyError):  # the weights, or what they are put together with: nothing to resume
+        folder.discard_if_bare()
+        raise
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:

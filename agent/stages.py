@@ -95,6 +95,7 @@ def gather_evidence(
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
     computed = f"{bench.device} in {str(bench.dtype).removeprefix('torch.')}"
+    computed += f", from {bench.source}" if bench.source else ""
     found = {"selection": selection, "computed": computed, "probe": probe}
     folder.write_manifest(folder.manifest().model_copy(update=found))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")

@@ -77,6 +77,14 @@ class RunFolder:
         folder.manifest()
         return folder
 
+    def discard_if_bare(self) -> None:
+        """Remove the folder if it holds no more than its manifest: a run that never began."""
+        files = list(self.path.iterdir())
+        if {file.name for file in files} <= {"manifest.json", ".lock"}:
+            for file in files:
+                file.unlink()
+            self.path.rmdir()
+
     @contextmanager
     def claimed(self) -> Generator[None]:
         """Keeps other processes from working on the same run, and drops last lines that a kill cut off.

@@ -20,11 +20,13 @@ class Arm(Record):
     """One model with its sparse autoencoder."""
 
     model: str
-    """A folder in Hugging Face's layout, relative to the study, or a model's name on the hub."""
+    """A folder in Hugging Face's layout or a GGUF file, relative to the study, or a model's name on the hub."""
     sae: str
     """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
     hook_name: str
     """Empty: the hook that the SAE's own configuration names."""
+    hook_overrides: bool = False
+    """The hook stands though the SAE's configuration names another; how much it explains there is measured (`Probe`)."""
 
 
 class Domain(Record):
