@@ -45,9 +45,7 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
         ".txt), a folder of such, or hub:NAME for a data set that is streamed",
     )
-    what.add_argument(
-        "--model", help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file"
-    )
+    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file")
     what.add_argument(
         "--hook",
         metavar="NAME",

@@ -11,6 +11,7 @@ from tools.folders import check_header, check_model_path, find_sae, read_sae_con
 from tools.hooks import choose_hook, hook_of
 from tools.hub import is_model_cached, is_sae_cached, require_hub
 from tools.records import Record
+from tools.sparsify_format import place_of
 from tools.studies import Arm, Study
 
 _BLOCK = 2**22
@@ -103,8 +104,8 @@ def check_sae_path(path: Path, arm: Arm) -> None:
     """
     found = find_sae(path)
     config = read_sae_config(found)
-    if found.form == "sae_lens":
-        choose_hook(arm.hook_name, hook_of(config), arm.hook_overrides)
+    named = place_of(found.path) if found.form == "sparsify" else hook_of(config)
+    choose_hook(arm.hook_name, named, arm.hook_overrides)
 
 
 def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from tools.errors import LoadError
 from tools.hub import TOKENIZER_FILES
 
-GGUF = ".gguf"
+GGUF, _GGUF_MAGIC = ".gguf", b"GGUF"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FOREIGN = ("*.msgpack", "*.h5", "*.npz", "*.onnx")
 _NO_LANGUAGE_MODEL = (
@@ -60,6 +60,11 @@ def check_model_path(path: Path) -> None:
     if path.is_file():
         if path.suffix.lower() != GGUF:
             raise LoadError(f"{path} is a file: give the folder that a model was saved to, or a .gguf file")
+        with path.open("rb") as file:
+            if file.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
+                raise LoadError(
+                    f"{path} is no GGUF file: perhaps a page that was saved in its place, or half a download"
+                )
         return
     if (path / "adapter_config.json").is_file():
         raise LoadError(

@@ -7,6 +7,8 @@ landed nowhere, a position encoding that the file stretches, a part of a split f
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,9 +83,10 @@ def load_source(source: GgufSource, dtype: torch.dtype) -> tuple[Any, Any, dict[
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.path.parent), "gguf_file": source.path.name}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, output_loading_info=True)
+    with redirect_stderr(StringIO()):  # a progress bar that no setting turns off
+        loaded: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
     model, info = loaded
-    tokenizer = AutoTokenizer.from_pretrained(**where)
     _check_landed(source, model)
     _check_numbers(source, model)
     if source.rope_factors is not None:

@@ -22,6 +22,7 @@ from tools.folders import SaeFolder, find_sae, read_sae_config
 from tools.gguf_file import is_gguf, load_source, read_source
 from tools.hooks import hook_of
 from tools.hub import locate_sae, offline_mode
+from tools.sparsify_format import convert
 from tools.studies import Study
 from tools.weights import check_tensors
 from tools.workbench import Workbench
@@ -187,17 +188,17 @@ def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sa
 
 def _read_sae(found: SaeFolder, device: str) -> tuple[Any, Tensor | None]:
     from sae_lens import SAE
-    from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader, sparsify_disk_loader
+    from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
 
     config = read_sae_config(found)
-    if config.get("transcode"):
-        raise LoadError(
-            f"{found.path} is a transcoder: it writes elsewhere than it reads, and only autoencoders can be studied"
+    if found.form == "sparsify":
+        made, parts = convert(config, found)
+        sae: Any = SAE.load_from_disk(
+            found.path, device=device, dtype="float32", converter=lambda *_, **__: (made, parts)
         )
-    converter = sae_lens_disk_loader if found.form == "sae_lens" else sparsify_disk_loader
-    sae: Any = SAE.load_from_disk(found.path, device=device, dtype="float32", converter=converter)
-    if found.form == "sae_lens":  # the other's place is read off its folder's name
-        sae.cfg.metadata.hook_name = hook_of(config)
+    else:
+        sae = SAE.load_from_disk(found.path, device=device, dtype="float32", converter=sae_lens_disk_loader)
+        sae.cfg.metadata.hook_name = hook_of(config)  # versions before 6 wrote it elsewhere
     return sae, _read_sparsity(found.path / SPARSITY_FILE)
 
 
