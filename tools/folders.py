@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from tools.errors import LoadError
 from tools.hub import TOKENIZER_FILES
+from tools.text_files import read_text
 
 GGUF, _GGUF_MAGIC = ".gguf", b"GGUF"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -183,7 +184,7 @@ def _read_object(file: Path, owner: str) -> dict[str, Any]:
     if not file.is_file():
         raise LoadError(f"{owner} does not load: it has no {file.name}")
     try:
-        read: Any = json.loads(file.read_text("utf-8-sig"))
+        read: Any = json.loads(read_text(file, LoadError))
     except (ValueError, RecursionError) as error:
         raise LoadError(f"{owner} does not load: its {file.name} is not JSON: {error}") from None
     if not isinstance(read, dict):

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Record, StrengthUnit
+from tools.text_files import read_text
 
 R = TypeVar("R", bound=Record)
 
@@ -257,8 +258,8 @@ def load_question(name: str) -> Question:
 def _read(name: str) -> tuple[Path, dict[str, Any]]:
     path = _study_file(name)
     try:
-        return path, tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return path, tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is not TOML: {error}") from error
 
 

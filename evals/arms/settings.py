@@ -16,8 +16,8 @@ from agent.records import Manifest
 from evals.arms.runs import Arm as RunArm
 from evals.arms.runs import Thresholds
 from tools.arms import find_folder, hash_weights
-from tools.folders import find_sae
 from tools.errors import UnveilError
+from tools.folders import find_sae
 from tools.records import Evidence
 from tools.studies import Study
 

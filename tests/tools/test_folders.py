@@ -100,7 +100,9 @@ def test_adapter_has_to_be_merged(model: Path) -> None:
 def test_lacking_shard_is_named(model: Path) -> None:
     shards = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
     (model / "model.safetensors").rename(model / shards[0])
-    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(zip("abc", shards))}), "utf-8")
+    (model / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict(zip("abc", shards, strict=True))}), "utf-8"
+    )
     assert f"lacks 2 of its 3 parts: {shards[1]}, {shards[2]}" in refused(lambda: check_model_path(model))
 
 
