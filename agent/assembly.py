@@ -17,6 +17,7 @@ from agent.state import Investigator
 from agent.toolbox import Bench, Toolbox
 from prompts.loader import Prompt, load_prompt
 from tools.studies import Question
+from tools.text_files import read_text
 
 PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -55,7 +56,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
             judge=self._client.with_model(choice.judge_model),
             models=choice,
             prompts=load_prompts(),
-            guideline=question.guideline.read_text("utf-8"),
+            guideline=read_text(question.guideline),
             toolbox=self._toolbox,
             limits=config.limits,
             judge_repeats=config.judge_repeats,

@@ -45,7 +45,12 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
         ".txt), a folder of such, or hub:NAME for a data set that is streamed",
     )
-    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name")
+    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file")
+    what.add_argument(
+        "--hook",
+        metavar="NAME",
+        help="where the SAE is read and written, if it does not say or says wrongly: blocks.N.hook_resid_pre or _post",
+    )
     what.add_argument(
         "--evidence",
         type=Path,
@@ -129,8 +134,8 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     from agent.config import Limits, RunConfig
     from agent.errors import RunError
 
-    if arguments.evidence and (arguments.sae or arguments.model):
-        raise RunError("--evidence needs no model: leave out --sae and --model")
+    if arguments.evidence and (arguments.sae or arguments.model or arguments.hook):
+        raise RunError("--evidence needs no model: leave out --sae, --model and --hook")
     choice = choose_llm(arguments, environment)
     if arguments.evidence and choice is None:
         raise RunError(
@@ -141,6 +146,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         study=arguments.study or "pocket",
         sae=arguments.sae or ("imported" if arguments.evidence else "base"),
         model=arguments.model,
+        hook=arguments.hook,
         corpus=arguments.corpus,
         evidence=str(arguments.evidence) if arguments.evidence else None,
         features=arguments.features,
@@ -169,7 +175,7 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
 
     settled = [
         name
-        for name in ("study", "sae", "model", "corpus", "evidence", "features", "limit")
+        for name in ("study", "sae", "model", "hook", "corpus", "evidence", "features", "limit")
         if getattr(arguments, name)
     ]
     if settled:

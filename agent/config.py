@@ -51,6 +51,8 @@ class RunConfig(Record):
     sae: str = "base"
     model: str | None = None
     """For an SAE that is no arm of the study: the model it belongs to."""
+    hook: str | None = None
+    """Where the SAE is read and written, whatever its own configuration says."""
     evidence: str | None = None
     """File of evidence from elsewhere; then no model is loaded."""
     corpus: str | None = None
@@ -88,7 +90,12 @@ def open_study(config: RunConfig) -> Study:
     study = load_study(config.study)
     if config.corpus is not None:
         study = replace_corpus(study, config.corpus)
-    if config.sae in study.arms or config.model is None:
+    arm = study.arms.get(config.sae)
+    if arm is None and config.model is not None:
+        arm = Arm(model=config.model, sae=config.sae, hook_name="")
+        study = study.model_copy(update={"hub": True})
+    if arm is None:
         return study
-    own = Arm(model=config.model, sae=config.sae, hook_name="")
-    return study.model_copy(update={"arms": {**study.arms, config.sae: own}, "hub": True})
+    if config.hook is not None:
+        arm = arm.model_copy(update={"hook_name": config.hook, "hook_overrides": True})
+    return study.model_copy(update={"arms": {**study.arms, config.sae: arm}})

@@ -31,6 +31,7 @@ from tools.records import (
     Record,
     TokenWeight,
 )
+from tools.text_files import read_text
 
 _MARK = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
 _WORD = re.compile(r"\s*\S+|\s+\Z")
@@ -92,12 +93,7 @@ def read_evidence(file: Path, study: str) -> list[Evidence]:
         RunError: the file is missing, not UTF-8 or empty, a line does not fit, or two lines are the same feature.
             Lines are named; nothing is left out in silence.
     """
-    try:
-        lines = file.read_text("utf-8").split("\n")
-    except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise RunError(f"{file} is not UTF-8: {error}") from None
+    lines = read_text(file, RunError).split("\n")
     found: list[Evidence] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):

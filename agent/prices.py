@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from agent.errors import RunError
 from agent.records import Usage
 from tools.records import Record
+from tools.text_files import read_text
 
 SHIPPED = Path(__file__).with_name("prices.toml")
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -37,10 +38,8 @@ class PriceTable(Record):
             RunError: the file is missing or is not of that form.
         """
         try:
-            return cls.model_validate(tomllib.loads(file.read_text("utf-8")))
-        except OSError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            return cls.model_validate(tomllib.loads(read_text(file, RunError)))
+        except tomllib.TOMLDecodeError as error:
             raise RunError(f"{file} is not TOML: {error}") from error
         except ValidationError as error:
             first = error.errors()[0]

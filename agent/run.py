@@ -70,6 +70,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     study = open_study(config)
     hashes = check_inputs(study, config)
     _greet(study.question, config, console)
+    _warn_of_vocabulary(study, console)
     if arguments.dry_run:
         n_controls = sum(study.controls.model_dump().values())
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
@@ -247,15 +248,24 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     from tools.arms import check_arm_files
     from tools.corpus import check_corpus
     from tools.keywords import load_vocabulary
+    from tools.text_files import read_text
 
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))
-    study.asset(study.domain.guideline)
+    read_text(study.asset(study.domain.guideline))
     for name in (study.vectors.file, study.vectors.words):
         if name:
             study.asset(name)
     check_corpus(study)
     return hashes.model_dump()
+
+
+def _warn_of_vocabulary(study: Study, console: Console) -> None:
+    from tools.keywords import describe_passed_over, read_vocabulary
+
+    path = study.asset(study.domain.vocabulary)
+    if said := describe_passed_over(path, read_vocabulary(path)):
+        console.print(f"warning: {said}")
 
 
 def banner(question: Question, config: RunConfig) -> list[str]:

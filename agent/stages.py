@@ -64,8 +64,9 @@ class Opened(NamedTuple):
 
     @property
     def computed(self) -> str:
-        """Device and dtype of the language model."""
-        return f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}"
+        """Device and dtype of the language model, and what its weights were read from where that was no plain folder."""
+        read = f", from {self.bench.source}" if self.bench.source else ""
+        return f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
 
 
 def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:

@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.errors import LoadError
+from tools.folders import check_header, check_model_path, find_sae, read_sae_config
+from tools.hooks import choose_hook, hook_of
 from tools.hub import is_model_cached, is_sae_cached, require_hub
 from tools.records import Record
-from tools.studies import Study
+from tools.sparsify_format import place_of
+from tools.studies import Arm, Study
+
+_BLOCK = 2**22
 
 
 class ArmHashes(Record):
@@ -27,6 +32,10 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
         LoadError: weights are corrupt or unreachable, or two arms are the same model.
     """
     arm = study.arm(arm_name)
+    if not _is_on_hub(study, arm.model):
+        check_model_path(find_folder(study, arm.model))
+    if not _is_on_hub(study, arm.sae):
+        check_sae_path(find_folder(study, arm.sae), arm)
     hashes = ArmHashes(model=_identify(study, arm.model, is_model_cached), sae=_identify(study, arm.sae, is_sae_cached))
     if arm_name == arm.sae:
         return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
@@ -66,27 +75,43 @@ def find_folder(study: Study, name: str) -> Path:
     return study.asset(name)
 
 
-def hash_weights(folder: Path) -> str:
-    """sha256 over the weight files of a folder.
+def hash_weights(path: Path) -> str:
+    """sha256 over the weight files of a folder, or of a file.
 
     Raises:
         LoadError: it holds none, or one of them is corrupt.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
     if not files:
         raise LoadError(
-            f"{folder} holds no .safetensors weights: restore them (git checkout) or train them (python -m tools.training)"
+            f"{path} holds no .safetensors weights: restore them (git checkout) or train them (python -m tools.training)"
         )
     digest = hashlib.sha256()
     for file in files:
-        _check_safetensors(file)
-        digest.update(file.read_bytes())
+        if file.suffix == ".safetensors":
+            check_header(file)
+        with file.open("rb") as opened:
+            while block := opened.read(_BLOCK):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def check_sae_path(path: Path, arm: Arm) -> None:
+    """Find out early what would keep an SAE from being loaded, or from being put anywhere in the model.
+
+    Raises:
+        LoadError, StudyError: as `find_sae`, `read_sae_config` and `choose_hook`.
+    """
+    found = find_sae(path)
+    config = read_sae_config(found)
+    named = place_of(found.path) if found.form == "sparsify" else hook_of(config)
+    choose_hook(arm.hook_name, named, arm.hook_overrides)
 
 
 def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
     if not _is_on_hub(study, name):
-        return hash_weights(find_folder(study, name))
+        found = find_folder(study, name)
+        return hash_weights(find_sae(found).path if is_cached is is_sae_cached else found)
     if not is_cached(name):
         remedy = "connect once to download it, or use --study pocket, which needs no network"
         require_hub(f"study {study.name}", name, remedy)
@@ -99,13 +124,3 @@ def _is_on_hub(study: Study, name: str) -> bool:
 
 def _is_here(study: Study, name: str) -> bool:
     return (study.folder / name).exists() or Path(name).exists()
-
-
-def _check_safetensors(file: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="np") as opened:
-            opened.keys()
-    except (SafetensorError, OSError) as error:
-        raise LoadError(f"{file} is corrupt ({error}): restore it (git checkout) or train it anew") from error

@@ -140,10 +140,9 @@ def check_untouched(subject: Subject) -> Check:
 def check_source(subject: Subject) -> Check:
     """The logits are those of the model as its own library ran it before anything was laid around it."""
     bench = subject.bench
-    source = bench.source
-    measured = (
-        None if source is None else _difference(bench.logits(source.tokens).cpu(), source.logits[..., : bench.n_tokens])
-    )
+    reference, measured = bench.reference, None
+    if reference is not None:
+        measured = _difference(bench.logits(reference.tokens).cpu(), reference.logits[..., : bench.n_tokens])
     return Check(
         name="source",
         shows="the logits are those of the model run by its own library",

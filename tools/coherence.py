@@ -19,6 +19,7 @@ from torch.nn.functional import embedding_bag
 
 from tools.errors import LoadError, StudyError
 from tools.keywords import TokenWord
+from tools.text_files import read_text
 
 _EPSILON = 1e-8
 """In the denominator, as published."""
@@ -67,7 +68,7 @@ def load_vectors(weights: Path, words: Path) -> WordVectors:
         matrix = load_file(weights)["vectors"].astype(np.float32)
     except (SafetensorError, KeyError) as error:
         raise LoadError(f"{weights} is not a readable safetensors file with a tensor 'vectors': {error}") from error
-    listed = words.read_text("utf-8").split()
+    listed = read_text(words).split()
     if len(listed) != len(matrix):
         raise StudyError(f"{weights} has {len(matrix)} rows but {words} has {len(listed)} words")
     return make_vectors(listed, matrix)

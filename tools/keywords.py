@@ -9,14 +9,29 @@ or the end of a word stands for nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tools.errors import StudyError
 from tools.records import KeywordHit
+from tools.text_files import read_text
 
-_WORD = re.compile(r"[A-Za-z]+")
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+"""Accents and vowel signs that are written on a letter, and are none of their own to `\\w`."""
+_WORD = re.compile(rf"(?:[^\W\d_]|[{_MARKS}]|(?![\d\u0964\u0965])[\u0900-\u0dff])+")
+"""Letters of any alphabet, the signs on them, and whatever but digits and stops the scripts of India are written with.
+
+A hyphen or an apostrophe ends a word: tokenizers split there, so that a token never holds both of its sides.
+"""
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Scripts that are written without spaces: in them any token may open a word."""
+_SEPARATORS = re.compile(r"[,;\t]")
+_AROUND = ' \u00a0"“”„«»'
+_NAMED = 8
 MIN_JOINED = 4
 """Letters a word's beginning needs before it is joined: shorter ones begin too many words."""
 
@@ -30,30 +45,72 @@ class TokenWord(NamedTuple):
     """The token is only the beginning of the word."""
 
 
-def load_vocabulary(path: Path) -> frozenset[str]:
-    """Lower-case words of a vocabulary file, one a line, `#` opens a comment.
+class Vocabulary(NamedTuple):
+    """What a vocabulary file holds."""
+
+    words: frozenset[str]
+    """Lower-case."""
+    passed_over: tuple[str, ...]
+    """Entries that no token can stand for: phrases, words with a hyphen, an apostrophe or a digit in them."""
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Words of a vocabulary file: one a line, or several with a comma, a semicolon or a tab between; `#` opens a comment.
+
+    Capitals are lowered, and quotation marks around an entry are left out, as editors and spreadsheets write them.
 
     Raises:
-        StudyError: the file is missing, empty, or holds a line that is not a single lower-case word.
+        StudyError: the file is missing, not UTF-8, or holds no word.
     """
     if not path.is_file():
-        raise StudyError(f"no vocabulary file at {path}: write one lower-case word a line")
-    words: set[str] = set()
-    for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
-        line = raw.split("#", 1)[0].strip()
-        if not line:
-            continue
-        if not re.fullmatch(r"[a-z]+", line):
-            raise StudyError(f"{path}:{number}: {line!r} is not one lower-case word of the letters a-z")
-        words.add(line)
+        raise StudyError(f"no vocabulary file at {path}: write one word a line")
+    words: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for line in read_text(path).splitlines():
+        for cell in _SEPARATORS.split(line.split("#", 1)[0]):
+            entry = normalise(cell.strip(_AROUND))
+            if entry:
+                (words if _WORD.fullmatch(entry) else others)[entry] = None
     if not words:
-        raise StudyError(f"the vocabulary file {path} holds no word: write one lower-case word a line")
-    return frozenset(words)
+        more = f"; {', '.join(list(others)[:_NAMED])} are no single words" if others else ""
+        raise StudyError(f"the vocabulary file {path} holds no word: write one word a line{more}")
+    return Vocabulary(frozenset(words), tuple(others))
+
+
+def load_vocabulary(path: Path) -> frozenset[str]:
+    """Lower-case words of a vocabulary file.
+
+    Raises:
+        StudyError: as `read_vocabulary`.
+    """
+    return read_vocabulary(path).words
+
+
+def describe_passed_over(path: Path, vocabulary: Vocabulary) -> str:
+    """One line on the entries that cannot be matched; empty without any."""
+    others = vocabulary.passed_over
+    if not others:
+        return ""
+    listed = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    return (
+        f"{len(others)} of {len(others) + len(vocabulary.words)} entries of {path} are no single words of letters, as "
+        f"tokens are, and are never matched: {listed}"
+    )
+
+
+def normalise(text: str) -> str:
+    """Lower case, with accents written in one way, whichever way they came."""
+    return unicodedata.normalize("NFC", text).lower()
 
 
 def words_of(text: str) -> list[str]:
     """Lower-case words of running text, in order."""
-    return _WORD.findall(text.lower())
+    return _WORD.findall(normalise(text))
+
+
+def find_words(text: str) -> Iterator[re.Match[str]]:
+    """The words of running text as they stand there, with their places."""
+    return _WORD.finditer(text)
 
 
 def token_words(tokens: Sequence[str], known_words: Sequence[str]) -> list[TokenWord]:
@@ -99,10 +156,10 @@ def _word_of(token: str, known: frozenset[str], completions: dict[str, str]) -> 
     text = token.strip()
     if not _WORD.fullmatch(text):
         return TokenWord(None, False)
-    opens = token[:1].isspace() or text[:1].isupper()
+    opens = token[:1].isspace() or text[:1].isupper() or _UNSPACED.match(text)
     if not opens:
         return TokenWord(None, False)
-    word = text.lower()
+    word = normalise(text)
     if word in known or word not in completions:
         return TokenWord(word, False)
     return TokenWord(completions[word], True)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool
@@ -20,8 +20,12 @@ from tools.arms import check_arm_files, is_at_hand, locate
 from tools.autoencoder import NORMALISATIONS
 from tools.compute import Compute, Precision, choose_device, choose_dtype, count_parameters, device_memory
 from tools.errors import LoadError
+from tools.folders import SaeFolder, find_sae, read_sae_config
+from tools.gguf_file import is_gguf, load_source, read_source
+from tools.hooks import hook_of
 from tools.hub import locate_sae, offline_mode
-from tools.source import SourceLogits, read_source
+from tools.reference import Reference, read_reference
+from tools.sparsify_format import convert
 from tools.studies import Study
 from tools.weights import check_tensors
 from tools.workbench import Workbench
@@ -52,9 +56,11 @@ def load_arm(study: Study, arm_name: str, compute: Compute = Compute()) -> Workb
     hashes = check_arm_files(study, arm_name)
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
-        bridge, source = _load_model(str(locate(study, arm.model)), where, compute.precision)
+        loaded = _load_model(str(locate(study, arm.model)), where, compute.precision)
         sae, alive = _load_sae(locate(study, arm.sae), where)
-    return Workbench(bridge, sae, arm, arm_name, hashes, alive, compute.budget, source)
+    bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
+    bench.source = loaded.source
+    return bench
 
 
 def _silence_libraries() -> None:
@@ -65,37 +71,81 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _load_model(name: str, device: str, precision: Precision) -> tuple[Any, SourceLogits]:
-    """The model behind TransformerLens' bridge, and what it said before the bridge was laid around it."""
+class LoadedModel(NamedTuple):
+    """A model with its tokenizer, as transformers loads them."""
+
+    model: Any
+    tokenizer: Any
+    keys: dict[str, Any]
+    """What transformers found missing, unexpected or of another shape."""
+    source: str
+    """What the weights were read from, where that was no plain folder."""
+
+
+class Bridged(NamedTuple):
+    """A model behind TransformerLens' bridge."""
+
+    bridge: Any
+    source: str
+    """As `LoadedModel`."""
+    reference: Reference
+    """What the model said before the bridge was laid around it."""
+
+
+def _load_model(name: str, device: str, precision: Precision) -> Bridged:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         from transformer_lens.model_bridge import TransformerBridge
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
         try:
-            n_parameters = count_parameters(AutoConfig.from_pretrained(name)) if precision == "auto" else 0
-            dtype = choose_dtype(precision, n_parameters, device_memory(device))
-            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
-            model, info = loaded
-            tokenizer = AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            loaded = _read_weights(name, device, precision)
+        except LoadError:
+            raise
+        except Exception as error:  # the tokenizers library raises bare ones, and every format its own
             raise LoadError(f"model {name} does not load: {_one_line(error)}") from error
-        unfit = {
-            key: sorted(map(str, info[key]))
-            for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
-            if info[key]
-        }
-        if unfit:
-            raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
-        check_tensors(model.named_parameters(), f"model {name}")
-        source = read_source(model, tokenizer)
-        bridge = TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
-        )
+        _check_keys(name, loaded)
+        model: Any = loaded.model
+        reference = read_reference(model, loaded.tokenizer)
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
+            )
+        except (ValueError, RuntimeError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
+            raise LoadError(
+                f"model {name} ({type(model).__name__}) is of an architecture that TransformerLens does not read: "
+                f"{_one_line(error)[:120]}"
+            ) from error
     bridge.eval()
-    _compare_logits(bridge.original_model, source, f"{name} ({type(model).__name__})")
+    _compare_logits(bridge.original_model, reference, f"{name} ({type(model).__name__})")
     _hand_cache_on(bridge)
-    return bridge, source
+    return Bridged(bridge, loaded.source, reference)
+
+
+def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
+    """From a folder or the hub's cache, or a GGUF file."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    memory = device_memory(device)
+    if is_gguf(name):
+        source = read_source(Path(name))
+        dtype = choose_dtype(precision, source.n_elements, memory)
+        return LoadedModel(*load_source(source, dtype), source.description)
+    n_parameters = count_parameters(AutoConfig.from_pretrained(name)) if precision == "auto" else 0
+    dtype = choose_dtype(precision, n_parameters, memory)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+    model, info = loaded
+    return LoadedModel(model, AutoTokenizer.from_pretrained(name), info, "")
+
+
+def _check_keys(name: str, loaded: LoadedModel) -> None:
+    unfit = {
+        key: sorted(map(str, loaded.keys[key]))
+        for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if loaded.keys[key]
+    }
+    if unfit:
+        raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
+    check_tensors(loaded.model.named_parameters(), f"model {name}")
 
 
 def _hand_cache_on(bridge: Any) -> None:
@@ -117,10 +167,10 @@ def _hand_cache_on(bridge: Any) -> None:
 
 
 @torch.no_grad()
-def _compare_logits(model: Any, source: SourceLogits, name: str) -> None:
+def _compare_logits(model: Any, reference: Reference, name: str) -> None:
     """The bridge computes attention and norms of some families anew, and not of all of them rightly."""
-    found = model(source.tokens.to(model.device), use_cache=False).logits.float().cpu()
-    error = float((found - source.logits).norm() / source.logits.norm().clamp_min(1e-30))
+    found = model(reference.tokens.to(model.device), use_cache=False).logits.float().cpu()
+    error = float((found - reference.logits).norm() / reference.logits.norm().clamp_min(1e-30))
     if not error < MOST_DRIFT:
         raise LoadError(
             f"model {name} computes other logits on the bench than alone (they differ by {error:.1%}): "
@@ -136,8 +186,7 @@ def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sa
 
         try:
             if isinstance(source, Path):
-                sae = SAE.load_from_disk(source, device=device, dtype="float32")
-                log_density = _read_sparsity(source / SPARSITY_FILE)
+                sae, log_density = _read_sae(find_sae(source), device)
             else:
                 found = locate_sae(source)
                 sae, _, log_density = SAE.from_pretrained_with_cfg_and_sparsity(
@@ -157,6 +206,22 @@ def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sa
             "delete it or make it anew"
         )
     return sae, log_density.cpu() > DEAD_LOG_DENSITY
+
+
+def _read_sae(found: SaeFolder, device: str) -> tuple[Any, Tensor | None]:
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
+
+    config = read_sae_config(found)
+    if found.form == "sparsify":
+        made, parts = convert(config, found)
+        sae: Any = SAE.load_from_disk(
+            found.path, device=device, dtype="float32", converter=lambda *_, **__: (made, parts)
+        )
+    else:
+        sae = SAE.load_from_disk(found.path, device=device, dtype="float32", converter=sae_lens_disk_loader)
+        sae.cfg.metadata.hook_name = hook_of(config)  # versions before 6 wrote it elsewhere
+    return sae, _read_sparsity(found.path / SPARSITY_FILE)
 
 
 def _check_kind(sae: Any, name: str) -> None:

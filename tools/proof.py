@@ -34,7 +34,7 @@ from tools.checks import (
 )
 from tools.errors import LoadError
 from tools.records import Probe, Proof
-from tools.source import POSITIONS, TEXTS, probe_rows
+from tools.reference import POSITIONS, TEXTS, probe_rows
 from tools.workbench import Workbench
 
 NEW_TOKENS = 20
@@ -47,7 +47,7 @@ INSTRUMENTS = (
     "loading",
     "proof",
     "readout",
-    "source",
+    "reference",
     "steering",
     "tokens",
     "workbench",

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Record, StrengthUnit
+from tools.text_files import read_text
 
 R = TypeVar("R", bound=Record)
 
@@ -20,13 +21,15 @@ class Arm(Record):
     """One model with its sparse autoencoder."""
 
     model: str
-    """A folder in Hugging Face's layout, relative to the study, or a model's name on the hub."""
+    """A folder in Hugging Face's layout or a GGUF file, relative to the study, or a model's name on the hub."""
     sae: str
     """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
     hook_name: str
     """Empty: the hook that the SAE's own configuration names."""
     explained_variance: tuple[float, float] | None = None
     """The range that the SAE's published figures claim for it; a run on one that does not reach it is refused."""
+    hook_overrides: bool = False
+    """The hook stands though the SAE's configuration names another; how much it explains there is measured (`Probe`)."""
 
 
 class Domain(Record):
@@ -257,8 +260,8 @@ def load_question(name: str) -> Question:
 def _read(name: str) -> tuple[Path, dict[str, Any]]:
     path = _study_file(name)
     try:
-        return path, tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return path, tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is not TOML: {error}") from error
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from tools.errors import StudyError
 from tools.hub import require_hub
+from tools.text_files import decode
 
 HUB = "hub:"
 DOCUMENT_CHARACTERS = 2000
@@ -128,9 +129,9 @@ def _decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                yield number, (decode(line, str(path)) if number == 1 else line.decode("utf-8")).rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise StudyError(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start}") from error
+                raise StudyError(f"{path} is not UTF-8: line {number}, {error.reason} at byte {error.start}") from error
 
 
 def _read_paragraphs(path: Path, name: str) -> Iterator[Passage]:

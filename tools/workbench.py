@@ -24,8 +24,9 @@ from tools.arms import ArmHashes
 from tools.autoencoder import Autoencoder
 from tools.compute import BUDGET
 from tools.errors import LoadError, StudyError
+from tools.hooks import choose_hook, hook_of
 from tools.readout import measure_readout
-from tools.source import SourceLogits
+from tools.reference import Reference
 from tools.studies import Arm
 from tools.tokens import TokenReader, first_token
 
@@ -56,24 +57,26 @@ class Workbench:
         hashes: ArmHashes,
         alive: Bool[Tensor, " d_sae"] | None = None,
         budget: int = BUDGET,
-        source: SourceLogits | None = None,
+        reference: Reference | None = None,
     ) -> None:
         """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes.
 
-        Without `source`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        Without `reference`, what the model said before the bridge was laid around it, the bench cannot prove itself.
         """
         self.bridge = bridge
         self.sae = sae
         self.arm = arm
         self.arm_name = arm_name
         self.hashes = hashes
-        self.hook_name = arm.hook_name or str(sae.cfg.metadata.hook_name)
-        self.layer = _layer_of(self.hook_name)
+        hook = choose_hook(arm.hook_name, hook_of({"metadata": vars(sae.cfg.metadata)}), arm.hook_overrides)
+        self.hook_name, self.layer = hook.name, hook.layer
+        self.source = ""
+        """What the model's weights were read from, where that was no plain folder (`tools.loading`)."""
         self.tokenizer = bridge.tokenizer
         weights: Tensor = next(bridge.original_model.parameters())
         self.device, self.dtype = weights.device, weights.dtype
         self.budget = budget
-        self.source = source
+        self.reference = reference
         self._cache_argument = name_cache_argument(bridge.original_model)
         self.lock = threading.RLock()
         self.reader = TokenReader(self.tokenizer, int(bridge.W_U.shape[1]))
@@ -238,13 +241,3 @@ def _check_shapes(bench: Workbench) -> None:
         raise LoadError(
             f"the SAE reads {bench.directions.shape[1]} dimensions but the model's residual stream has {d_model}"
         )
-    trained_at = bench.sae.cfg.metadata.hook_name
-    if trained_at and trained_at != bench.hook_name:
-        raise LoadError(f"the SAE was trained at {trained_at}, but the arm names {bench.hook_name}")
-
-
-def _layer_of(hook_name: str) -> int:
-    parts = hook_name.split(".")
-    if len(parts) < 3 or parts[0] != "blocks" or not parts[1].isdigit():
-        raise StudyError(f"hook name {hook_name!r} is not of the form blocks.N.hook_resid_pre")
-    return int(parts[1])

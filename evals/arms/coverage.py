@@ -15,6 +15,7 @@ from evals.arms.results import Coverage
 from evals.arms.runs import Arm
 from tools.coherence import clean_token
 from tools.studies import Study
+from tools.text_files import read_text
 
 _SAFETENSORS = ".safetensors"
 
@@ -39,7 +40,7 @@ def study_word_list(study: Study) -> WordList:
     """
     source = study.vectors
     if source.words is not None:
-        return WordList(source.file or source.words, tuple(study.asset(source.words).read_text("utf-8").split()))
+        return WordList(source.file or source.words, tuple(read_text(study.asset(source.words)).split()))
     from tools.survey import load_study_vectors
 
     return WordList(source.gensim or study.name, load_study_vectors(study).words)

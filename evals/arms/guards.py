@@ -7,13 +7,14 @@ layer 0 stood for layer 8. What can be seen of such mistakes in a run folder is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm
 from evals.arms.settings import Origin
 from tools.errors import UnveilError
+from tools.hooks import hook_of, same_place
 from tools.records import Evidence
 
 LONGEST = 60
@@ -76,11 +77,12 @@ def compare_settings(left: ArmSummary, right: ArmSummary) -> Faults:
 
 def check_hook(arm: Arm, origin: Origin) -> list[str]:
     """The SAE of one layer under the name of another: what its own file says, against what the arm says."""
-    metadata: Mapping[str, object] = (origin.cfg or {}).get("metadata") or {}
-    trained_at = str(metadata.get("hook_name") or (origin.cfg or {}).get("hook_name") or "")
-    if trained_at and origin.hook_name and trained_at != origin.hook_name:
-        return [f"arm {arm.name} reads {origin.hook_name}, but its SAE was trained at {trained_at}"]
-    return []
+    trained_at = hook_of(origin.cfg or {})
+    chosen = origin.study.arms.get(arm.manifest.config.sae) if origin.study else None
+    insisted = chosen is not None and chosen.hook_overrides
+    if insisted or not (trained_at and origin.hook_name) or same_place(trained_at, origin.hook_name):
+        return []
+    return [f"arm {arm.name} reads {origin.hook_name}, but its SAE was trained at {trained_at}"]
 
 
 def _same_weights(base: Arm, finetuned: Arm, left: ArmSummary, right: ArmSummary) -> list[str]:

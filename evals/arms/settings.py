@@ -17,6 +17,7 @@ from evals.arms.runs import Arm as RunArm
 from evals.arms.runs import Thresholds
 from tools.arms import find_folder, hash_weights
 from tools.errors import UnveilError
+from tools.folders import find_sae
 from tools.records import Evidence
 from tools.studies import Study
 
@@ -55,7 +56,7 @@ def find_origin(manifest: Manifest) -> Origin:
     arm = study.arms.get(config.sae)
     hook_name = (arm.hook_name if arm else "") or None
     try:
-        folder = find_folder(study, arm.sae if arm else config.sae)
+        folder = find_sae(find_folder(study, arm.sae if arm else config.sae)).path
         cfg = json.loads((folder / "cfg.json").read_text("utf-8"))
         if hash_weights(folder) != digest:
             return Origin(study, hook_name, None, None, None)

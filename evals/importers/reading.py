@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from evals.errors import LabelError
 from evals.records import RELEVANT, Import, Item, Label, Remark, Shown, Value, plain_number
+from tools import text_files
 
 _KEY = re.compile(r"(?P<sae>.+)-(?P<kind>r?)(?P<index>\d{6,})")
 _PATH = re.compile(r"(?P<sae>.+)[/:](?P<index>\d+)")
@@ -99,12 +100,7 @@ def read_text(file: Path) -> str:
     Raises:
         LabelError: it is missing, a folder, or not UTF-8.
     """
-    try:
-        return file.read_text("utf-8-sig")
-    except OSError as error:
-        raise LabelError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{file} is not UTF-8: {error}") from None
+    return text_files.read_text(file, LabelError)
 
 
 def read_json(file: Path) -> Any:

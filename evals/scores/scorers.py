@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -21,7 +20,7 @@ from evals.scores.subjects import Subject
 from prompts.fence import escape, fence
 from prompts.loader import Prompt
 from tools.coherence import WordVectors
-from tools.keywords import words_of
+from tools.keywords import find_words, normalise, words_of
 from tools.records import Record
 from tools.survey import CONTENT_RANK
 
@@ -144,8 +143,7 @@ def shown_words(item: Item) -> frozenset[str]:
     if item.marked is None:
         return frozenset(words_of(item.text))
     marked = {place for start, stop in marked_spans(item) for place in range(start, stop)}
-    found = re.finditer(r"[A-Za-z]+", item.text)
-    return frozenset(word[0].lower() for word in found if marked.intersection(range(*word.span())))
+    return frozenset(normalise(word[0]) for word in find_words(item.text) if marked.intersection(range(*word.span())))
 
 
 def marked_spans(item: Item) -> list[tuple[int, int]]:

@@ -159,11 +159,9 @@ def test_sae_with_unfolded_input_scaling_is_refused(study_copy: Path, make_sae: 
     refuse(load_study(str(study_copy)), LoadError, "fold the factor in")
 
 
-@pytest.mark.parametrize("hook_name", ["blocks.7.hook_resid_pre", "blocks.1.hook_resid_nowhere"])
-def test_hook_that_the_model_does_not_have_is_refused(
-    study_copy: Path, make_sae: Callable[..., Any], hook_name: str
-) -> None:
+def test_hook_that_the_model_does_not_have_is_refused(study_copy: Path, make_sae: Callable[..., Any]) -> None:
     """The library ignores an unknown hook without a word: every intervention would do nothing."""
+    hook_name = "blocks.7.hook_resid_pre"
     make_sae(seed=0, hook_name=hook_name).save_model(str(study_copy / "base" / "sae"))
     file = study_copy / "study.toml"
     file.write_text(file.read_text("utf-8").replace(HOOK, hook_name), "utf-8")
@@ -295,6 +293,11 @@ def test_transcoder_is_refused(study_copy: Path, architecture: str) -> None:
 
 def test_sae_of_attention_heads_is_refused(study_copy: Path) -> None:
     save_sae("standard", study_copy / "base" / "sae", hook_name="blocks.1.attn.hook_z", reshape_activations="hook_z")
+    refuse(load_study(str(study_copy)), StudyError, r"blocks\.1\.attn\.hook_z' is not on the residual stream")
+
+
+def test_sae_that_reshapes_what_it_reads_is_refused(study_copy: Path) -> None:
+    save_sae("standard", study_copy / "base" / "sae", reshape_activations="hook_z")
     refuse(load_study(str(study_copy)), LoadError, r"reads attention heads \(hook_z\), not the residual stream")
 
 

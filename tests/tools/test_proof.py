@@ -133,7 +133,7 @@ def test_weights_read_otherwise_than_their_own_library_does_are_found_out(own: W
 
 
 def test_a_bench_that_never_heard_the_source_model_is_not_believed(fresh: Workbench, probe: Probe) -> None:
-    fresh.source = None
+    fresh.reference = None
     assert failed(prove(fresh, probe)) == {"source"}
 
 

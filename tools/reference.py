@@ -29,7 +29,7 @@ POSITIONS = 8
 """Of a row, BOS included: few enough for any model's context with a continuation behind them."""
 
 
-class SourceLogits(NamedTuple):
+class Reference(NamedTuple):
     """Logits of the model as its own library runs it, without a hook."""
 
     tokens: Int64[Tensor, "rows positions"]
@@ -53,11 +53,11 @@ def probe_rows(tokenizer: Any, bos: int, d_vocab: int, positions: int = POSITION
 
 
 @torch.no_grad()
-def read_source(model: Any, tokenizer: Any) -> SourceLogits:
+def read_reference(model: Any, tokenizer: Any) -> Reference:
     """Run the model over two of the rows, as its own library would."""
     d_vocab = int(model.config.get_text_config().vocab_size)
     tokens = probe_rows(tokenizer, first_token(tokenizer, model.config, d_vocab), d_vocab)[:2]
     training = model.training
     logits = model.eval()(input_ids=tokens.to(model.device), use_cache=False).logits
     model.train(training)
-    return SourceLogits(tokens, logits.float().cpu())
+    return Reference(tokens, logits.float().cpu())

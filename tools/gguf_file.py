@@ -1,0 +1,157 @@
+"""A language model out of a GGUF file, the form that llama.cpp, Ollama and LM Studio run; its weights are de-quantised.
+
+transformers maps the file's tensors and its tokenizer. What it passes over in silence is looked at here: a tensor that
+landed nowhere, a position encoding that the file stretches, a part of a split file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from tools.errors import LoadError
+
+_ROPE_FACTORS = "rope_freqs.weight"
+_SOFT_CAPS = ("final_logit_softcapping", "attn_logit_softcapping")
+
+
+class GgufSource(NamedTuple):
+    """What a file says of itself."""
+
+    path: Path
+    architecture: str
+    kinds: tuple[tuple[str, int], ...]
+    """Quantisation types and how many tensors are of each, the most first."""
+    n_elements: int
+    """Of all weights."""
+    fields: dict[str, Any]
+    """Numbers and names of the header, without its lists."""
+    rope_factors: torch.Tensor | None
+    """What each frequency of the position encoding is divided by, as Llama 3 has it."""
+
+    @property
+    def description(self) -> str:
+        """For the manifest: `GGUF (Q4_1 210, F32 61, Q8_0 1), de-quantised`."""
+        return f"GGUF ({', '.join(f'{kind} {count}' for kind, count in self.kinds)}), de-quantised"
+
+
+def is_gguf(name: str | Path) -> bool:
+    """The name is that of such a file."""
+    return str(name).lower().endswith(".gguf")
+
+
+def read_source(path: Path) -> GgufSource:
+    """Read a file's header.
+
+    Raises:
+        LoadError: it is no GGUF file, or one that holds no whole language model.
+    """
+    import numpy as np
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+        fields = {key: field.contents() for key, field in reader.fields.items() if _is_single(field)}
+        tensors = [(tensor.name, tensor.tensor_type.name, int(tensor.n_elements)) for tensor in reader.tensors]
+    except (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
+        raise LoadError(f"{path} is no whole GGUF file: {' '.join(str(error).split())[:200]}") from error
+    architecture = str(fields.get("general.architecture", "unnamed"))
+    _check_whole(path, fields, len(tensors))
+    factors = next((tensor.data for tensor in reader.tensors if tensor.name == _ROPE_FACTORS), None)
+    weights = [(kind, size) for name, kind, size in tensors if name != _ROPE_FACTORS]
+    return GgufSource(
+        path=path,
+        architecture=architecture,
+        kinds=tuple(Counter(kind for kind, _ in weights).most_common()),
+        n_elements=sum(size for _, size in weights),
+        fields=fields,
+        rope_factors=None if factors is None else torch.from_numpy(np.array(factors, np.float32)),
+    )
+
+
+def load_source(source: GgufSource, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
+    """The model, its tokenizer, and what transformers says about the keys it loaded.
+
+    Raises:
+        LoadError: a tensor of the file landed nowhere in the model, or the file asks for something that is not read.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.path.parent), "gguf_file": source.path.name}
+    with redirect_stderr(StringIO()):  # a progress bar that no setting turns off
+        loaded: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    model, info = loaded
+    _check_landed(source, model)
+    _check_numbers(source, model)
+    if source.rope_factors is not None:
+        _stretch_positions(source, model)
+    return model, tokenizer, info
+
+
+def _is_single(field: Any) -> bool:
+    """Lists are the tokenizer's, long, and read by transformers."""
+    from gguf import GGUFValueType
+
+    return bool(field.types) and field.types[0] != GGUFValueType.ARRAY
+
+
+def _check_whole(path: Path, fields: dict[str, Any], n_tensors: int) -> None:
+    parts = int(fields.get("split.count", 0) or 0)
+    if parts > 1:
+        raise LoadError(f"{path} is one of {parts} parts of a model: join them (llama-gguf-split --merge)")
+    kind = fields.get("general.type", "model")
+    if kind != "model":
+        raise LoadError(f"{path} holds no language model but one's {kind}: give the model's own file")
+    if not n_tensors:
+        raise LoadError(f"{path} holds a vocabulary and no weights")
+    architecture = fields.get("general.architecture")
+    stretched = fields.get(f"{architecture}.rope.scaling.type", "none")
+    if stretched != "none":
+        raise LoadError(
+            f"{path} stretches its positions ({stretched}), which is not read from GGUF: give the model's folder"
+        )
+
+
+def _check_landed(source: GgufSource, model: Any) -> None:
+    """As many weights as the file holds, each of them a number: none passed over, none left as it was drawn."""
+    packed = [name for name, weight in model.named_parameters() if not weight.is_floating_point()]
+    if packed:
+        raise LoadError(f"{source.path} does not load: {packed[0]} was left quantised")
+    held = sum(weight.numel() for weight in model.parameters())  # tied weights are one
+    if held != source.n_elements:
+        raise LoadError(
+            f"{source.path} does not load strictly: it holds {source.n_elements:,} weights, and the model made of it "
+            f"({type(model).__name__}) {held:,}"
+        )
+
+
+def _check_numbers(source: GgufSource, model: Any) -> None:
+    """Settings that transformers leaves at a family's default when it does not read them."""
+    config = model.config.get_text_config()
+    for name in _SOFT_CAPS:
+        said, used = source.fields.get(f"{source.architecture}.{name}"), getattr(config, name, None)
+        if said and (used is None or abs(float(said) - float(used)) > 1e-3):
+            raise LoadError(f"{source.path} sets {name} to {said}, and transformers does not read it from GGUF")
+    base = source.fields.get(f"{source.architecture}.rope.freq_base")
+    used = (getattr(config, "rope_parameters", None) or {}).get("rope_theta")
+    if base and used and abs(float(base) / float(used) - 1) > 1e-6:
+        raise LoadError(f"{source.path} sets rope.freq_base to {base}, and transformers reads {used}")
+
+
+def _stretch_positions(source: GgufSource, model: Any) -> None:
+    factors = source.rope_factors
+    rotary: Any = getattr(model.base_model, "rotary_emb", None)
+    frequencies = getattr(rotary, "inv_freq", None)
+    if factors is None or frequencies is None or frequencies.shape != factors.shape:
+        raise LoadError(
+            f"{source.path} stretches its positions ({_ROPE_FACTORS}) in a way that {type(model).__name__} has not"
+        )
+    frequencies.div_(factors.to(frequencies))
+    if hasattr(rotary, "original_inv_freq"):
+        rotary.original_inv_freq = frequencies.clone()
