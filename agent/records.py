@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from agent.config import RunConfig
 from agent.errors import FailureType
+from tools.floors import DeadFloor
 from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
@@ -195,6 +196,8 @@ class Manifest(Record):
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
     probe: Probe | None = None
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
+    floors: tuple[DeadFloor, ...] | None = None
+    """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
 
     @property
     def measures(self) -> bool:
@@ -240,6 +243,8 @@ class Summary(Record):
     strata: tuple[StratumRow, ...]
     accepted: StratumRow | None
     """The features found relevant, as a row of their own."""
+    floors: tuple[DeadFloor, ...] = ()
+    """Instruments that measured nothing: they have no figure in any row, and no text counted in one."""
     concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
     usage: Usage

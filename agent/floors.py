@@ -1,0 +1,67 @@
+"""The floors of a run folder: as they were found when it was judged, or, of an older run, as they are found now.
+
+What is found now is shown and never written back: a run that was judged without looking is replayed without looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.records import Decision, Manifest, StratumRow, Summary
+from tools.floors import Accepted, DeadFloor, NullSample, Surveyed, find_dead, reasons_in
+from tools.records import Evidence, Stratum
+
+_COLUMNS = ["keyword_hits", "keyword_null_share"]
+
+
+def floors_of(path: Path, manifest: Manifest, evidence: Sequence[Evidence]) -> tuple[DeadFloor, ...]:
+    """What measured nothing in a run, for everything that shows it.
+
+    Args:
+        path: of the run folder.
+        manifest: of the run.
+        evidence: all of it; not looked at if the manifest says what was found.
+    """
+    return find_floors(path, evidence) if manifest.floors is None else manifest.floors
+
+
+def find_floors(
+    path: Path, evidence: Sequence[Evidence], null: NullSample | None = None
+) -> tuple[DeadFloor, ...]:
+    """What measures nothing in evidence, with the survey of the folder if it holds one."""
+    return find_dead(evidence, _read_survey(path / "features.parquet"), null)
+
+
+def keep_living_decision(decision: Decision, floors: Sequence[DeadFloor]) -> Decision:
+    """The decision without a steering verdict that rests on nothing."""
+    if decision.steering is None or "steering" not in reasons_in(floors, decision.stratum):
+        return decision
+    return decision.model_copy(update={"steering": None})
+
+
+def keep_living_summary(summary: Summary, floors: Sequence[DeadFloor]) -> Summary:
+    """The summary without figures that measured nothing: for one that was written before floors were looked at."""
+    rows = tuple(keep_living_row(row, floors, row.stratum) for row in summary.strata)
+    accepted = summary.accepted and keep_living_row(summary.accepted, floors, "accepted features")
+    return summary.model_copy(update={"strata": rows, "accepted": accepted, "floors": tuple(floors)})
+
+
+def keep_living_row(row: StratumRow, floors: Sequence[DeadFloor], place: Stratum | Accepted) -> StratumRow:
+    """One line of the table, what measured nothing taken for not measured."""
+    dead = reasons_in(floors, place)
+    update: dict[str, object] = {"median_coherence": None} if "coherence" in dead else {}
+    if "steering" in dead:
+        update |= {"steering_wins": 0, "steering_n": 0, "null_win_rate": None}
+    return row.model_copy(update=update) if update else row
+
+
+def _read_survey(file: Path) -> Surveyed | None:
+    if not file.is_file():
+        return None
+    from pyarrow.parquet import read_schema, read_table
+
+    if not set(_COLUMNS) <= set(read_schema(file).names):  # of another version
+        return None
+    table = read_table(file, columns=_COLUMNS)
+    return Surveyed(*(table[name].to_numpy() for name in _COLUMNS))
