@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.records import Decision, Manifest, StratumRow, Summary
-from tools.floors import Accepted, DeadFloor, NullSample, Surveyed, find_dead, reasons_in
+from agent.store import RunFolder
+from tools.floors import Accepted, DeadFloor, NullSample, Surveyed, find_dead, keep_alive, reasons_in
 from tools.records import Evidence, Stratum
+
+
+class Living(NamedTuple):
+    """A finished run as it may be shown: without figures that measured nothing, and with the reasons."""
+
+    floors: tuple[DeadFloor, ...]
+    evidence: list[Evidence]
+    decisions: list[Decision]
+
 
 _COLUMNS = ["keyword_hits", "keyword_null_share"]
 
@@ -26,11 +37,21 @@ def floors_of(path: Path, manifest: Manifest, evidence: Sequence[Evidence]) -> t
     return find_floors(path, evidence) if manifest.floors is None else manifest.floors
 
 
-def find_floors(
-    path: Path, evidence: Sequence[Evidence], null: NullSample | None = None
-) -> tuple[DeadFloor, ...]:
+def find_floors(path: Path, evidence: Sequence[Evidence], null: NullSample | None = None) -> tuple[DeadFloor, ...]:
     """What measures nothing in evidence, with the survey of the folder if it holds one."""
     return find_dead(evidence, _read_survey(path / "features.parquet"), null)
+
+
+def read_living(folder: RunFolder) -> Living:
+    """Read a finished run for a command that shows its figures or goes on counting with them.
+
+    Raises:
+        RunError: it is not finished, or something in it does not read.
+    """
+    evidence = folder.finished_evidence()
+    floors = floors_of(folder.path, folder.manifest(), evidence)
+    alive = [keep_alive(record, reasons_in(floors, record.stratum)) for record in evidence]
+    return Living(floors, alive, [keep_living_decision(decision, floors) for decision in folder.decisions()])
 
 
 def keep_living_decision(decision: Decision, floors: Sequence[DeadFloor]) -> Decision:

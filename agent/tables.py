@@ -88,9 +88,7 @@ def strata_csv(summary: Summary) -> str:
     writer = csv.writer(out, lineterminator="\n")
     fields = [name for name in StratumRow.model_fields if name != "stratum"]
     writer.writerow(["stratum", *fields, "win_rate_low", "win_rate_high", DEAD])
-    rows = [(row.stratum, row) for row in summary.strata] + (
-        [(ACCEPTED, summary.accepted)] if summary.accepted else []
-    )
+    rows = [(row.stratum, row) for row in summary.strata] + ([(ACCEPTED, summary.accepted)] if summary.accepted else [])
     for name, row in rows:
         interval = wilson_interval(row.steering_wins, row.steering_n)
         cells = {field: getattr(row, field) for field in fields}

@@ -102,12 +102,14 @@ def reasons_in(floors: Iterable[DeadFloor] | None, stratum: Stratum | Accepted) 
 def reasons_for(floors: Iterable[DeadFloor] | None, evidence: Evidence) -> dict[Instrument, str]:
     """What no rule may use of one direction: what is dead in its stratum, and steering whose own null is dead.
 
-    A direction whose own texts are refused has a null near 0, against which a single win would look like certainty.
+    A direction whose own texts are refused has a null near 0, against which a single win would look like certainty. Too
+    few texts are no such danger: a tail probability knows how few they are.
     """
     if floors is None:
         return {}
     found = reasons_in(floors, evidence.stratum)
-    if "steering" not in found and (why := steering_reason([evidence])):
+    own = evidence.steering
+    if "steering" not in found and own and own.n and (why := pooled_reason([own], alpha=1.0)):
         found["steering"] = why
     return found
 
@@ -155,7 +157,7 @@ def _by_stratum(
     for record in evidence:
         if _has(record, instrument):
             groups[record.stratum].append(record)
-    whys = {stratum: why for stratum in STRATA if (why := reason(groups.get(stratum, [])))}
+    whys: dict[Stratum, str] = {stratum: why for stratum in STRATA if (why := reason(groups.get(stratum, [])))}
     if len(whys) == len(groups) and (why := reason(evidence)):
         return [DeadFloor(instrument=instrument, why=why)]
     return [DeadFloor(instrument=instrument, stratum=stratum, why=why) for stratum, why in whys.items()]
@@ -167,9 +169,7 @@ def _has(record: Evidence, instrument: Instrument) -> bool:
     ) is not None
 
 
-def _keywords_reason(
-    evidence: Sequence[Evidence], surveyed: Surveyed | None, null: NullSample | None
-) -> str | None:
+def _keywords_reason(evidence: Sequence[Evidence], surveyed: Surveyed | None, null: NullSample | None) -> str | None:
     """Random directions that all have as many hits as each other: no number of hits can be told from another."""
     if null is not None and len(null.hits):
         if np.ptp(null.hits):
@@ -187,7 +187,8 @@ def _keywords_reason(
         return "every random direction has as many hits as any feature"
     if shares == {0.0}:
         return "no random direction has a single hit, so that any hit would look certain"
-    if surveyed is not None and len(shares - {1.0}) == 1 and sum(max(found) < 1 for found in places.values()) > 1:
+    beyond = sum(max(found) < 1 for found in places.values())
+    if surveyed is not None and beyond > 1 and _is_one_end(shares):
         return "random directions all have the same number of hits: more of them, or fewer, make no difference"
     return None
 
@@ -204,6 +205,15 @@ def _lists_reason(evidence: Sequence[Evidence]) -> str | None:
     return None
 
 
+def _is_one_end(shares: set[float]) -> bool:
+    """Whether shares are what a constant null leaves: 1 up to it, and beyond it the least share that there is.
+
+    That is one over its size, and a null too small to have a share of 5 % would be no null.
+    """
+    beyond = shares - {1.0}
+    return len(beyond) <= 1 and all(share <= ALPHA for share in beyond)
+
+
 def _constant_coherence(evidence: Sequence[Evidence], null: NullSample | None) -> str | None:
     if null is not None and len(null.coherence):
         values = null.coherence[~np.isnan(null.coherence)]
@@ -215,8 +225,8 @@ def _constant_coherence(evidence: Sequence[Evidence], null: NullSample | None) -
         for record in evidence
         if record.coherence and record.coherence.deduplicated is not None and record.coherence.null_share is not None
     }
-    beyond = {share for _, share in places} - {1.0}
-    if len({value for value, _ in places}) < FEW or len(beyond) > 1:
+    shares = {share for _, share in places}
+    if len({value for value, _ in places}) < FEW or not _is_one_end(shares):
         return None
     return "different values have the same share of random directions beyond them: these are all alike"
 
