@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from agent.records import Decision, Manifest, StratumRow, Summary
 from agent.store import RunFolder
-from tools.floors import Accepted, DeadFloor, NullSample, Surveyed, find_dead, keep_alive, reasons_in
+from tools.floors import Accepted, Dead, DeadFloor, NullSample, Surveyed, find_dead, keep_alive, reasons_in, say_dead
 from tools.records import Evidence, Stratum
 
 
@@ -55,10 +55,20 @@ def read_living(folder: RunFolder) -> Living:
 
 
 def keep_living_decision(decision: Decision, floors: Sequence[DeadFloor]) -> Decision:
-    """The decision without a steering verdict that rests on nothing."""
-    if decision.steering is None or "steering" not in reasons_in(floors, decision.stratum):
-        return decision
-    return decision.model_copy(update={"steering": None})
+    """The decision without a steering verdict that rests on nothing, and without such figures among the rules' reasons.
+
+    A model's reasons are its own words and stay.
+    """
+    dead = reasons_in(floors, decision.stratum)
+    update: dict[str, object] = {"steering": None} if "steering" in dead else {}
+    if dead and decision.judge.kind == "rules":
+        update["reasons"] = tuple(_living_reason(reason, dead) for reason in decision.reasons)
+    return decision.model_copy(update=update) if update else decision
+
+
+def _living_reason(reason: str, dead: Dead) -> str:
+    """The rules begin each reason with the instrument's name."""
+    return next((say_dead(name, why) for name, why in dead.items() if reason.startswith(name)), reason)
 
 
 def keep_living_summary(summary: Summary, floors: Sequence[DeadFloor]) -> Summary:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.figures import draw_figures
+from agent.floors import keep_living_decision
 from agent.records import Decision, Summary
 from agent.store import RunFolder, write_whole
 from agent.tables import decisions_csv, format_cells, header_of, strata_csv
@@ -45,7 +46,10 @@ def write_report(
         concepts=[(row.concept, row.counts) for row in summary.concepts],
         summary=summary,
         figures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in figures],
-        groups=[(title, [(d, *shown[d.feature.key]) for d in chosen]) for title, chosen in pick_telling(decisions)],
+        groups=[
+            (title, [(keep_living_decision(d, summary.floors), *shown[d.feature.key]) for d in chosen])
+            for title, chosen in pick_telling(decisions)
+        ],
         heat=heat,
     )
     write_whole(folder.path / "report.html", html)

@@ -56,18 +56,28 @@ def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
     counts = (name, *map(str, (row.n, *verdicts, row.failed)))
     if not _is_measured(summary):
         return counts
-    coherence = _absent(name, "coherence", summary) if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    coherence = (
+        _absent(row, name, "coherence", summary) if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    )
     if not row.steering_n or row.null_win_rate is None:
-        return (*counts, coherence, *2 * (_absent(name, "steering", summary),))
+        return (*counts, coherence, *2 * (_absent(row, name, "steering", summary),))
     interval = wilson_interval(row.steering_wins, row.steering_n)
     wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
     return (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
 
 
-def _absent(name: str, instrument: Instrument, summary: Summary) -> str:
+def _absent(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> str:
     """In the place of a figure: whether nothing was measured, or what was measured is dead."""
-    places = (None, name) if name != ACCEPTED else (None, name, *STRATA)  # these are of several strata
-    return DEAD if any(f.instrument == instrument and f.stratum in places for f in summary.floors) else "-"
+    return DEAD if _is_dead(row, name, instrument, summary) else "-"
+
+
+def _is_dead(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> bool:
+    has_figure = {"steering": row.steering_n > 0, "coherence": row.median_coherence is not None}
+    if has_figure.get(instrument, False):
+        return False
+    # Accepted features come of several strata: without a figure they are of dead ones alone.
+    places = {None, name, *(STRATA if name == ACCEPTED and instrument in has_figure else ())}
+    return any(floor.instrument == instrument and floor.stratum in places for floor in summary.floors)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -93,7 +103,7 @@ def strata_csv(summary: Summary) -> str:
         interval = wilson_interval(row.steering_wins, row.steering_n)
         cells = {field: getattr(row, field) for field in fields}
         cells |= {"low": f"{interval.low:.4f}", "high": f"{interval.high:.4f}"}
-        dead = [one for one in INSTRUMENTS if _absent(name, one, summary) == DEAD]
+        dead = [one for one in INSTRUMENTS if _is_dead(row, name, one, summary)]
         if "steering" in dead:
             cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "low", "high"))
         writer.writerow([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])

@@ -27,6 +27,7 @@ from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output
 from evals.exports.timeline import Telling, Timeline
 from evals.exports.wording import word_evidence
+from tools.floors import reasons_in
 
 SCORER = "verdict"
 SUFFIX = ".eval"
