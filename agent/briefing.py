@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from agent.schemas import Hypothesis
 from prompts.fence import clip, escape, fence
+from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -34,19 +35,23 @@ TEXT = 140
 _CAPS = {"investigator": 9000, "judge": 4400, "rater": 6500}
 
 
-def brief_investigator(evidence: Evidence) -> str:
-    """All the evidence, steering with its score."""
-    return _fenced([*_weights(evidence), *_effects(evidence, 8, 4, 260), *_steering(evidence.steering)], "investigator")
+def brief_investigator(evidence: Evidence, dead: Dead = NOTHING_DEAD) -> str:
+    """All the evidence, steering with its score. Of an instrument that measured nothing it says that, and no number."""
+    alive = keep_alive(evidence, dead)
+    lines = [*_weights(alive), *_effects(alive, 8, 4, 260), *_steering(alive.steering)]
+    return _fenced([*_nothing(dead), *lines], "investigator")
 
 
-def brief_judge(evidence: Evidence) -> str:
+def brief_judge(evidence: Evidence, dead: Dead = NOTHING_DEAD) -> str:
     """The evidence without steering: its texts are shown as blind pairs, its score not at all."""
-    return _fenced([*_weights(evidence), *_effects(evidence, 6, 3, 220)], "judge")
+    alive = keep_alive(evidence, dead)
+    return _fenced([*_nothing(dead), *_weights(alive), *_effects(alive, 6, 3, 220)], "judge")
 
 
-def brief_rater(evidence: Evidence) -> str:
+def brief_rater(evidence: Evidence, dead: Dead = NOTHING_DEAD) -> str:
     """The same with more contexts and more of each: people who rate concepts are shown ten."""
-    return _fenced([*_weights(evidence), *_effects(evidence, 10, 4, 400)], "rater")
+    alive = keep_alive(evidence, dead)
+    return _fenced([*_nothing(dead), *_weights(alive), *_effects(alive, 10, 4, 400)], "rater")
 
 
 def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> str:
@@ -103,6 +108,11 @@ def number(value: float) -> str:
 
 def _fenced(lines: Sequence[str], reader: str) -> str:
     return fence("evidence", "\n".join(lines), _CAPS[reader]) if lines else "Nothing was measured."
+
+
+def _nothing(dead: Dead) -> Iterable[str]:
+    """First of all lines, so that no cap cuts them off."""
+    return (say_dead(instrument, why) for instrument, why in dead.items())
 
 
 def _weights(evidence: Evidence) -> Iterable[str]:

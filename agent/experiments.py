@@ -14,6 +14,7 @@ from agent.state import FeatureState, Investigator
 from agent.toolbox import Measurement
 from agent.transcript import Notes, parsed
 from prompts.fence import fence
+from tools.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.studies import Domain
 
@@ -36,7 +37,9 @@ def count_chosen(state: FeatureState) -> int:
     return sum(observed.hypothesis is None for observed in state.observed)
 
 
-def open_conversation(state: FeatureState, path: Investigator, evidence: Evidence, domain: Domain) -> list[Message]:
+def open_conversation(
+    state: FeatureState, path: Investigator, evidence: Evidence, domain: Domain, dead: Dead = NOTHING_DEAD
+) -> list[Message]:
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
@@ -45,7 +48,7 @@ def open_conversation(state: FeatureState, path: Investigator, evidence: Evidenc
         definition=domain.definition,
         instruments=instruments,
         tool_calls_left=str(path.limits.tool_calls_per_feature - count_chosen(state)),
-        evidence=brief_investigator(evidence),
+        evidence=brief_investigator(evidence, dead),
         hypotheses=brief_hypotheses(state.hypotheses, order),
         tests=brief_tests(state.hypotheses, order, state.observed, state.round),
     )

@@ -25,7 +25,10 @@ COLOURS = {
 
 
 def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -> list[Path]:
-    """Write a figure of each kind of evidence that there is, as PNG, and return their paths."""
+    """Write a figure of each kind of evidence that there is, as PNG, and return their paths.
+
+    What measured nothing is neither in the summary nor in the evidence that this is given.
+    """
     folder.mkdir(exist_ok=True)
     present = [stratum for stratum in STRATA if any(e.stratum == stratum for e in evidence)]
     drawings = {
@@ -53,6 +56,7 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
     with mpl.rc_context(STYLE):
         for name, (title, draw) in drawings.items():
             if not measured[name]:
+                (folder / f"{name}.png").unlink(missing_ok=True)  # of before what it showed was found dead
                 continue
             figure = Figure(figsize=(4.6, 2.7), layout="constrained")
             axes = figure.add_subplot()

@@ -21,6 +21,7 @@ from agent.state import Llm, Observed
 from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
+from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import Evidence, SteeredPair
 from tools.studies import Domain
 
@@ -36,6 +37,8 @@ class Case(NamedTuple):
     observed: tuple[Observed, ...] = ()
     round: int = 0
     """Whose tests are shown."""
+    dead: Dead = NOTHING_DEAD
+    """Instruments that measured nothing, and why. No steered pair is shown where steering is among them."""
 
 
 class Blind(NamedTuple):
@@ -90,7 +93,7 @@ class Judge(NamedTuple):
             replies.append(reply)
             named.append(named_steered(reply, order.steered_is_a))
             notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
-        return conclude(case.evidence, replies, named, self.repeats)
+        return conclude(case.evidence, replies, named, self.repeats, case.dead)
 
 
 def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order: Blind) -> list[Message]:
@@ -99,7 +102,7 @@ def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order:
         domain=domain.name,
         definition=domain.definition,
         guideline=clip(guideline.strip(), GUIDELINE),
-        evidence=brief_judge(case.evidence),
+        evidence=brief_judge(case.evidence, case.dead),
         hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
         tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
         pairs=brief_pairs(order.pairs, order.steered_is_a),
@@ -109,12 +112,16 @@ def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order:
 
 def blind(case: Case, repeat: int) -> Blind:
     """The orders of one repeat."""
-    key, pairs = case.evidence.feature.key, choose_pairs(case.evidence.steering)
+    key, pairs = case.evidence.feature.key, choose_pairs(keep_alive(case.evidence, case.dead).steering)
     return Blind(pairs, order_pairs(key, len(pairs), repeat), order_hypotheses(key, len(case.hypotheses), repeat))
 
 
 def conclude(
-    evidence: Evidence, replies: Sequence[JudgeReply], named: Sequence[Sequence[bool]], repeats: int
+    evidence: Evidence,
+    replies: Sequence[JudgeReply],
+    named: Sequence[Sequence[bool]],
+    repeats: int,
+    dead: Dead = NOTHING_DEAD,
 ) -> Verdicts:
     """One judgement from the replies. Steering passes only by the judge's eyes and the measure together.
 
@@ -123,13 +130,15 @@ def conclude(
         replies: at least one, `better_hypothesis` in the investigator's order.
         named: for each reply and pair, whether the steered text was named.
         repeats: how many were asked for.
+        dead: instruments that measured nothing, and why.
     """
     panel = aggregate(replies, repeats)
     identified, shown = count_identified(named), len(named[0])
-    steering = steering_verdict(evidence.steering)
+    steering = steering_verdict(keep_alive(evidence, dead).steering)
     reasons = list(panel.reasons)
     if shown:
         reasons.append(f"the judge named the steered text in {identified} of {shown} blind pairs")
+    reasons += [say_dead(instrument, why) for instrument, why in dead.items()]
     if len(replies) < repeats or panel.self_agreement < 1:
         counts = Counter(reply.relevant for reply in replies)
         listed = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))

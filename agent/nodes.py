@@ -20,6 +20,7 @@ from agent.schemas import Hypotheses
 from agent.state import Context, FeatureState, FeatureUpdate, Investigator, Observed, PendingCall
 from agent.store import sha256_of
 from agent.transcript import Notes, parsed
+from tools.floors import Dead, reasons_for, reasons_in
 from tools.records import Evidence
 from tools.studies import Domain
 
@@ -28,7 +29,8 @@ from tools.studies import Domain
 async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
     """Judge by the study's own procedure, without an LLM."""
     notes = Notes(state, "apply_rules")
-    judgement = judge_by_rules(_evidence(state, runtime), runtime.context.question.survey)
+    evidence, context = _evidence(state, runtime), runtime.context
+    judgement = judge_by_rules(evidence, context.question.survey, reasons_for(context.floors, evidence))
     reasons = list(judgement.reasons)
     notes.add("rule", {"relevant": judgement.relevant, "confidence": judgement.confidence, "reasons": [*reasons]})
     return Command(update=FeatureUpdate(judgement=judgement, steps=notes.steps), goto="record")
@@ -41,7 +43,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
     earlier = ""
     if state.verdict is not None:
         earlier = brief_earlier(state.hypotheses, state.observed, state.round, state.verdict)
-    messages = word_proposal(path.prompts["hypothesize"], _domain(runtime), evidence, earlier)
+    messages = word_proposal(path.prompts["hypothesize"], _domain(runtime), evidence, earlier, _dead(state, runtime))
     reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=Hypotheses)
     hypotheses = parsed(reply).hypotheses
     tests = plan_tests(hypotheses, evidence) if path.toolbox.specs else ()
@@ -87,7 +89,7 @@ async def experiment(
 
     path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "experiment")
     domain = _domain(runtime)
-    conversation = state.conversation or open_conversation(state, path, evidence, domain)
+    conversation = state.conversation or open_conversation(state, path, evidence, domain, _dead(state, runtime))
     stop = why_stop_experiments(
         _spent(state, path, evidence), path.limits, path.judge_repeats, estimate_tokens(conversation)
     )
@@ -111,7 +113,7 @@ async def experiment(
 async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["hypothesize", "record"]]:
     """Have the case judged blind, by another prompt and perhaps another model; then record it, or try again."""
     path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "judge")
-    case = Case(evidence, state.hypotheses, tuple(state.observed), state.round)
+    case = Case(evidence, state.hypotheses, tuple(state.observed), state.round, _dead(state, runtime))
     who = Judge(path.judge, path.prompts["judge"], _domain(runtime), path.guideline, path.judge_repeats)
     verdicts = await who.judge(case, notes)
     panel = verdicts.panel
@@ -145,7 +147,7 @@ async def rate(state: FeatureState, runtime: Runtime[Context]) -> Command[Litera
     if rating is None:
         raise TypeError("the question is about a domain, which is judged and not rated")
     who = Rater(path.judge, path.prompts["rate"], rating, path.guideline, path.judge_repeats)
-    rated = await who.rate(_evidence(state, runtime), notes)
+    rated = await who.rate(_evidence(state, runtime), notes, _dead(state, runtime))
     update = FeatureUpdate(
         steps=notes.steps,
         usage=notes.usage,
@@ -180,6 +182,11 @@ async def record(state: FeatureState, runtime: Runtime[Context]) -> FeatureUpdat
 
 def _evidence(state: FeatureState, runtime: Runtime[Context]) -> Evidence:
     return runtime.context.evidence[state.item.feature.key]
+
+
+def _dead(state: FeatureState, runtime: Runtime[Context]) -> Dead:
+    """What a model is not shown the numbers of. Nothing depends on the feature itself, but its stratum."""
+    return reasons_in(runtime.context.floors, state.item.stratum)
 
 
 def _path(runtime: Runtime[Context]) -> Investigator:

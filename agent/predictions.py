@@ -14,6 +14,7 @@ from agent.state import Observed, PendingCall
 from prompts.fence import clip, escape, fence
 from prompts.loader import Prompt
 from tools.findings import PromotedWords, SentenceActivation, SentenceActivations
+from tools.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.studies import Domain
 
@@ -29,10 +30,12 @@ _MOST_CHOSEN = 5
 """Measurements chosen by the investigator that others are shown: its last ones."""
 
 
-def word_proposal(prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "") -> list[Message]:
+def word_proposal(
+    prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
+) -> list[Message]:
     """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
     system, user = prompt.render(
-        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence), earlier=earlier
+        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
     )
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 

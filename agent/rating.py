@@ -21,6 +21,7 @@ from agent.state import Llm
 from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
+from tools.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.studies import Rating
 
@@ -42,23 +43,25 @@ class Rater(NamedTuple):
     guideline: str
     repeats: int = 1
 
-    async def rate(self, evidence: Evidence, notes: Notes) -> Rated:
+    async def rate(self, evidence: Evidence, notes: Notes, dead: Dead = NOTHING_DEAD) -> Rated:
         """Put the evidence to the model as often as asked, all at once.
 
         Raises:
             Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
         """
-        messages = word_rating(self.prompt, self.rating, self.guideline, evidence)
+        messages = word_rating(self.prompt, self.rating, self.guideline, evidence, dead)
         schema = rating_reply_for(tuple(self.rating.concepts))
         replies = await ask_repeats(self.llm, [messages] * self.repeats, "rate", schema, notes)
         return aggregate_ratings([reply for _, reply in replies], self.repeats)
 
 
-def word_rating(prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence) -> list[Message]:
+def word_rating(
+    prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence, dead: Dead = NOTHING_DEAD
+) -> list[Message]:
     """What every repeat is shown."""
     listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
     system, user = prompt.render(
-        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_rater(evidence)
+        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_rater(evidence, dead)
     )
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 

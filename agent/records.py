@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from agent.config import RunConfig
 from agent.errors import FailureType
+from tools.floors import DeadFloor
 from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Proof, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
@@ -197,6 +198,8 @@ class Manifest(Record):
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
     proof: Proof | None = None
     """Of the bench that the evidence was measured on, the parent's for a run that judges its evidence again."""
+    floors: tuple[DeadFloor, ...] | None = None
+    """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -254,6 +257,8 @@ class Summary(Record):
     strata: tuple[StratumRow, ...]
     accepted: StratumRow | None
     """The features found relevant, as a row of their own."""
+    floors: tuple[DeadFloor, ...] = ()
+    """Instruments that measured nothing: they have no figure in any row, and no text counted in one."""
     concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
     usage: Usage

@@ -9,9 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.figures import draw_figures
+from agent.floors import keep_living_decision
 from agent.records import Decision, Summary
 from agent.store import RunFolder, write_whole
 from agent.tables import decisions_csv, format_cells, header_of, strata_csv
+from tools.floors import keep_alive, reasons_in
 from tools.records import Context, Evidence
 
 TELLING = 6
@@ -25,8 +27,9 @@ def write_report(
     tables = folder.path / "tables"
     tables.mkdir(exist_ok=True)
     write_whole(tables / "strata.csv", strata_csv(summary))
-    write_whole(tables / "decisions.csv", decisions_csv(decisions, evidence))
-    figures = draw_figures(folder.path / "figures", summary, evidence)
+    alive = [keep_alive(record, reasons_in(summary.floors, record.stratum)) for record in evidence]
+    write_whole(tables / "decisions.csv", decisions_csv(decisions, alive))
+    figures = draw_figures(folder.path / "figures", summary, alive)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -34,7 +37,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    by_key = {record.feature.key: record for record in evidence}
+    shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
     html = environment.get_template("report.html.j2").render(
         manifest=folder.manifest(),
         title=title,
@@ -43,7 +46,10 @@ def write_report(
         concepts=[(row.concept, row.counts) for row in summary.concepts],
         summary=summary,
         figures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in figures],
-        groups=[(title, [(d, by_key[d.feature.key]) for d in chosen]) for title, chosen in pick_telling(decisions)],
+        groups=[
+            (title, [(keep_living_decision(d, summary.floors), *shown[d.feature.key]) for d in chosen])
+            for title, chosen in pick_telling(decisions)
+        ],
         heat=heat,
     )
     write_whole(folder.path / "report.html", html)

@@ -6,9 +6,11 @@ Its confidence is a tail probability, not a calibrated one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from agent.records import ConceptRating, SteeringVerdict, Verdict
+from tools.floors import Dead, Instrument, keep_alive, say_dead
 from tools.maths import binomial_tail, combine_tails
 from tools.records import (
     ActivationEvidence,
@@ -38,23 +40,35 @@ class Judgement(NamedTuple):
     ratings: tuple[ConceptRating, ...] | None = None
 
 
-def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults) -> Judgement:
+def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:
     """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
 
     Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
     active near words of the domain more often than chance, and steering wins more often than its null, and the two tail
     probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided. Evidence that
-    is missing can neither pass nor fail and leaves a feature undecided.
+    is missing can neither pass nor fail and leaves a feature undecided; so does evidence that measured nothing.
+
+    Args:
+        evidence: of one feature.
+        thresholds: of the study.
+        dead: instruments that measured nothing, and why.
     """
+    dead = dead or {}
+    evidence = keep_alive(evidence, dead)
     steering = steering_verdict(evidence.steering)
     combined = _combined_tail(evidence.coherence, evidence.steering)
     contexts = _contexts_tail(evidence.activations)
-    reasons = (
-        _explain_keywords(evidence.keywords),
-        _explain_contexts(evidence.activations, contexts),
-        _explain_coherence(evidence.coherence),
-        _explain_steering(steering, combined),
-        *_explain_effect(evidence.causal),
+    explained: dict[Instrument, Iterable[str]] = {
+        "keywords": (_explain_keywords(evidence.keywords),),
+        "contexts": (_explain_contexts(evidence.activations, contexts),),
+        "coherence": (_explain_coherence(evidence.coherence),),
+        "steering": (_explain_steering(steering, combined),),
+        "causal check": _explain_effect(evidence.causal),
+    }
+    reasons = tuple(
+        reason
+        for instrument, living in explained.items()
+        for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
     label = name_feature(evidence)
     if evidence.keywords is None:

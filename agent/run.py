@@ -84,6 +84,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
     from agent.imported import read_evidence, select_imported
+    from tools.floors import find_dead
     from tools.studies import load_question
 
     question = load_question(config.study)
@@ -96,12 +97,14 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     _greet(question, config, console)
     if arguments.dry_run:
         return _estimate(question, config, len(chosen), chosen, console, arguments.runs)
-    manifest = _describe(question, config, command, {}, files).model_copy(update={"selection": selection})
+    found = {"selection": selection, "floors": find_dead(chosen)}
+    manifest = _describe(question, config, command, {}, files).model_copy(update=found)
     folder = _create(arguments.runs, manifest, lambda folder: folder.write_evidence(chosen))
     return _work(folder, question, config, console)
 
 
 def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
+    from agent.floors import floors_of
     from agent.recall import recall_cases, write_cases
     from agent.store import RunFolder
     from tools.studies import load_question
@@ -126,7 +129,12 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
         write_cases(folder.path, cases)
         folder.write_evidence(evidence)
 
-    inherited = {"selection": selection, "parent": known.run_id, "proof": known.proof}
+    inherited = {
+        "selection": selection,
+        "parent": known.run_id,
+        "proof": known.proof,
+        "floors": floors_of(parent.path, known, evidence),
+    }
     manifest = described.model_copy(update=inherited)
     return _work(_create(arguments.runs, manifest, fill), question, config, console)
 

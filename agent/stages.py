@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent.config import RunConfig
 from agent.errors import RunError
+from agent.floors import find_floors, floors_of
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
 from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
@@ -108,6 +109,7 @@ def gather_evidence(
     folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
+    from tools.floors import NullSample
     from tools.observation import observe
     from tools.survey import survey_features, tabulate
 
@@ -121,6 +123,11 @@ def gather_evidence(
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), make_progress(console) as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
+    null = NullSample(survey.null.hits, survey.null.coherence.deduplicated)
+    floors = find_floors(folder.path, evidence, null)
+    for floor in floors:
+        console.print(floor.text)
+    folder.write_manifest(folder.manifest().model_copy(update={"floors": floors}))
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
 
@@ -178,7 +185,7 @@ def investigate(
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
-                context = Context(manifest.run_id, question, by_key, investigator)
+                context = Context(manifest.run_id, question, by_key, investigator, manifest.floors)
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
@@ -240,6 +247,7 @@ def conclude(
             d_sae,
             usage=spent_in(folder),
             concepts=concepts,
+            floors=floors_of(folder.path, manifest, evidence),
         )
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})

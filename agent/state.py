@@ -17,6 +17,7 @@ from agent.rules import Judgement
 from agent.schemas import Hypothesis
 from agent.toolbox import Measurement, Toolbox
 from prompts.loader import Prompt
+from tools.floors import DeadFloor
 from tools.records import Evidence
 from tools.studies import Question
 
@@ -132,3 +133,5 @@ class Context:
     """By the feature's key."""
     investigator: Investigator | None = None
     """None for a run that judges by rules."""
+    floors: tuple[DeadFloor, ...] | None = None
+    """Instruments that measured nothing; None where nobody looked, as in runs made before anybody did."""

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from agent.floors import keep_living_row
 from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary, Usage
+from tools.floors import ACCEPTED, DeadFloor, keep_alive, reasons_in, steering_reason
 from tools.records import STRATA, Evidence, Stratum
 
 
@@ -19,8 +21,9 @@ def summarise(
     *,
     usage: Usage,
     concepts: Sequence[str] = (),
+    floors: Sequence[DeadFloor] = (),
 ) -> Summary:
-    """Every decision is counted once: yes, no, undecided, rated or failed.
+    """Every decision is counted once: yes, no, undecided, rated or failed. What measured nothing has no figure.
 
     Args:
         run_id: of the run.
@@ -30,8 +33,9 @@ def summarise(
         d_sae: number of features; None where no SAE was surveyed.
         usage: of the run. Decisions sum to more where features asked the same, which is sent once.
         concepts: that were rated.
+        floors: instruments that measured nothing.
     """
-    by_key = {record.feature.key: record for record in evidence}
+    by_key = {r.feature.key: keep_alive(r, reasons_in(floors, r.stratum)) for r in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
     rows = [
         _row(
@@ -44,17 +48,25 @@ def summarise(
         if any(d.stratum == stratum for d in decisions)
     ]
     accepted = [d for d in decisions if d.relevant == "yes" and d.feature.kind == "feature"]
+    found = (*floors, *_floors_of_accepted([by_key[d.feature.key] for d in accepted if d.feature.key in by_key]))
     return Summary(
         run_id=run_id,
         d_sae=d_sae,
         candidates=sizes["candidates"].population if "candidates" in sizes else None,
         strata=tuple(rows),
-        accepted=_row("candidates", accepted, by_key, None) if accepted else None,
+        accepted=keep_living_row(_row("candidates", accepted, by_key, None), found, ACCEPTED) if accepted else None,
+        floors=found,
         concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
         usage=usage,
         seconds={},
     )
+
+
+def _floors_of_accepted(evidence: Sequence[Evidence]) -> list[DeadFloor]:
+    """They are a group of their own, with texts of their own."""
+    why = steering_reason(evidence)
+    return [DeadFloor(instrument="steering", stratum=ACCEPTED, why=why)] if why else []
 
 
 def count_ratings(decisions: Sequence[Decision], concepts: Sequence[str]) -> tuple[ConceptRow, ...]:

@@ -7,16 +7,19 @@ import io
 from collections.abc import Sequence
 
 from agent.records import Decision, StratumRow, Summary
+from tools.floors import ACCEPTED, INSTRUMENTS, Instrument
 from tools.maths import wilson_interval
-from tools.records import Evidence
+from tools.records import STRATA, Evidence
 
 VERDICTS = ("yes", "no", "undecided")
+DEAD = "dead"
+"""In the place of a figure whose instrument measured nothing; a note under the table says why."""
 MEASURES = ("coherence", "steering wins [95 %]", "null")
 
 
 def format_summary(summary: Summary) -> list[str]:
     """Aligned lines: strata by verdict or concepts by rating, failures, and what was measured of it."""
-    lines = _aligned([header_of(summary), *format_cells(summary)])
+    lines = _aligned([header_of(summary), *format_cells(summary)]) + [floor.text for floor in summary.floors]
     if summary.concepts:
         counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
         lines += ["", *_aligned([("concept", *(f"rated {n}" for n in range(5))), *counts])]
@@ -39,12 +42,13 @@ def format_cells(summary: Summary) -> list[tuple[str, ...]]:
     """The table's cells as text, a row a stratum, and the accepted features as a row of their own."""
     rows = [(row.stratum, row) for row in summary.strata]
     if summary.accepted and _is_measured(summary):
-        rows.append(("accepted features", summary.accepted))
+        rows.append((ACCEPTED, summary.accepted))
     return [_cells(row, name, summary) for name, row in rows]
 
 
 def _is_measured(summary: Summary) -> bool:
-    return any(row.steering_n or row.median_coherence is not None for row in summary.strata)
+    measured = any(row.steering_n or row.median_coherence is not None for row in summary.strata)
+    return measured or bool({"steering", "coherence"} & {floor.instrument for floor in summary.floors})
 
 
 def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
@@ -52,12 +56,28 @@ def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
     counts = (name, *map(str, (row.n, *verdicts, row.failed)))
     if not _is_measured(summary):
         return counts
-    coherence = "-" if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    coherence = (
+        _absent(row, name, "coherence", summary) if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    )
     if not row.steering_n or row.null_win_rate is None:
-        return (*counts, coherence, "-", "-")
+        return (*counts, coherence, *2 * (_absent(row, name, "steering", summary),))
     interval = wilson_interval(row.steering_wins, row.steering_n)
     wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
     return (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
+
+
+def _absent(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> str:
+    """In the place of a figure: whether nothing was measured, or what was measured is dead."""
+    return DEAD if _is_dead(row, name, instrument, summary) else "-"
+
+
+def _is_dead(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> bool:
+    has_figure = {"steering": row.steering_n > 0, "coherence": row.median_coherence is not None}
+    if has_figure.get(instrument, False):
+        return False
+    # Accepted features come of several strata: without a figure they are of dead ones alone.
+    places = {None, name, *(STRATA if name == ACCEPTED and instrument in has_figure else ())}
+    return any(floor.instrument == instrument and floor.stratum in places for floor in summary.floors)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -73,19 +93,20 @@ def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def strata_csv(summary: Summary) -> str:
-    """One line a stratum, with counts and the interval of the steering wins."""
+    """One line a stratum, with counts and the interval of the steering wins; what measured nothing has no numbers."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     fields = [name for name in StratumRow.model_fields if name != "stratum"]
-    writer.writerow(["stratum", *fields, "win_rate_low", "win_rate_high"])
-    rows = [(row.stratum, row) for row in summary.strata] + (
-        [("accepted", summary.accepted)] if summary.accepted else []
-    )
+    writer.writerow(["stratum", *fields, "win_rate_low", "win_rate_high", DEAD])
+    rows = [(row.stratum, row) for row in summary.strata] + ([(ACCEPTED, summary.accepted)] if summary.accepted else [])
     for name, row in rows:
         interval = wilson_interval(row.steering_wins, row.steering_n)
-        writer.writerow(
-            [name, *(getattr(row, field) for field in fields), f"{interval.low:.4f}", f"{interval.high:.4f}"]
-        )
+        cells = {field: getattr(row, field) for field in fields}
+        cells |= {"low": f"{interval.low:.4f}", "high": f"{interval.high:.4f}"}
+        dead = [one for one in INSTRUMENTS if _is_dead(row, name, one, summary)]
+        if "steering" in dead:
+            cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "low", "high"))
+        writer.writerow([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])
     return out.getvalue()
 
 

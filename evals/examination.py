@@ -31,6 +31,7 @@ from evals.records import RELEVANT, Label
 from evals.results import Agreement, AltTest, Calibration, Disagreement, PairedTest, Plan, Prevalence, Row
 from evals.sampling import plan_labels, weigh_labels
 from evals.strata import judge_features, label_features, sample_strata
+from tools.floors import DeadFloor
 
 NEXT = 20
 Codes = np.ndarray
@@ -46,6 +47,7 @@ def examine(
     n_next: int = NEXT,
     seed: int = 0,
     programs: bool = False,
+    floors: Sequence[DeadFloor] = (),
 ) -> Agreement:
     """Compare a run with labels in every way there is.
 
@@ -59,6 +61,7 @@ def examine(
         n_next: features to propose for labelling.
         seed: of resamples, shuffles, halves and choices.
         programs: labels that programs made count like people's.
+        floors: instruments that measured nothing in the run.
 
     Raises:
         LabelError: no label fits.
@@ -68,7 +71,11 @@ def examine(
     reference = consensus(people)
     rows = [*compare(matching, seed)]
     prevalence, plan = None, None
-    remarks = [*manifest.caveats, *_remarks(matching, people, reference)]
+    remarks = [
+        *manifest.caveats,
+        *_remarks(matching, people, reference),
+        *_say_floors(floors, looked_at=manifest.floors is not None),
+    ]
     if other is not None and question == POOLED:
         remarks.append(
             "a feature's ratings go together: the p-value against the other run is smaller than it should be"
@@ -194,6 +201,11 @@ def _disagreements(matching: Matching, reference: Codes, judged: Codes) -> tuple
         )
         for case in sorted(differ, key=lambda case: -(case.confidence or 0))
     )
+
+
+def _say_floors(floors: Sequence[DeadFloor], looked_at: bool) -> list[str]:
+    what = "no rule used it" if looked_at else "nobody looked when it was judged, so that verdicts may rest on it"
+    return [f"{floor.text}; {what}" for floor in floors]
 
 
 def _remarks(matching: Matching, people: Codes, reference: Codes) -> list[str]:

@@ -6,6 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evals.exports.source import Source
 
 BAD_INPUT = 2
 FORMATS = {
@@ -78,6 +82,11 @@ def export_run(arguments: argparse.Namespace) -> tuple[Path, list[str]]:
         raise RunError("--programs is about labels: name their file with --labels")
     labels, _ = read_label_files(arguments.labels)
     source = open_source(arguments.run, labels, arguments.programs)
+    out, lines = _write(source, kind, arguments)
+    return out, [*lines, *(floor.text for floor in source.floors)]
+
+
+def _write(source: Source, kind: str, arguments: argparse.Namespace) -> tuple[Path, list[str]]:
     out: Path = arguments.out or arguments.run / "exports" / _name(kind, arguments.run)
     if kind == "inspect":
         from evals.exports.inspect_log import export_inspect

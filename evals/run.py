@@ -84,6 +84,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     Raises:
         UnveilError: the run or the labels cannot be read, or do not fit each other.
     """
+    from agent.floors import floors_of
     from agent.store import RunFolder
     from evals.errors import LabelError
     from evals.examination import examine
@@ -103,8 +104,9 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     verdicts = any(decision.relevant is not None for decision in decisions)
     rated = not verdicts and all(label.question != RELEVANT for label in labels)
     question = arguments.question or (POOLED if rated else RELEVANT)
+    manifest = run.manifest()
     report = examine(
-        run.manifest(),
+        manifest,
         decisions,
         labels,
         question,
@@ -113,6 +115,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
         arguments.next,
         arguments.seed,
         arguments.programs,
+        floors_of(run.path, manifest, run.evidence() or ()),
     )
     return report, list_remarks("labels given more than once", remarks, most=20)
 

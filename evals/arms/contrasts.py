@@ -34,7 +34,8 @@ def contrast_arms(
     tests, bounds = compare_over_seeds(seeds), bound_difference(seeds.base, seeds.finetuned)
     for measure in list_measures():
         one = _contrast(measure, base, finetuned, tests.get(measure.key), seed)
-        found.append(one.model_copy(update={"bounds": bounds}) if measure.key == "relevant" else one)
+        bounded = measure.key == "relevant" and one.lost is None
+        found.append(one.model_copy(update={"bounds": bounds}) if bounded else one)
         advance()
     return _correct_seeds(_correct(found))
 
@@ -50,7 +51,8 @@ def bound_difference(base: Sequence[ArmSummary], finetuned: Sequence[ArmSummary]
 
 
 def _contrast(measure: Measure, base: Arm, finetuned: Arm, test: SeedTest | None, seed: int) -> Measured:
-    left, right = measure.take(base), measure.take(finetuned)
+    left, right = measure.sample(base), measure.sample(finetuned)
+    lost = [f"arm {arm.name}: {why}" for arm in (base, finetuned) if (why := measure.why_lost(arm))]
     differs = compare_samples(left, right, measure.is_share, seed)
     return Measured(
         key=measure.key,
@@ -67,7 +69,8 @@ def _contrast(measure: Measure, base: Arm, finetuned: Arm, test: SeedTest | None
         p=differs.p,
         test=differs.test,
         effect=differs.effect,
-        seeds=test,
+        seeds=None if lost else test,
+        lost="; ".join(lost) or None,
     )
 
 
@@ -100,7 +103,7 @@ def describe_spreads(base: Arm, finetuned: Arm) -> list[Spread]:
     for measure in list_measures():
         if measure.key not in _SPREADS:
             continue
-        left, right = measure.take(base).values, measure.take(finetuned).values
+        left, right = measure.sample(base).values, measure.sample(finetuned).values
         if not len(left) or not len(right):
             continue
         difference = float(right.mean() - left.mean())

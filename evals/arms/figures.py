@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from evals.arms.results import Comparison, Measured, SeedTest
 from evals.arms.runs import Arm, column, equals
+from tools.floors import Instrument
 from tools.keywords import load_vocabulary, token_words
 from tools.plots import STYLE
 from tools.studies import Study
@@ -24,6 +25,10 @@ WRAP = 26
 """Letters a line of a panel's title."""
 SHORT = 8
 """Letters of an arm's name under a strip."""
+
+
+_SHOWS: dict[str, Instrument] = {"coherence": "coherence", "steering": "steering"}
+"""The instrument behind a figure; all others show keyword hits."""
 
 
 class DomainWeights(NamedTuple):
@@ -73,7 +78,9 @@ def draw_comparison(
             "Figure 2: logit weights of domain words",
             lambda axes: _draw_weights(axes, arms, (left, right)),
         )
-    paths = [_save(folder, name, title, draw) for name, (title, draw) in drawings.items()]
+    dead = {floor.instrument for arm in arms for floor in arm.floors if floor.stratum is None}
+    drawn = [(name, *drawings[name]) for name in drawings if _SHOWS.get(name, "keywords") not in dead]
+    paths = [_save(folder, name, title, draw) for name, title, draw in drawn]
     tested = [one for one in found.measured if one.claim is not None and one.seeds is not None]
     if tested:
         paths.append(_save_seeds(folder, tested, (found.base.arm, found.finetuned.arm)))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from evals.arms.results import Claim, Definition
 from evals.arms.runs import Arm
 from evals.arms.samples import (
+    NOTHING,
     Sample,
     less_random,
     of_all,
@@ -31,8 +32,11 @@ from evals.arms.samples import (
     take_relevant_or_open,
     take_relevant_random,
 )
+from evals.prevalence import FEATURES
+from tools.floors import DeadFloor, Instrument
 
 CANDIDATES = "candidates"
+RANDOM = "random directions"
 
 
 class Measure(NamedTuple):
@@ -45,6 +49,41 @@ class Measure(NamedTuple):
     is_share: bool
     take: Callable[[Arm], Sample]
     claim: Claim | None = None
+
+    @property
+    def needs(self) -> frozenset[Instrument]:
+        """Instruments that the figure itself is read from, whoever judged."""
+        if self.key in _BY_VERDICT:
+            return frozenset()
+        if self.key in _BY_KEYWORDS:
+            return frozenset({"keywords"})
+        of_coherence = self.key.startswith("coherence")
+        return frozenset({"coherence"}) if of_coherence else frozenset({"steering"})
+
+    def sample(self, arm: Arm) -> Sample:
+        """The values behind the figure; none where it was read from an instrument that measured nothing."""
+        return NOTHING if self.why_lost(arm) else self.take(arm)
+
+    def why_lost(self, arm: Arm) -> str | None:
+        """The dead floor for which an arm has no such figure."""
+        return next((floor.text for floor in arm.floors if self._rests_on(floor, arm)), None)
+
+    def _rests_on(self, floor: DeadFloor, arm: Arm) -> bool:
+        by_verdict = self.over == "relevant" or self.key in _BY_VERDICT
+        if by_verdict and floor.instrument in _RULES and all(d.judge.kind == "rules" for d in arm.decisions):
+            # Nothing but a candidate can be found relevant, or a random direction with as many hits.
+            return floor.stratum in (None, RANDOM if self.key == "relevant_random" else CANDIDATES)
+        strata = {"candidates": (CANDIDATES,), RANDOM: (RANDOM,)}.get(self.over, FEATURES)
+        if "over_random" in self.key:
+            strata = (*strata, RANDOM)
+        return floor.instrument in self.needs and floor.stratum in (None, *strata)
+
+
+_RULES: frozenset[Instrument] = frozenset({"keywords", "contexts", "coherence", "steering"})
+"""What a yes of the rules judge rests on."""
+_BY_VERDICT = ("relevant", "relevant_random")
+_BY_KEYWORDS = ("hits_direct", "hits", "beyond_null", "relevant_or_open")
+"""By the rules a feature is relevant or open if its keywords pass."""
 
 
 def list_measures() -> tuple[Measure, ...]:

@@ -33,6 +33,7 @@ def list_remarks(
     """
     for one in read:
         yield from (f"arm {one.arm.name}: {caveat}" for caveat in one.arm.manifest.caveats)
+    yield from _say_lost(read, measured)
     yield from _say_seeds(seeds, measured)
     yield from _say_changes(changed, ceilings)
     for one in read:
@@ -55,6 +56,15 @@ def list_remarks(
     )
 
 
+def _say_lost(read: Sequence[Read], measured: Sequence[Measured]) -> Iterator[str]:
+    """What measured nothing, and which figures there are not for that."""
+    for one in read:
+        yield from (f"arm {one.arm.name}: {floor.text}" for floor in one.arm.floors)
+    lost = [f"{one.name} ({one.over}, {one.definition})" for one in measured if one.lost is not None]
+    if lost:
+        yield f"not compared, for an instrument measured nothing: {', '.join(lost)}"
+
+
 def _say_seeds(seeds: Seeds, measured: Sequence[Measured]) -> Iterator[str]:
     n, m = len(seeds.base), len(seeds.finetuned)
     if min(n, m) < 2:
@@ -68,7 +78,7 @@ def _say_seeds(seeds: Seeds, measured: Sequence[Measured]) -> Iterator[str]:
             f"{n} against {m} SAEs: no permutation of them can give a p-value below {least:.2g}, and a t interval over so few "
             "is wide and trusts in a normal distribution; a difference that is not found may still be there"
         )
-    lacking = [f"{one.name} ({one.over})" for one in measured if one.claim and not one.seeds]
+    lacking = [f"{one.name} ({one.over})" for one in measured if one.claim and not one.seeds and one.lost is None]
     if min(n, m) > 1 and lacking:
         yield f"not measured over SAEs, for one of them has no value: {', '.join(lacking)}"
     if any(one.seeds for one in measured):

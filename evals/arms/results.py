@@ -126,6 +126,8 @@ class Measured(Record):
     bounds: tuple[float, float] | None = None
     """The difference, over all SAEs, if none or all of what was left uninvestigated, and not by chance, counted; None where
     nothing was."""
+    lost: str | None = None
+    """Why there is no difference, where an arm's figure was read from an instrument that measured nothing."""
 
 
 class Spread(Record):

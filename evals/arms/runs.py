@@ -13,8 +13,10 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from agent.errors import RunError
+from agent.floors import read_living
 from agent.records import Decision, Manifest
 from agent.store import RunFolder, canonical_json
+from tools.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, SteeringEvidence
 
 RULES_ALPHA = 0.01
@@ -59,6 +61,8 @@ class Arm(NamedTuple):
     `settled`: not relevant, whatever a judge would see."""
     random: pd.DataFrame
     """The same columns for the random directions that were investigated."""
+    floors: tuple[DeadFloor, ...] = ()
+    """Instruments that measured nothing: both tables hold no value of theirs, and decisions no steering verdict."""
 
 
 def column(table: pd.DataFrame, name: str) -> Float[np.ndarray, " rows"]:
@@ -89,21 +93,23 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
     survey = pd.read_parquet(file)
     if missing := [name for name in SURVEYED if name not in survey.columns]:
         raise RunError(f"{file} has no column {missing[0]}: it is of another version; run the arm again")
-    evidence, decisions = folder.finished_evidence(), folder.decisions()
+    evidence, (floors, alive, decisions) = folder.finished_evidence(), read_living(folder)
     limits = thresholds or Thresholds()
-    features = [record for record in evidence if record.feature.kind == "feature"]
-    others = [record for record in evidence if record.feature.kind != "feature"]
+    features = [record for record in alive if record.feature.kind == "feature"]
+    others = [record for record in alive if record.feature.kind != "feature"]
     judged = {decision.feature.key: decision for decision in decisions}
     measured = pd.DataFrame(
         [_measurements(record, judged.get(record.feature.key)) for record in features], columns=_MEASURED
     ).set_index("index")
     table = tabulate_features(survey, limits).join(measured.drop(columns=list(_SHAPE)))
+    if any(floor.instrument == "coherence" and floor.stratum is None for floor in floors):
+        table[["coherence", "coherence_published"]] = np.nan
     table["settled"] = _is_settled(table, decisions)
     random = pd.DataFrame(
         [_measurements(record, judged.get(record.feature.key)) for record in others], columns=_MEASURED
     ).set_index("index")
     hashes = _hash_stored(folder)
-    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random)
+    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, floors)
 
 
 def _hash_stored(folder: RunFolder) -> dict[str, str]:

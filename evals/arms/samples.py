@@ -39,6 +39,7 @@ class Sample(NamedTuple):
         return float(self.weights @ (sums / counts))
 
 
+NOTHING = Sample(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0))
 Take = Callable[[Arm], Sample]
 
 
@@ -159,7 +160,7 @@ def _join(parts: Sequence[Float[np.ndarray, " part"]], sizes: Sequence[int]) -> 
     """Groups of values at the shares of what they stand for; those that stand for nothing are left out."""
     kept = [(part, size) for part, size in zip(parts, sizes, strict=True) if size]
     if not kept:
-        return Sample(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0))
+        return NOTHING
     return Sample(
         np.concatenate([part for part, _ in kept]),
         np.repeat(np.arange(len(kept)), [len(part) for part, _ in kept]),

@@ -54,7 +54,7 @@ def summarise_arm(arm: Arm, origin: Origin) -> ArmSummary:
             f"run {arm.manifest.run_id} does not say which model and SAE it ran: a run that judges another's evidence "
             "again needs that one beside it"
         )
-    samples = {measure.key: measure.take(arm) for measure in list_measures()}
+    samples = {measure.key: measure.sample(arm) for measure in list_measures()}
     return ArmSummary(
         run_id=arm.manifest.run_id,
         arm=arm.name,

@@ -37,6 +37,9 @@ def judge_claim(one: Measured) -> Verdict:
         one: with its claim, its corrected p-values and, if there are several SAEs an arm, their test.
     """
     assert one.claim is not None
+    if one.lost is not None:
+        text = f"Not measured: whether {_claim(one, 'more')}. {one.lost}."
+        return Verdict(claim=one.claim, measure=one.key, unit="features", found="not measured", text=text)
     if one.seeds is not None:
         found, text = _judge_seeds(one, one.seeds)
         return Verdict(claim=one.claim, measure=one.key, unit="SAE seeds", found=found, text=text)

@@ -27,6 +27,7 @@ from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output
 from evals.exports.timeline import Telling, Timeline
 from evals.exports.wording import word_evidence
+from tools.floors import reasons_in
 
 SCORER = "verdict"
 SUFFIX = ".eval"
@@ -154,7 +155,7 @@ def _outcome(decision: Decision) -> str:
 def _sample(source: Source, decision: Decision, calls: Calls) -> tuple[Fields, dict[str, Usage]]:
     """The fields of an `EvalSample`, and the usage of each model."""
     manifest, key = source.manifest, decision.feature.key
-    evidence = word_evidence(source.evidence[key])
+    evidence = word_evidence(source.evidence[key], reasons_in(source.floors, decision.stratum))
     target, score = target_of(source, decision), score_of(decision)
     timeline = Timeline(f"{manifest.run_id} {key}", manifest.started)
     about = describe(source, decision)

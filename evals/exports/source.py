@@ -13,10 +13,12 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agent.errors import RunError
+from agent.floors import read_living
 from agent.records import Decision, Failure, Manifest
 from agent.store import RunFolder
 from evals.errors import LabelError
 from evals.records import RELEVANT, Label
+from tools.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, Record
 
 CREATOR = "unveil"
@@ -32,6 +34,8 @@ class Source(NamedTuple):
     """By the feature's key; there is one for every decision."""
     labels: Mapping[str, tuple[Label, ...]]
     """People's, by the feature's key."""
+    floors: tuple[DeadFloor, ...] = ()
+    """Instruments that measured nothing: neither evidence nor decisions hold their figures."""
 
     @property
     def study(self) -> str:
@@ -91,8 +95,8 @@ def open_source(path: Path, labels: Sequence[Label] = (), programs: bool = False
         LabelError: there are labels, and none fits the run.
     """
     folder = RunFolder.open(path)
-    evidence = {record.feature.key: record for record in folder.finished_evidence()}
-    decisions = folder.decisions()
+    floors, records, decisions = read_living(folder)
+    evidence = {record.feature.key: record for record in records}
     if not decisions:
         raise RunError(f"{path} has no decision: there is nothing to export")
     missing = [decision.feature.key for decision in decisions if decision.feature.key not in evidence]
@@ -103,7 +107,7 @@ def open_source(path: Path, labels: Sequence[Label] = (), programs: bool = False
     if labels and not fitting:
         made = "" if people else ", and programs made them all: let them count with --programs"
         raise LabelError(f"no label is about a feature of {path}{made}")
-    return Source(folder, folder.manifest(), decisions, evidence, fitting)
+    return Source(folder, folder.manifest(), decisions, evidence, fitting, floors)
 
 
 def _assign(labels: Sequence[Label], decisions: Sequence[Decision]) -> dict[str, tuple[Label, ...]]:

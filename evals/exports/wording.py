@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -26,8 +27,9 @@ _LINE = "⏎"
 """Stands for a line break inside a text."""
 
 
-def word_evidence(evidence: Evidence) -> str:
-    """The evidence on one feature."""
+def word_evidence(evidence: Evidence, dead: Dead = NOTHING_DEAD) -> str:
+    """The evidence on one feature; of an instrument that measured nothing, that and why."""
+    evidence = keep_alive(evidence, dead)
     kind = "random direction" if evidence.feature.kind == "random_direction" else "feature"
     return "\n".join(
         [
@@ -38,6 +40,7 @@ def word_evidence(evidence: Evidence) -> str:
             *(_activations(evidence.activations) if evidence.activations else ()),
             *(_steering(evidence.steering) if evidence.steering else ()),
             *(_causal(evidence.causal) if evidence.causal else ()),
+            *(say_dead(instrument, why) for instrument, why in dead.items()),
         ]
     )
 

@@ -86,7 +86,7 @@ class Desk:
             if run.name not in self._agreements:
                 decisions = list(run.decisions.values())
                 self._agreements[run.name] = examine(
-                    run.manifest, decisions, self.labels, question, programs=self.programs
+                    run.manifest, decisions, self.labels, question, programs=self.programs, floors=run.floors
                 )
             return self._agreements[run.name]
 

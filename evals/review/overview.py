@@ -14,7 +14,16 @@ from agent.records import StratumRow, Usage
 from evals.results import Agreement
 from evals.review.decisions import OUTCOMES, Outcome, Row, outcome_of
 from evals.review.runs import OpenRun
+from tools.floors import Instrument
 from tools.records import STRATA, Stratum
+
+_DRAWN: dict[str, Instrument] = {
+    "keywords": "keywords",
+    "coherence": "coherence",
+    "steering": "steering",
+    "enrichment": "contexts",
+}
+"""What each of a run's plots shows."""
 
 
 class Counts(NamedTuple):
@@ -87,8 +96,10 @@ def read_agreement(run: OpenRun) -> Agreement | None:
 
 
 def list_figures(run: OpenRun) -> dict[str, Path]:
-    """The run's plots by name."""
-    return {file.stem: file for file in sorted((run.folder.path / "figures").glob("*.png"))}
+    """The run's plots by name, but for those drawn before what they show was found dead."""
+    dead = {floor.instrument for floor in run.floors} if run.manifest.floors is None else set[Instrument]()
+    files = sorted((run.folder.path / "figures").glob("*.png"))
+    return {file.stem: file for file in files if _DRAWN.get(file.stem) not in dead}
 
 
 class Tally(NamedTuple):

@@ -24,6 +24,7 @@ from evals.review.neuronpedia import find_page
 from evals.review.runs import OpenRun
 from evals.review.timeline import arrange, total
 from evals.tables import confusion_table, headline_table
+from tools.floors import keep_alive, reasons_in, say_dead
 from tools.records import FeatureRef
 
 
@@ -116,7 +117,9 @@ class Pages:
         """Everything about one feature."""
         shelf, decision = self._find_feature(run, key)
         wanted = read_wanted(request)
-        evidence = shelf.run.evidence(key)
+        whole = shelf.run.evidence(key)
+        dead = reasons_in(shelf.run.floors, decision.stratum)
+        evidence = whole and keep_alive(whole, dead)
         return self._page(
             request,
             "feature.html.j2",
@@ -126,6 +129,8 @@ class Pages:
             wanted=wanted,
             neighbours=find_neighbours(select(shelf.rows, wanted), key),
             e=evidence,
+            dead=[say_dead(instrument, why) for instrument, why in dead.items()],
+            steered=whole.steering if whole else None,
             labels=self.desk.labels_on(decision.feature),
             settled=shelf.settled(decision.feature),
             chips=mark_tokens(evidence.projection, evidence.keywords) if evidence and evidence.projection else [],

@@ -10,8 +10,10 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import RunError
+from agent.floors import floors_of, keep_living_decision, keep_living_summary
 from agent.records import Decision, LlmCall, Summary, TranscriptStep
 from agent.store import RunFolder
+from tools.floors import DeadFloor, keep_alive, reasons_in
 from tools.records import Evidence
 
 R = TypeVar("R", bound=BaseModel)
@@ -48,12 +50,17 @@ class OpenRun:
         self.name = name
         self.folder = RunFolder.open(path)
         self.manifest = self.folder.manifest()
-        self.decisions: dict[str, Decision] = {d.feature.key: d for d in self.folder.decisions()}
-        """By the feature's key, in the order of the file."""
-        self.summary = _read_summary(path / "summary.json")
         self.glances: dict[str, Glance] = {}
         self._evidence: dict[str, Place] = {}
-        self._index_evidence()
+        self.floors = self._index_evidence()
+        """Instruments that measured nothing: decisions, summary and glances hold no figure of theirs."""
+        self.decisions: dict[str, Decision] = {
+            d.feature.key: keep_living_decision(d, self.floors) for d in self.folder.decisions()
+        }
+        """By the feature's key, in the order of the file."""
+        self.summary = _read_summary(path / "summary.json")
+        if self.summary and self.manifest.floors is None:
+            self.summary = keep_living_summary(self.summary, self.floors)
 
     def evidence(self, key: str) -> Evidence | None:
         """Everything a judge could look at; None where nothing is stored of that feature.
@@ -98,17 +105,34 @@ class OpenRun:
                 offset += len(line)
         return found
 
-    def _index_evidence(self) -> None:
+    def _index_evidence(self) -> tuple[DeadFloor, ...]:
         file, offset = self.folder.evidence_file, 0
         if not file.is_file():
-            return
+            return self.manifest.floors or ()
+        records: list[Evidence] = []
         with file.open("rb") as lines:
             for line in lines:
                 if line.endswith(b"\n"):  # a last line without one was cut off by a kill
                     record = _parse(Evidence, line, file)
-                    self.glances[record.feature.key] = _glance(record)
+                    records.append(_without_texts(record))
                     self._evidence[record.feature.key] = Place(offset, len(line))
                 offset += len(line)
+        floors = floors_of(self.folder.path, self.manifest, records)
+        for record in records:
+            self.glances[record.feature.key] = _glance(keep_alive(record, reasons_in(floors, record.stratum)))
+        return floors
+
+
+def _without_texts(record: Evidence) -> Evidence:
+    """What floors and glances are made of: contexts and continuations are most of a record."""
+    activations, steering = record.activations, record.steering
+    if activations:
+        activations = activations.model_copy(update={"top": (), "quantiles": (), "near_misses": ()})
+    if steering:
+        blank = {"prompt": "", "unsteered": "", "steered": "", "random": "", "flipped": ""}
+        pairs = tuple(pair.model_copy(update=blank) for pair in steering.pairs)
+        steering = steering.model_copy(update={"pairs": pairs})
+    return record.model_copy(update={"activations": activations, "steering": steering})
 
 
 def _glance(record: Evidence) -> Glance:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.floors import find_floors
 from agent.records import Summary
 from agent.run import main, parse_arguments
 from agent.store import RunFolder
@@ -52,6 +53,15 @@ def test_every_selected_feature_has_one_decision_in_order(finished: RunFolder) -
 def test_the_summary_adds_up(finished: RunFolder) -> None:
     summary = Summary.model_validate_json((finished.path / "summary.json").read_bytes())
     assert sum(row.n for row in summary.strata) == len(finished.decisions())
+
+
+def test_the_manifest_says_what_measured_nothing_and_the_summary_the_same(finished: RunFolder) -> None:
+    floors = finished.manifest().floors
+    assert floors is not None
+    found = find_floors(finished.path, finished.finished_evidence())
+    assert {floor.text for floor in found} <= {floor.text for floor in floors}  # the survey itself was at hand
+    summary = Summary.model_validate_json((finished.path / "summary.json").read_bytes())
+    assert summary.floors[: len(floors)] == floors
 
 
 def test_transcripts_end_with_the_decision_that_was_stored(finished: RunFolder) -> None:
