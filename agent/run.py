@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
 from tools.errors import UnveilError
+from tools.machine import settle_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -36,11 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
+    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     command = list(sys.argv[1:] if argv is None else argv)
+    if threads.note and not (arguments.replay or arguments.evidence or arguments.rejudge or arguments.dry_run):
+        console.print(threads.note)
     try:
         if arguments.replay:
             return _replay(arguments.replay, console)
@@ -61,12 +65,15 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     config = configure(arguments, os.environ)
     if config.evidence is not None:
         return _judge_evidence(arguments, config, console, command)
-    from agent.config import open_study
-    from agent.provenance import study_files
-    from tools.corpus import hash_corpus
+    from tools.progress import waiting
 
-    study = open_study(config)
-    hashes = check_inputs(study, config)
+    with waiting(console, "check        libraries and files", lasting=False):
+        from agent.config import open_study
+        from agent.provenance import study_files
+        from tools.corpus import hash_corpus
+
+        study = open_study(config)
+        hashes = check_inputs(study, config)
     _greet(study.question, config, console)
     if arguments.dry_run:
         n_controls = sum(study.controls.model_dump().values())
@@ -156,16 +163,19 @@ def _work(folder: RunFolder, question: Question, config: RunConfig, console: Con
 
 
 def _run_stages(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
-    from agent.config import open_study
-    from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
-    from agent.tables import format_summary
+    from tools.progress import waiting
+
+    with waiting(console, "load         libraries"):
+        from agent.config import open_study
+        from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
+        from agent.tables import format_summary
 
     watch = Stopwatch()
     evidence, manifest = folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
         study = open_study(config)
-        bench = open_bench(study, config, watch)
+        bench = open_bench(study, config, console, watch)
         lens = None
         if evidence is None:
             evidence, lens = gather_evidence(folder, study, config, bench, console, watch)

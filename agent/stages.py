@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.config import RunConfig
 from agent.errors import RunError
@@ -24,6 +23,7 @@ from agent.selection import select_features
 from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
+from tools.progress import Bars, waiting
 from tools.records import Evidence
 from tools.studies import Question, Study
 
@@ -48,20 +48,13 @@ class Stopwatch:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 3)
 
 
-def make_progress(console: Console) -> Progress:
-    """Bars with counts and elapsed time; on a console that is no terminal only the finished lines are shown."""
-    return Progress(
-        TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-def open_bench(study: Study, config: RunConfig, watch: Stopwatch) -> Workbench:
+def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Workbench:
     """Put the run's arm on the bench."""
-    from tools.compute import Compute
-    from tools.loading import load_arm
+    with watch.time("load"), waiting(console, "load         model and SAE"):
+        from tools.compute import Compute
+        from tools.loading import load_arm
 
-    compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
-    with watch.time("load"):
+        compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
         return load_arm(study, config.sae, compute)
 
 
@@ -78,6 +71,7 @@ def gather_evidence(
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.belonging import probe_reconstruction, probe_rows
+    from tools.compute import count_threads
     from tools.observation import observe
     from tools.steering import check_room
     from tools.survey import survey_features, tabulate
@@ -88,17 +82,17 @@ def gather_evidence(
         probe = probe_reconstruction(bench, probe_rows(bench, study))
     if probe.doubt:
         console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
-    with watch.time("survey"), make_progress(console) as progress:
+    with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
     computed = f"{bench.device} in {str(bench.dtype).removeprefix('torch.')}"
-    found = {"selection": selection, "computed": computed, "probe": probe}
+    found = {"selection": selection, "computed": computed, "threads": count_threads(), "probe": probe}
     folder.write_manifest(folder.manifest().model_copy(update=found))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
-    with watch.time("observe"), make_progress(console) as progress:
+    with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
@@ -151,7 +145,7 @@ def investigate(
     cases = read_cases(folder.path)
     todo = [_open_case(item, cases) for item in manifest.selection.items if item.feature.key not in done]
     by_key = {record.feature.key: record for record in evidence}
-    with watch.time("investigate"), make_progress(console) as progress:
+    with watch.time("investigate"), Bars(console, "investigate") as progress:
         total = len(manifest.selection.items)
         task = progress.add_task("investigate  features", total=total, completed=len(done))
 

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from tools.errors import StudyError, UnveilError
+from tools.machine import add_threads, settle_threads
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
@@ -43,7 +44,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    add_threads(parser)
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
 
@@ -51,6 +52,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
+    if note := settle_threads(arguments.threads).note:  # before numpy and torch are loaded
+        sys.stderr.write(f"{note}\n")
     try:
         _run(arguments)
     except UnveilError as error:
@@ -60,14 +63,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    import torch
-
     from tools.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.study / "study.toml")
     device = choose_device(arguments.device)
     data: Path = arguments.data
