@@ -37,14 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
-    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     command = list(sys.argv[1:] if argv is None else argv)
-    if threads.note and not (arguments.replay or arguments.evidence or arguments.rejudge or arguments.dry_run):
-        console.print(threads.note)
     try:
         if arguments.replay:
             return _replay(arguments.replay, console)

@@ -23,6 +23,7 @@ from agent.selection import select_features
 from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
+from tools.machine import describe_load, look
 from tools.progress import Bars, waiting
 from tools.records import Evidence
 from tools.studies import Question, Study
@@ -51,9 +52,11 @@ class Stopwatch:
 def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Workbench:
     """Put the run's arm on the bench."""
     with watch.time("load"), waiting(console, "load         model and SAE"):
-        from tools.compute import Compute
+        from tools.compute import Compute, count_threads
         from tools.loading import load_arm
 
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
         compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
         return load_arm(study, config.sae, compute)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.machine import add_threads, settle_threads
+from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,18 +93,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tools.errors import UnveilError
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    if threads.note:
-        console.print(threads.note)
     try:
         if arguments.summarise:
             return _summarise(arguments, console)
-        return _compare(arguments, console)
+        return _compare(arguments, threads, console)
     except (UnveilError, OSError) as error:
         console.print(f"error: {error}")
         return BAD_INPUT
 
 
-def _compare(arguments: argparse.Namespace, console: Console) -> int:
+def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report import as_lines
     from evals.gates import read_requirement, unmet
@@ -123,6 +121,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
         seed=arguments.seed,
         device=arguments.device,
     )
+    if asked.weights and (note := describe_load(look(), threads)):
+        console.print(note)
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
     sys.stdout.write("\n".join([*as_lines(found), "", str(files[0])]) + "\n")

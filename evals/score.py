@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.machine import add_threads, settle_threads
+from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -86,8 +86,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
-    if note := settle_threads(arguments.threads).note:  # before numpy and torch are loaded
-        sys.stderr.write(f"{note}\n")
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
     from evals.gates import read_requirement, unmet
     from evals.scores.report import as_lines, write_scores
     from tools.errors import UnveilError
@@ -125,6 +124,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     from evals.scores.restaging import restage
     from evals.scores.scorecard import list_answers, make_report, read_beside
     from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from tools.compute import count_threads
     from tools.heldout import Draw, draw_held_out
     from tools.progress import Bars, waiting
 
@@ -138,6 +138,8 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
         labels, _ = read_label_files(arguments.labels)
         decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
     with waiting(console, "load         model and SAE"):
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
         stage = restage(manifest, arguments.device)
     length = stage.study.observation.context_tokens
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)

@@ -1,7 +1,9 @@
-"""How many cores this process may use, how busy they are, and on how many threads to compute.
+"""How many cores this process may use, how busy they are, and on how many threads to compute, that wait how.
 
-The libraries read their settings when they are loaded: `settle_threads` comes before torch and numpy, and this module
-imports neither.
+A team of threads meets after every operation. By default one that is there first spins, for it will not be long; where
+others use the cores it is long, and the spinning takes the core that the last one needs. So threads sleep while they
+wait, always: that costs nothing where the cores are free. The libraries read how when they are loaded, so that
+`settle_threads` comes before torch and numpy, and this module imports neither.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NamedTuple
 
-COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Of torch."""
 PASSIVE = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",  # of libgomp, which torch brings on Linux
     "KMP_BLOCKTIME": "0",  # of LLVM's and Intel's, which it brings elsewhere
-    "OPENBLAS_THREAD_TIMEOUT": "4",  # 2^4 cycles, the least: numpy's and scipy's
 }
-"""A thread that has nothing to do sleeps at once, instead of keeping a core from the thread it waits for."""
+"""A thread that has nothing to do sleeps at once."""
+NUMPY = "OPENBLAS_NUM_THREADS"
+"""Of numpy and scipy, whose threads spin whatever they are told, so there is one: our products in numpy are small."""
 SAMPLE_SECONDS = 0.25
 _BUSY = ("user", "system", "irq", "softirq", "steal")
 """Of a core's time. What runs at a low priority (`nice`) makes way for us and is left out."""
@@ -44,60 +48,56 @@ class Machine(NamedTuple):
         """Whole cores, were nobody else there."""
         return max(1, self.cores if self.quota is None else min(self.cores, int(self.quota)))
 
-
-class Threads(NamedTuple):
-    """What was decided."""
-
-    number: int
-    note: str | None = None
-    """One line for people where fewer threads are taken than there are cores."""
+    @property
+    def free(self) -> float:
+        """Cores that others leave."""
+        return max(0.0, self.cores - self.others)
 
 
-def choose_threads(machine: Machine, asked: int | None = None, given: int | None = None) -> Threads:
-    """As many threads as cores are free, to the nearest whole core; one at least.
+def settle_threads(asked: int | None, environment: MutableMapping[str, str] = os.environ) -> int:
+    """Write the number of threads, and how they wait, where torch and numpy look when they are loaded.
 
-    A team of threads is as fast as its slowest: with one of them waiting for a core that others use, all of them do.
-    The load average has no say: it remembers for minutes what has ended, ourselves included.
+    There are as many as usable cores, busy or not: each gets its share of a core, and one that sleeps costs nothing. What
+    the user's environment says stands, but for what is asked. Once torch is loaded only the number can be changed.
 
     Args:
-        machine: as it is now.
-        asked: on the command line; it decides.
-        given: in the environment; it decides where nothing is asked.
+        asked: number on the command line; None to leave it to the environment, and then to the machine.
+        environment: to read and to write.
+
+    Returns:
+        The number.
     """
-    if asked or given:
-        return Threads(asked or given or 1)
-    free = max(1, min(machine.usable, int(machine.cores - machine.others + 0.5)))
-    if free >= machine.usable:
-        return Threads(machine.usable)
-    load = "" if machine.load is None else f"load {machine.load:.1f}, "
-    of = "core" if machine.cores == 1 else "cores"
-    count = "one thread" if free == 1 else f"{free} threads"
-    return Threads(
-        free,
-        f"busy machine: {load}others use {machine.others:.1f} of {machine.cores} {of}; computing on {count} "
-        "(--threads N decides)",
-    )
-
-
-def settle_threads(asked: int | None, environment: MutableMapping[str, str] = os.environ) -> Threads:
-    """Decide, and write it where torch and numpy look when they are loaded: to be called before they are.
-
-    How threads wait is the user's choice where the environment has one, and passive where it has none. Once torch is
-    loaded only the number can be changed, and only what is asked for is.
-    """
-    given = read_count(environment)
     if "torch" in sys.modules:
         import torch
 
         if asked:
             torch.set_num_threads(asked)
-        return Threads(torch.get_num_threads())
-    decided = choose_threads(Machine(1) if asked or given else look(), asked, given)
+        return torch.get_num_threads()
+    given = read_count(environment)
+    number = asked or given or Machine(len(usable_cores()), read_quota()).usable
     if asked or not given:
-        environment.update(dict.fromkeys(COUNTS, str(decided.number)))
+        environment.update(dict.fromkeys(COUNTS, str(number)))
     if not environment.keys() & PASSIVE.keys():
         environment.update(PASSIVE)
-    return decided
+    environment.setdefault(NUMPY, "1")
+    return number
+
+
+def describe_load(machine: Machine, threads: int) -> str | None:
+    """One line for people where others leave us less than the threads could use, half a core aside; None elsewhere.
+
+    The load average alone does not make a machine busy: it remembers for minutes what has ended, ourselves included, and
+    knows little of what has just begun.
+    """
+    if machine.free >= min(threads, machine.usable) - 0.5:
+        return None
+    load = "" if machine.load is None else f"load {machine.load:.1f}, "
+    cores = "one core" if machine.cores == 1 else f"{machine.cores} cores"
+    ours = "one thread" if threads == 1 else f"{threads} threads, which sleep while they wait"
+    return (
+        f"busy machine: {load}others use {machine.others:.1f} of {cores}; slower than usual, on {ours} "
+        "(--threads N decides)"
+    )
 
 
 def read_count(environment: Mapping[str, str]) -> int | None:
@@ -143,9 +143,8 @@ def read_quota(root: Path = Path("/")) -> float | None:
     """
     mounts = root / "sys/fs/cgroup"
     limits: list[float] = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        kinds, _, path = rest.partition(":")
+    groups = [line.split(":", 2) for line in _read(root / "proc/self/cgroup").splitlines() if line.count(":") > 1]
+    for _, kinds, path in groups:
         if not kinds:
             limits += [limit for group in _upward(mounts, path) if (limit := _limit_v2(group))]
         elif "cpu" in kinds.split(","):
@@ -189,7 +188,7 @@ def add_threads(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
         "--threads",
         type=_thread_count,
         metavar="N",
-        help="to compute on (default: OMP_NUM_THREADS, or as many as there are free cores)",
+        help="to compute on (default: OMP_NUM_THREADS, or as many as there are cores)",
     )
 
 

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from tools.errors import StudyError, UnveilError
-from tools.machine import add_threads, settle_threads
+from tools.machine import add_threads, describe_load, look, settle_threads
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
@@ -52,17 +52,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
-    if note := settle_threads(arguments.threads).note:  # before numpy and torch are loaded
-        sys.stderr.write(f"{note}\n")
+    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     try:
-        _run(arguments)
+        _run(arguments, threads)
     except UnveilError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace, threads: int) -> None:
     from tools.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
@@ -72,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> None:
     data: Path = arguments.data
     if not data.is_dir():
         raise StudyError(f"--data {data} is no folder")
+    if note := describe_load(look(), threads):
+        sys.stderr.write(f"{note}\n")
     work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile
