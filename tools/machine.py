@@ -57,8 +57,7 @@ class Machine(NamedTuple):
 def settle_threads(asked: int | None, environment: MutableMapping[str, str] = os.environ) -> int:
     """Write the number of threads, and how they wait, where torch and numpy look when they are loaded.
 
-    There are as many as usable cores, busy or not: each gets its share of a core, and one that sleeps costs nothing. What
-    the user's environment says stands, but for what is asked. Once torch is loaded only the number can be changed.
+    Once torch is loaded only the number can be changed, and only what is asked for is.
 
     Args:
         asked: number on the command line; None to leave it to the environment, and then to the machine.
@@ -73,14 +72,25 @@ def settle_threads(asked: int | None, environment: MutableMapping[str, str] = os
         if asked:
             torch.set_num_threads(asked)
         return torch.get_num_threads()
-    given = read_count(environment)
-    number = asked or given or Machine(len(usable_cores()), read_quota()).usable
-    if asked or not given:
-        environment.update(dict.fromkeys(COUNTS, str(number)))
+    usable = Machine(len(usable_cores()), read_quota()).usable
+    environment.update(choose_settings(asked, environment, usable))
+    return read_count(environment) or usable
+
+
+def choose_settings(asked: int | None, environment: Mapping[str, str], usable: int) -> dict[str, str]:
+    """What to set in an environment, in which what the user has set stands, but for the number if one is asked for.
+
+    There are as many threads as usable cores, busy or not: each gets its share of a core, and one that sleeps costs
+    nothing.
+    """
+    settings: dict[str, str] = {}
+    if asked or not read_count(environment):
+        settings |= dict.fromkeys(COUNTS, str(asked or usable))
     if not environment.keys() & PASSIVE.keys():
-        environment.update(PASSIVE)
-    environment.setdefault(NUMPY, "1")
-    return number
+        settings |= PASSIVE
+    if NUMPY not in environment:
+        settings[NUMPY] = "1"
+    return settings
 
 
 def describe_load(machine: Machine, threads: int) -> str | None:

@@ -52,6 +52,7 @@ class Bars(Progress):
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._stage, self._clock, self._began, self._over = stage, clock, clock(), False
         super().__init__(
             TextColumn("{task.description:<28}", markup=False),
             BarColumn(20),
@@ -60,12 +61,11 @@ class Bars(Progress):
             console=console,
             get_time=clock,
         )
-        self._stage, self._began, self._over = stage, clock(), False
         self._pulse = None if console.is_terminal else _Pulse(self.beat, every)
 
     def start(self) -> None:
         """Show them, and go on showing that they live."""
-        self._began = self.get_time()
+        self._began = self._clock()
         super().start()
         if self._pulse:
             self._pulse.start()
@@ -81,7 +81,7 @@ class Bars(Progress):
         self,
         description: str,
         start: bool = True,
-        total: float | None = 100.0,
+        total: int | float | None = 100,
         completed: int = 0,
         visible: bool = True,
         **fields: Any,
@@ -107,7 +107,7 @@ class Bars(Progress):
 
     def _between(self) -> list[str]:
         """Of a stage that works at something which is not counted."""
-        took = self.get_time() - self._began
+        took = self._clock() - self._began
         if self._over or not self._stage or took < WORTH_A_LINE:
             return []
         return [f"{self._stage:<12} goes on, {clock_time(took)} so far"]
@@ -185,7 +185,7 @@ def clock_time(seconds: float) -> str:
 
 
 def track(
-    items: Iterable[T], description: str, total: float | None = None, console: Console | None = None
+    items: Iterable[T], description: str, total: int | float | None = None, console: Console | None = None
 ) -> Iterator[T]:
     """The items, with a bar of how many there were."""
     with Bars(console or Console()) as bars:
