@@ -103,7 +103,7 @@ def describe_load(machine: Machine, threads: int) -> str | None:
         return None
     load = "" if machine.load is None else f"load {machine.load:.1f}, "
     cores = "one core" if machine.cores == 1 else f"{machine.cores} cores"
-    ours = "one thread" if threads == 1 else f"{threads} threads, which sleep while they wait"
+    ours = "one thread" if threads == 1 else f"{threads} threads"
     return (
         f"busy machine: {load}others use {machine.others:.1f} of {cores}; slower than usual, on {ours} "
         "(--threads N decides)"

@@ -72,8 +72,7 @@ def test_machine_nobody_else_uses_is_never_busy(machine: Machine, threads: int) 
 
 def test_note_is_one_line_that_names_load_cores_threads_and_the_flag() -> None:
     assert describe_load(Machine(2, load=5.1, others=1.94), 2) == (
-        "busy machine: load 5.1, others use 1.9 of 2 cores; slower than usual, on 2 threads, which sleep while they wait "
-        "(--threads N decides)"
+        "busy machine: load 5.1, others use 1.9 of 2 cores; slower than usual, on 2 threads (--threads N decides)"
     )
     assert describe_load(Machine(1, others=1.0), 1) == (
         "busy machine: others use 1.0 of one core; slower than usual, on one thread (--threads N decides)"
