@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.machine import add_threads
+
 if TYPE_CHECKING:
     from agent.config import LlmChoice, RunConfig
 
@@ -91,6 +93,7 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add_threads(how)
     how.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],

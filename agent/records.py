@@ -194,6 +194,8 @@ class Manifest(Record):
     """The run whose evidence this one judges again."""
     computed: str | None = None
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
+    threads: int | None = None
+    """That the model was computed on, on the processor; None as for `computed`, and in runs from before it was kept."""
     probe: Probe | None = None
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
     proof: Proof | None = None

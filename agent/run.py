@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
 from tools.errors import UnveilError
+from tools.machine import settle_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -62,13 +64,15 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     config = configure(arguments, os.environ)
     if config.evidence is not None:
         return _judge_evidence(arguments, config, console, command)
-    from agent.config import open_study
-    from agent.provenance import study_files
-    from agent.stages import Stopwatch, open_bench
-    from tools.corpus import hash_corpus
+    from tools.progress import waiting
 
-    study = open_study(config)
-    hashes = check_inputs(study, config)
+    with waiting(console, "check        libraries and files", lasting=False):
+        from agent.config import open_study
+        from agent.provenance import study_files
+        from tools.corpus import hash_corpus
+
+        study = open_study(config)
+        hashes = check_inputs(study, config)
     _greet(study.question, config, console)
     _warn_of_vocabulary(study, console)
     if arguments.dry_run:
@@ -76,6 +80,8 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments.runs)
     known = {**hashes, "corpus": hash_corpus(study)}
+    with waiting(console, "load         libraries"):
+        from agent.stages import Stopwatch, open_bench
     watch = Stopwatch()
     opened = open_bench(study, config, console, watch)  # before there is a folder: much can be found wrong here
     manifest = _describe(study.question, config, command, known, study_files(study)).model_copy(update=_found(opened))
@@ -168,7 +174,7 @@ def _replay(path: Path, console: Console) -> int:
 
 def _found(opened: Opened) -> dict[str, Any]:
     """What the manifest says of the bench."""
-    return {"computed": opened.computed, "probe": opened.probe, "proof": opened.proof}
+    return {"computed": opened.computed, "threads": opened.threads, "probe": opened.probe, "proof": opened.proof}
 
 
 def _warn(manifest: Manifest, console: Console) -> None:
@@ -196,15 +202,19 @@ def _work(
 def _run_stages(
     folder: RunFolder, question: Question, config: RunConfig, console: Console, watch: Stopwatch, opened: Opened | None
 ) -> int:
-    from agent.config import open_study
-    from agent.stages import conclude, gather_evidence, investigate, open_bench
-    from agent.tables import format_summary
+    from tools.progress import waiting
+
+    with waiting(console, "load         libraries"):
+        from agent.config import open_study
+        from agent.stages import conclude, gather_evidence, investigate, open_bench
+        from agent.tables import format_summary
 
     evidence, manifest = folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
         study = open_study(config)
-        bench, _, _ = opened = opened or open_bench(study, config, console, watch)
+        opened = opened or open_bench(study, config, console, watch)
+        bench = opened.bench
         lens = None
         if evidence is None:
             folder.write_manifest(manifest.model_copy(update=_found(opened)))

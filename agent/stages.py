@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.config import RunConfig
 from agent.errors import RunError
@@ -25,6 +24,8 @@ from agent.selection import select_features
 from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
+from tools.machine import describe_load, look
+from tools.progress import Bars, waiting
 from tools.records import Evidence, Probe, Proof
 from tools.studies import Question, Study
 
@@ -49,19 +50,14 @@ class Stopwatch:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 3)
 
 
-def make_progress(console: Console) -> Progress:
-    """Bars with counts and elapsed time; on a console that is no terminal only the finished lines are shown."""
-    return Progress(
-        TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
 class Opened(NamedTuple):
     """A bench, and what is known of it before anything is observed."""
 
     bench: Workbench
     probe: Probe
     proof: Proof
+    threads: int
+    """Of torch."""
 
     @property
     def computed(self) -> str:
@@ -76,17 +72,18 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     Raises:
         UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
     """
-    from tools.belonging import probe_reconstruction, probe_rows
-    from tools.compute import Compute
-    from tools.loading import load_arm
-    from tools.proof import require_proof
-    from tools.steering import check_room
+    with watch.time("load"), waiting(console, "load         model and SAE"):
+        from tools.belonging import probe_reconstruction, probe_rows
+        from tools.compute import Compute, count_threads
+        from tools.loading import load_arm
+        from tools.proof import require_proof
+        from tools.steering import check_room
 
-    compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
-    with watch.time("load"):
-        bench = load_arm(study, config.sae, compute)
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
+        bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
-    with watch.time("proof"):
+    with watch.time("proof"), waiting(console, "proof        of the bench", lasting=False):
         probe = probe_reconstruction(bench, probe_rows(bench, study))
         proof = require_proof(bench, probe, config.allow_unproved)
     if probe.doubt:
@@ -94,7 +91,7 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(bench, probe, proof)
+    return Opened(bench, probe, proof, count_threads())
 
 
 class Gathered(NamedTuple):
@@ -113,7 +110,7 @@ def gather_evidence(
     from tools.observation import observe
     from tools.survey import survey_features, tabulate
 
-    with watch.time("survey"), make_progress(console) as progress:
+    with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
@@ -121,7 +118,7 @@ def gather_evidence(
     selection = select_features(table, study, config)
     folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
-    with watch.time("observe"), make_progress(console) as progress:
+    with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
     null = NullSample(survey.null.hits, survey.null.coherence.deduplicated)
     floors = find_floors(folder.path, evidence, null)
@@ -179,7 +176,7 @@ def investigate(
     cases = read_cases(folder.path)
     todo = [_open_case(item, cases) for item in manifest.selection.items if item.feature.key not in done]
     by_key = {record.feature.key: record for record in evidence}
-    with watch.time("investigate"), make_progress(console) as progress:
+    with watch.time("investigate"), Bars(console, "investigate") as progress:
         total = len(manifest.selection.items)
         task = progress.add_task("investigate  features", total=total, completed=len(done))
 

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "steering": "steered continuations, many features at once, against one feature and one text at a time",
     "observe": "the observation of 100 features as a whole, against one feature at a time",
     "survey": "time and memory of the survey as the number of features grows",
+    "busy": "steered texts beside processes that spin, with threads that sleep while they wait, against such that spin",
     "throughput": "features investigated through the graph with 256 requests in flight, against a bare request loop",
 }
 """Name -> what is measured against what. Each is the module of that name, with a function `measure`."""

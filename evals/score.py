@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.machine import add_threads, describe_load, look, settle_threads
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -80,12 +82,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--allow-unproved", metavar="REASON", help="go on although the bench fails its proof; the report says so"
     )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add_threads(how)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
     from evals.gates import read_requirement, unmet
     from evals.scores.report import as_lines, write_scores
     from tools.errors import UnveilError
@@ -116,7 +120,6 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     import asyncio
 
     from rich.console import Console
-    from rich.progress import Progress
 
     from agent.store import RunFolder
     from evals.labels import read_label_files
@@ -124,8 +127,11 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     from evals.scores.restaging import restage
     from evals.scores.scorecard import list_answers, make_report, read_beside
     from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from tools.compute import count_threads
     from tools.heldout import Draw, draw_held_out
+    from tools.progress import Bars, waiting
 
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     folder = RunFolder.open(arguments.run)
     manifest, settings = folder.manifest(), llm_settings(arguments, os.environ)
     beside = [row for other in arguments.beside for row in read_beside(other)]
@@ -134,11 +140,14 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     if arguments.labels:
         labels, _ = read_label_files(arguments.labels)
         decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
-    stage = restage(manifest, arguments.device, arguments.allow_unproved)
+    with waiting(console, "load         model and SAE"):
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
+        stage = restage(manifest, arguments.device, arguments.allow_unproved)
     length = stage.study.observation.context_tokens
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
-    with Progress(console=Console(stderr=True)) as progress:
+    with Bars(console, "score") as progress:
         held_out = draw_held_out(stage.bench, stage.held_out, labelled, draw, manifest.config.seed, progress)
         subjects, others = find_subjects(decisions, held_out, arguments.seed)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))

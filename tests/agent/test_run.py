@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from agent.floors import find_floors
-from agent.records import Summary
+from agent.records import Manifest, Summary
 from agent.run import main, parse_arguments
 from agent.store import RunFolder
 from tools.studies import load_study
@@ -173,3 +174,10 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(arguments: list[str
 def test_the_arms_of_the_shipped_studies_are_named() -> None:
     assert {"base", "finetuned"} <= set(load_study("pocket").arms)
     assert set(load_study("gpt2-medical").arms) == {"base", "control", "finetuned"}
+
+
+def test_the_number_of_threads_is_kept_in_the_manifest(finished: RunFolder) -> None:
+    assert finished.manifest().threads == torch.get_num_threads()
+    old = finished.manifest().model_dump(mode="json")
+    del old["threads"]
+    assert Manifest.model_validate(old).threads is None

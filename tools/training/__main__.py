@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from tools.errors import StudyError, UnveilError
+from tools.machine import add_threads, describe_load, look, settle_threads
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
@@ -43,7 +44,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    add_threads(parser)
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
 
@@ -51,28 +52,27 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
+    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     try:
-        _run(arguments)
+        _run(arguments, threads)
     except UnveilError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    import torch
-
+def _run(arguments: argparse.Namespace, threads: int) -> None:
     from tools.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.study / "study.toml")
     device = choose_device(arguments.device)
     data: Path = arguments.data
     if not data.is_dir():
         raise StudyError(f"--data {data} is no folder")
+    if note := describe_load(look(), threads):
+        sys.stderr.write(f"{note}\n")
     work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile
