@@ -108,6 +108,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
     )
+    how.add_argument(
+        "--trace",
+        action="store_true",
+        help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
+        "(default: nothing is sent there, whatever the environment says)",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
 
 
@@ -145,6 +151,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         device=arguments.device,
         precision=arguments.precision,
         memory_gib=arguments.memory_gib,
+        traced=arguments.trace,
     )
 
 
@@ -171,6 +178,7 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
             "judge_repeats": arguments.judge_repeats,
             "llm": choice,
             "limits": Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+            "traced": arguments.trace,
         }
     )
 

@@ -72,6 +72,8 @@ class RunConfig(Record):
     """Of the language model: float32 unless its weights would take more than half of the memory."""
     memory_gib: float = Field(default=1.0, gt=0)
     """What the working arrays of one step may take, weights aside."""
+    traced: bool = False
+    """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
 
 
 def open_study(config: RunConfig) -> Study:

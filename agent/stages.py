@@ -18,6 +18,7 @@ from agent.config import RunConfig
 from agent.errors import RunError
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
+from agent.recipients import traced
 from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
 from agent.report import write_report
 from agent.selection import select_features
@@ -81,8 +82,11 @@ def gather_evidence(
     from tools.observation import observe
     from tools.steering import check_room
     from tools.survey import survey_features, tabulate
+    from tools.text_part import describe_unread
 
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    if unread := describe_unread(bench.bridge.original_model):
+        console.print(f"note: {unread}")
 
     with watch.time("probe"):
         probe = probe_reconstruction(bench, probe_rows(bench, study))
@@ -161,7 +165,8 @@ def investigate(
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
-        asyncio.run(work())
+        with traced(config.traced):
+            asyncio.run(work())
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.egress import guarded
+
 BAD_INPUT = 2
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",
@@ -42,6 +44,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Export, and say where to and what was left out."""
     arguments = parse_arguments(argv)

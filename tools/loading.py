@@ -20,6 +20,7 @@ from tools.compute import Compute, Precision, choose_device, choose_dtype, count
 from tools.errors import LoadError
 from tools.hub import locate_sae, offline_mode
 from tools.studies import Study
+from tools.text_part import without_processors
 from tools.workbench import Workbench
 
 SPARSITY_FILE = "sparsity.safetensors"
@@ -80,9 +81,10 @@ def _load_model(name: str, device: str, precision: Precision) -> Any:
         }
         if unfit:
             raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
-        bridge = TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
-        )
+        with without_processors():
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=model, tokenizer=tokenizer, device=device, dtype=dtype
+            )
     bridge.eval()
     return bridge
 
