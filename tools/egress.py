@@ -77,6 +77,8 @@ class Guard:
 
     def __init__(self) -> None:
         self.places: list[Place] = []
+        self.names: dict[str, set[str]] = {}
+        """Addresses -> the permitted names that were looked up and led there."""
         self.connections: Counter[str] = Counter()
         self.starts: Counter[str] = Counter()
 
@@ -100,7 +102,7 @@ class Guard:
         if not isinstance(address, tuple) or len(address) < 2:  # none, for a socket that is connected already
             return
         host, port = _text(address[0]), address[1]
-        names = _NAMES.get(host) or {host}
+        names = self.names.get(host) or {host}
         if any(place.port == port and place.covers(name) for place in self.places for name in {host, *names}):
             return
         name = min(names)
@@ -129,8 +131,6 @@ class Guard:
 
 _GUARDS: list[Guard] = []
 """Of the commands that run in this process. The newest decides: it belongs to the command, not to one of its threads."""
-_NAMES: dict[str, set[str]] = {}
-"""Addresses -> the permitted names that were looked up and led there."""
 
 
 def guarded(module: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -227,7 +227,7 @@ def _remembering(look_up: Callable[P, T]) -> Callable[P, T]:
         name = _text(args[0] if args else kwargs.get("host"))
         if _GUARDS and name and not _is_address(name):
             for address in _addresses(found):
-                _NAMES.setdefault(_canonical(address), set()).add(name)
+                _GUARDS[-1].names.setdefault(_canonical(address), set()).add(name)
         return found
 
     return remember
