@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.servers.listener import listen
 from tools.egress import QUIET, Place, Refused, behind_border, find_proxy, guarded, reaching
 
 ROOT = Path(__file__).parent.parent.parent
@@ -167,6 +168,15 @@ def test_asyncio_connects_where_it_may_and_nowhere_else(port: int) -> None:
 def test_a_client_library_says_what_was_stopped(port: int) -> None:
     with behind_border(), pytest.raises(httpx2.ConnectError, match=f"127.0.0.1:{port} was stopped"):
         httpx2.get(f"http://127.0.0.1:{port}/")
+
+
+def test_an_endpoint_that_sends_a_prompt_on_is_not_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    with listen() as elsewhere, listen(redirect_to=elsewhere.url) as endpoint:
+        with behind_border(), reaching(endpoint.url), pytest.raises(httpx2.ConnectError, match="was stopped"):
+            httpx2.post(f"{endpoint.url}/v1/chat/completions", content=b"prompt", follow_redirects=True)
+        assert [body for _, body in endpoint.posts] == [b"prompt"]
+        assert elsewhere.posts == []
+    assert elsewhere.url.removeprefix("http://") in capsys.readouterr().err
 
 
 def test_sockets_within_the_machine_are_left_alone(tmp_path: Path) -> None:
