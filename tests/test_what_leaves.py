@@ -43,7 +43,7 @@ def shell(trap: Listener, tmp_path: Path) -> dict[str, str]:
     """The environment."""
     unset = ("proxy", "openai_", "langsmith_", "langchain_", "hf_")
     kept = {name: value for name, value in os.environ.items() if not any(part in name.lower() for part in unset)}
-    switches = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGSMITH_OTEL_ENABLED")
+    switches = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LANGSMITH_OTEL_ENABLED", "FASTAPI_OTEL_AUTO_CONFIGURE")
     return kept | {
         **dict.fromkeys(switches, "true"),
         **dict.fromkeys(("LANGSMITH_ENDPOINT", "LANGCHAIN_ENDPOINT", "HF_ENDPOINT"), trap.url),

@@ -40,6 +40,7 @@ QUIET = {
     "LANGCHAIN_OTEL_ENABLED": "false",
     "OTEL_ENABLED": "false",
     "OTEL_SDK_DISABLED": "true",
+    "FASTAPI_OTEL_AUTO_CONFIGURE": "false",
     "WANDB_MODE": "disabled",
     "WANDB_ERROR_REPORTING": "false",
 }
