@@ -15,62 +15,18 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
-from ipaddress import IPv6Address, ip_address
-from typing import Any, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, ParamSpec, TypeVar
 
 from tools.installers import name_installer
+from tools.places import Place, canonical, find_proxy, host_text, is_address
+from tools.quiet import quietly
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-    "DISABLE_SAFETENSORS_CONVERSION": "1",
-    "USE_HUB_KERNELS": "0",
-    "LANGSMITH_TRACING": "false",
-    "LANGSMITH_TRACING_V2": "false",
-    "LANGCHAIN_TRACING": "false",
-    "LANGCHAIN_TRACING_V2": "false",
-    "LANGSMITH_OTEL_ENABLED": "false",
-    "LANGCHAIN_OTEL_ENABLED": "false",
-    "OTEL_ENABLED": "false",
-    "OTEL_SDK_DISABLED": "true",
-    "FASTAPI_OTEL_AUTO_CONFIGURE": "false",
-    "WANDB_MODE": "disabled",
-    "WANDB_ERROR_REPORTING": "false",
-}
-"""Telemetry, tracing and unasked downloads of what we build on: off in this process, whatever the user's environment says."""
-_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
-
 
 class Refused(PermissionError):
     """Something would have left this machine, or been installed on it, that nobody asked for."""
-
-
-class Place(NamedTuple):
-    """Where a connection may lead."""
-
-    host: str
-    """In lower case: a name, an address, or `*.DOMAIN` for every name below a domain."""
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Place:
-        """The place that a URL names, with its scheme's port unless it names one; none that exists for what is no URL."""
-        try:
-            parts = urlsplit(url if "://" in url else f"http://{url}")
-            return cls(_canonical(parts.hostname or ""), parts.port or _PORTS.get(parts.scheme, 443))
-        except ValueError:
-            return cls("", 0)
-
-    def covers(self, name: str) -> bool:
-        """Whether a name, or an address, is this place's."""
-        return name == self.host or (self.host.startswith("*.") and name.endswith(self.host[1:]))
 
 
 class Guard:
@@ -89,8 +45,8 @@ class Guard:
         Raises:
             Refused: nothing is open there.
         """
-        name = _text(host)
-        if not name or _is_address(name) or any(place.covers(name) for place in self.places):
+        name = host_text(host)
+        if not name or is_address(name) or any(place.covers(name) for place in self.places):
             return
         self._refuse(name)
 
@@ -102,7 +58,7 @@ class Guard:
         """
         if not isinstance(address, tuple) or len(address) < 2:  # none, for a socket that is connected already
             return
-        host, port = _text(address[0]), address[1]
+        host, port = host_text(address[0]), address[1]
         names = self.names.get(host) or {host}
         if any(place.port == port and place.covers(name) for place in self.places for name in {host, *names}):
             return
@@ -161,19 +117,15 @@ def behind_border(to_the_end: bool = False) -> Generator[Guard]:
     """
     _install()
     guard = Guard()
-    before = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
     _GUARDS.append(guard)
     try:
-        yield guard
+        with quietly(to_the_end):
+            yield guard
     finally:
         if line := guard.told():
             sys.stderr.write(f"{line}\n")
         if not to_the_end:
             _GUARDS.remove(guard)
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                os.environ.update({} if value is None else {name: value})
 
 
 @contextmanager
@@ -193,16 +145,6 @@ def reaching(*urls: str) -> Generator[None]:
     finally:
         for place in places:
             guard.places.remove(place)
-
-
-def find_proxy(url: str) -> str | None:
-    """URL of the proxy that the environment names for a URL's scheme and host."""
-    from urllib.request import getproxies, proxy_bypass
-
-    scheme, _, rest = url.partition("://")
-    proxies = getproxies()
-    proxy = proxies.get(scheme.lower()) or proxies.get("all")
-    return None if proxy is None or proxy_bypass(rest.partition("/")[0].rpartition("@")[2]) else proxy
 
 
 @cache
@@ -225,10 +167,10 @@ def _remembering(look_up: Callable[P, T]) -> Callable[P, T]:
     @wraps(look_up)
     def remember(*args: P.args, **kwargs: P.kwargs) -> T:
         found = look_up(*args, **kwargs)
-        name = _text(args[0] if args else kwargs.get("host"))
-        if _GUARDS and name and not _is_address(name):
+        name = host_text(args[0] if args else kwargs.get("host"))
+        if _GUARDS and name and not is_address(name):
             for address in _addresses(found):
-                _GUARDS[-1].names.setdefault(_canonical(address), set()).add(name)
+                _GUARDS[-1].names.setdefault(canonical(address), set()).add(name)
         return found
 
     return remember
@@ -274,32 +216,6 @@ _CHECKS: dict[str, Callable[[Guard, tuple[Any, ...]], None]] = {
     "os.system": lambda guard, args: guard.check_start(os.fsdecode(args[0])),
     "pty.spawn": lambda guard, args: _check_program(guard, (None, args[0])),
 }
-
-
-def _text(host: object) -> str:
-    """A host as it was given to a socket, in one form; empty for none."""
-    if isinstance(host, bytes | bytearray):
-        return _canonical(bytes(host).decode("ascii", "replace"))
-    return _canonical(host) if isinstance(host, str) else ""
-
-
-def _canonical(host: str) -> str:
-    """Lower case, no final dot; an address in its shortest form, and IPv4 within IPv6 as IPv4."""
-    bare = host.lower().removesuffix(".").partition("%")[0]
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        return bare
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _count(n: int, what: str) -> str:

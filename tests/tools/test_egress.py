@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.listener import listen
-from tools.egress import QUIET, Place, Refused, behind_border, find_proxy, guarded, reaching
+from tools.egress import Refused, behind_border, guarded, reaching
+from tools.places import Place, find_proxy
+from tools.quiet import QUIET
 
 ROOT = Path(__file__).parent.parent.parent
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
