@@ -125,6 +125,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         help="go on although the bench fails its proof on this machine's libraries; every later command says so",
     )
+    how.add_argument(
+        "--trace",
+        action="store_true",
+        help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
+        "(default: nothing is sent there, whatever the environment says)",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
 
 
@@ -164,6 +170,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         precision=arguments.precision,
         memory_gib=arguments.memory_gib,
         allow_unproved=arguments.allow_unproved,
+        traced=arguments.trace,
     )
 
 
@@ -190,6 +197,7 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
             "judge_repeats": arguments.judge_repeats,
             "llm": choice,
             "limits": Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+            "traced": arguments.trace,
         }
     )
 

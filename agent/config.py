@@ -76,6 +76,8 @@ class RunConfig(Record):
     """What the working arrays of one step may take, weights aside."""
     allow_unproved: str | None = None
     """The reason given for going on although the bench does not prove itself."""
+    traced: bool = False
+    """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
 
 
 def open_study(config: RunConfig) -> Study:

@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.errors import RunError
 from agent.records import TranscriptStep
 from agent.store import RunFolder, read_lines
+from tools.egress import guarded
 from tools.errors import UnveilError
 
 WIDTH = 116
@@ -35,6 +36,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
+from tools.egress import guarded, reaching
 from tools.errors import UnveilError
 from tools.machine import settle_threads
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tools.workbench import Workbench
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it.
 
@@ -45,10 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     command = list(sys.argv[1:] if argv is None else argv)
     try:
+        if arguments.trace:
+            _check_trace(arguments)
         if arguments.replay:
             return _replay(arguments.replay, console)
         if arguments.resume:
-            return _resume(arguments.resume, console, retry=arguments.retry_failed)
+            return _resume(arguments.resume, console, arguments.retry_failed, arguments.trace)
         if arguments.rejudge:
             return _rejudge(arguments, console, command)
         return _start(arguments, console, command)
@@ -145,7 +149,7 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     return _work(_create(arguments.runs, manifest, fill), question, config, console)
 
 
-def _resume(path: Path, console: Console, retry: bool) -> int:
+def _resume(path: Path, console: Console, retry: bool, trace: bool) -> int:
     from agent.config import open_study
     from agent.store import RunFolder
     from tools.studies import load_question
@@ -157,7 +161,12 @@ def _resume(path: Path, console: Console, retry: bool) -> int:
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
     if folder.evidence() is not None:
         _warn(manifest, console)
-    return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
+    if trace:
+        _say_traced(console)
+        recorded = manifest.config.model_copy(update={"traced": True})
+        folder.write_manifest(manifest.model_copy(update={"config": recorded}))
+    config = manifest.config.model_copy(update={"traced": trace})  # what was traced before is not asked for now
+    return _work(folder, load_question(config.study), config, console, retry)
 
 
 def _replay(path: Path, console: Console) -> int:
@@ -191,9 +200,10 @@ def _work(
     opened: Opened | None = None,
     watch: Stopwatch | None = None,
 ) -> int:
+    from agent.recipients import list_recipients
     from agent.stages import Stopwatch
 
-    with folder.claimed():
+    with folder.claimed(), reaching(*list_recipients(config, os.environ)):
         if retry and (retried := folder.set_failures_aside()):
             console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
         return _run_stages(folder, question, config, console, watch or Stopwatch(), opened)
@@ -301,6 +311,23 @@ def banner(question: Question, config: RunConfig) -> list[str]:
 def _greet(question: Question, config: RunConfig, console: Console) -> None:
     for line in banner(question, config):
         console.print(line)
+    if config.traced:
+        _say_traced(console)
+
+
+def _say_traced(console: Console) -> None:
+    from agent.recipients import describe_tracing
+
+    console.print(describe_tracing(os.environ))
+
+
+def _check_trace(arguments: argparse.Namespace) -> None:
+    from agent.errors import RunError
+    from agent.recipients import check_tracing
+
+    if arguments.replay:
+        raise RunError("--replay sends nothing: leave out --trace")
+    check_tracing(os.environ)
 
 
 def _estimate(

@@ -18,6 +18,7 @@ from agent.errors import RunError
 from agent.floors import find_floors, floors_of
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
+from agent.recipients import traced
 from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
 from agent.report import write_report
 from agent.selection import select_features
@@ -78,11 +79,14 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
         from tools.loading import load_arm
         from tools.proof import require_proof
         from tools.steering import check_room
+        from tools.text_part import describe_unread
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
         bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    if unread := describe_unread(bench.bridge.original_model):
+        console.print(f"note: {unread}")
     with watch.time("proof"), waiting(console, "proof        of the bench", lasting=False):
         probe = probe_reconstruction(bench, probe_rows(bench, study))
         proof = require_proof(bench, probe, config.allow_unproved)
@@ -186,7 +190,8 @@ def investigate(
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
-        asyncio.run(work())
+        with traced(config.traced):
+            asyncio.run(work())
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
 

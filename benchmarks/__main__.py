@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
+from tools.egress import guarded
 from tools.machine import add_threads, settle_threads
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; 1 if one fails, and with `--strict` also if one misses what it is to reach."""
     arguments = parse_arguments(argv)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+
 if TYPE_CHECKING:
     from benchmarks.records import Result, Setting
 
@@ -21,6 +23,7 @@ BENCHMARKS = {
 """Name -> what is measured against what. Each is the module of that name, with a function `measure`."""
 
 
+@guarded(__name__)
 def run_benchmark(name: str, setting: Setting, threads: int | None) -> list[Result]:
     """Run one benchmark in this process, on so many threads of torch (None: as many as torch takes)."""
     if threads is not None:

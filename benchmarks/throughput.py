@@ -31,6 +31,7 @@ from benchmarks.evidence import make_evidence
 from benchmarks.measure import Arm, race, row
 from benchmarks.memory import resident_mb
 from benchmarks.records import Reach, Result, Setting
+from tools.egress import reaching
 from tools.records import Evidence
 from tools.studies import Domain, Question
 
@@ -74,7 +75,7 @@ def measure(setting: Setting) -> list[Result]:
 
 def _measure_size(size: Size, setting: Setting) -> Result:
     judged = setting.scale == "full"
-    with TemporaryDirectory() as scratch, serving(size.delay_s) as base_url:
+    with TemporaryDirectory() as scratch, serving(size.delay_s) as base_url, reaching(base_url):
         runs = Runs(Path(scratch), base_url, size)
         warm = runs.work(size.at_once)
         calls = count_calls(warm.decisions)

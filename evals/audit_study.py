@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -40,6 +42,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""
     arguments = parse_arguments(argv)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
 from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare or summarise, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evals.exports.source import Source
 
+from tools.egress import guarded
+
 BAD_INPUT = 2
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",
@@ -46,6 +48,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Export, and say where to and what was left out."""
     arguments = parse_arguments(argv)

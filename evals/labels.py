@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+
 if TYPE_CHECKING:
     from evals.records import Import, Label, Remark
 
@@ -53,6 +55,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
     arguments = parse_arguments(argv)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+
 if TYPE_CHECKING:
     from evals.results import Agreement
 
@@ -57,6 +59,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)

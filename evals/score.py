@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded, reaching
 from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
@@ -198,7 +200,7 @@ async def ask_scorers(
         batch=arguments.batch,
         prompts=tuple(PromptRef(name=one.name, sha256=one.sha256) for one in prompts.values()),
     )
-    with folder.claimed():
+    with folder.claimed(), reaching(settings.base_url):
         async with LlmClient(settings, CallStore(folder.path / "evals" / CALLS)) as client:
             scorer = LlmScorer(client, prompts, arguments.batch)
             found = await ask_all(scorer, ref, subjects, pairs, arguments.seed, lambda: progress.advance(task))

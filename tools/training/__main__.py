@@ -19,6 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tools.egress import guarded
 from tools.errors import StudyError, UnveilError
 from tools.machine import add_threads, describe_load, look, settle_threads
 
@@ -49,6 +50,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
