@@ -281,9 +281,10 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))
     read_text(study.asset(study.domain.guideline))
-    for name in (study.vectors.file, study.vectors.words):
-        if name:
-            study.asset(name)
+    if study.vectors.file:
+        study.asset(study.vectors.file)
+    if study.vectors.words:
+        read_text(study.asset(study.vectors.words))
     check_corpus(study)
     return hashes.model_dump()
 

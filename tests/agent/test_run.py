@@ -255,16 +255,6 @@ def test_model_that_does_not_load_leaves_no_run(
     assert not list((tmp_path / "runs").glob("*"))
 
 
-def test_folder_that_holds_more_than_its_manifest_is_never_discarded(tmp_path: Path) -> None:
-    for name in ("manifest.json", ".lock", "evidence.jsonl"):
-        (tmp_path / name).touch()
-    RunFolder(tmp_path).discard_if_bare()
-    assert (tmp_path / "evidence.jsonl").is_file()
-    (tmp_path / "evidence.jsonl").unlink()
-    RunFolder(tmp_path).discard_if_bare()
-    assert not tmp_path.exists()
-
-
 def test_entries_of_a_vocabulary_that_match_nothing_are_named_once(
     study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
