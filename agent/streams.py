@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _END = "[DONE]"
+_BEGINNING = 4000
 
 
 class ReplyStream:
@@ -27,6 +28,8 @@ class ReplyStream:
     def __init__(self) -> None:
         self.pieces = 0
         """How many pieces held text, thoughts or tool calls; about as many as tokens."""
+        self.beginning = ""
+        """Of what was sent, for a body that turns out to hold no choice."""
         self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), True)
         self._line = ""
         self._event: list[str] = []
@@ -54,8 +57,11 @@ class ReplyStream:
         """Nothing more will come."""
         self._take(self._decoder.decode(b"", final=True) + "\n\n")
         loose, self._loose = "\n".join(self._loose), []
-        for value in self._values(loose):
+        values = self._values(loose)
+        for value in values:
             self._add(value)
+        if len(values) == 1 and not self._choice.begun:
+            self._ended = True
 
     def body(self) -> dict[str, JsonValue]:
         """The same as a body sent whole: `choices`, `model`, `usage`, and `error` where the server reported one.
@@ -68,6 +74,8 @@ class ReplyStream:
         return body
 
     def _take(self, text: str) -> None:
+        if len(self.beginning) < _BEGINNING:
+            self.beginning += text[: _BEGINNING - len(self.beginning)]
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._read(line)
@@ -108,7 +116,8 @@ class ReplyStream:
         """Take one event, one line or one whole body."""
         error = value.get("error") or (value if value.get("object") == "error" else None)
         if error:
-            self._fields["error"] = error
+            beside = {name: value[name] for name in ("code", "status", "status_code", "type") if name in value}
+            self._fields["error"] = error if isinstance(error, dict) else {**beside, "message": error}
             self._ended = True
         for name in ("model", "usage"):
             if value.get(name) is not None:
