@@ -38,7 +38,7 @@ def answer_of(stream: ReplyStream, redacted: Callable[[str], str] = str) -> dict
     body = cast("dict[str, Any]", json.loads(redacted(json.dumps(stream.body()))))
     choices = cast("list[dict[str, Any]]", body.get("choices", []))
     choice = choices[0] if choices else {}
-    error = body.get("error") or choice.get("error")
+    error = body.get("error")
     if error:
         return trouble_of(status_in({**body, "error": error}), json.dumps({"error": error}), {})
     if not stream.finished:
@@ -63,6 +63,8 @@ def _without_choice(text: str) -> Trouble:
         body: object = json.loads(text)
     except (ValueError, RecursionError):
         body = {}
+    if isinstance(body, list) and len(cast("list[object]", body)) == 1:
+        body = body[0]
     fields = cast("Mapping[str, Any]", body if isinstance(body, dict) else {})
     if any(name in fields for name in ("message", "detail", "msg", "error_msg", "errors")):
         return trouble_of(status_in(fields), text, {})

@@ -14,7 +14,7 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\u
 """Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _RUN = re.compile(rf"[^\W\d_{_UNSPACED}]+|\d+|[{_UNSPACED}]+")
 _UNSPACED_PER_TOKEN = 4
-_SHARE = 0.75
+_SHARE = 0.8
 """Of the fewest tokens, for tokenizers that join words."""
 _SMALLEST = 256
 """No context is smaller. Smaller counts come from servers that do not count what they find in their cache."""

@@ -142,6 +142,7 @@ class LlmClient:
 
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""
+        refused: set[str] = set()
         while True:
             found = self.store.find(request)
             if found.call is not None and (found.call.failure is None or self.store.replay_only):
@@ -153,7 +154,8 @@ class LlmClient:
                 if self.store.replay_only:
                     raise LlmFailure("replay_missing", f"the stored run never made this call ({purpose})", attempts=0)
                 call, cached = await self._call(found.written, purpose)
-                if dialect.refusal(call) is not None:
+                if dialect.refusal(call) is not None and call.request_sha256 not in refused:
+                    refused.add(call.request_sha256)  # refused once more, it has nothing left to leave out
                     continue
             guesses = dialect.guesses(call)
             if not guesses:

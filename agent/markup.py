@@ -36,6 +36,7 @@ _GRANITE = re.compile(
     r"\A\s*Here(?:'s| is) my thought process:(?P<thought>.*?)(?:Here(?:'s| is) my response:|\Z)", re.DOTALL
 )
 _BARE_CHANNELS = re.compile(r"\A\s*(?:analysis|commentary).*assistant\s*final", re.DOTALL)
+_END_OF_TEXT = re.compile(r"[\"']\s*[,:\]}]")
 BROKEN = "there is JSON in it that does not parse: broken off, or not JSON throughout"
 UNENDED = "it holds a thought that was never ended, and no answer after it"
 
@@ -63,22 +64,26 @@ class _Scan:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._found: list[dict[str, JsonValue]] = []
+        self._found: list[tuple[dict[str, JsonValue], int, int]] = []
+        """Objects, each with where it begins and ends."""
         self._broken = False
         self._over = False
         """The model's turn has ended: what follows is another's, unless a final answer is marked."""
+        self._doubt: int | None = None
+        """Where a mark ends that came after broken JSON: it may stand in a text of that, and all that follows too."""
         self._run()
 
     def only(self) -> dict[str, JsonValue]:
         """The one object that was found."""
-        if self._broken:
+        if self._broken or self._is_inside():
             raise Unfit("unparseable", BROKEN)
         if not self._found:
             raise Unfit("unparseable", "there is no JSON object in it")
-        if any(value != self._found[0] for value in self._found):
+        first, *others = [value for value, _, _ in self._found]
+        if any(other != first for other in others):
             number = len(self._found)
             raise Unfit("unparseable", f"there are {number} different JSON objects in it where one was asked for")
-        return self._found[0]
+        return first
 
     def _run(self) -> None:
         at = 0
@@ -87,37 +92,57 @@ class _Scan:
             if mark.lastgroup == "brace":
                 at = self._take(mark.start())
             elif mark["open"]:
+                self._broken |= self._doubt is not None and bool(
+                    _END_OF_TEXT.search(self._text, self._doubt, mark.start())
+                )
                 at = self._end_of_thought(at)
             elif mark["close"] or mark["final"] or (mark["name"] or "").strip().lower() == "final":
-                self._forget()
+                self._forget(at)
             elif mark["channel"]:
                 at = self._next_channel(at)
             elif self._found:
                 self._over = True
 
-    def _forget(self) -> None:
+    def _forget(self, at: int) -> None:
+        """What came before a mark was no answer."""
+        self._doubt = at if self._broken or self._doubt is not None else None
         self._found, self._broken, self._over = [], False, False
+
+    def _is_inside(self) -> bool:
+        """Whether the end of a JSON text stands outside the objects found: then they are parts of a broken one."""
+        if self._doubt is None:
+            return False
+        places = [(start, end) for _, start, end in self._found if start >= self._doubt]
+        ends, starts = [self._doubt, *(end for _, end in places)], [*(start for start, _ in places), len(self._text)]
+        outside = (self._text[end:start] for end, start in zip(ends, starts, strict=True))
+        return any(map(_END_OF_TEXT.search, outside)) or any(not value for value, _, _ in self._found)
 
     def _take(self, start: int) -> int:
         if self._broken or self._over:
             return start + 1
-        try:
-            value, end = read_object(self._text, start)
-        except ValueError:
-            plain = _PLAIN_BRACES.match(self._text, start)
-            self._broken = plain is None
-            return plain.end() if plain else start + 1
+        read = _object_at(self._text, start)
+        if isinstance(read, int):
+            self._broken = read == start + 1
+            return read
+        value, end = read
         before, after = self._text[:start].rstrip(), self._text[end:].lstrip()
         if before.endswith("[") and after.startswith(","):
             raise Unfit("unparseable", "it holds a list where one JSON object was asked for")
-        self._found.append(value)
+        self._found.append((value, start, end))
         return end
 
     def _end_of_thought(self, at: int) -> int:
+        """Where the thought ends that begins here; a closing tag in a draft's text does not end it."""
+        broken = False
         while mark := _MARKS.search(self._text, at):
             at = mark.end()
             if mark["close"]:
+                self._doubt = at if broken or self._doubt is not None else None
                 return at
+            if mark["brace"] and not broken:
+                read = _object_at(self._text, mark.start())
+                broken = read == mark.start() + 1
+                at = read if isinstance(read, int) else read[1]
         raise Unfit("unparseable", UNENDED)
 
     def _next_channel(self, at: int) -> int:
@@ -125,6 +150,15 @@ class _Scan:
         if following == -1:
             raise Unfit("unparseable", UNENDED)
         return following
+
+
+def _object_at(text: str, start: int) -> tuple[dict[str, JsonValue], int] | int:
+    """The object at a brace and its end; or where to go on: after braces in prose, or one further if it is broken."""
+    try:
+        return read_object(text, start)
+    except ValueError:
+        plain = _PLAIN_BRACES.match(text, start)
+        return plain.end() if plain else start + 1
 
 
 def _unquoted(text: str) -> str:

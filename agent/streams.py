@@ -126,6 +126,9 @@ class ReplyStream:
             self._fields.setdefault("usage", cast("JsonValue", groq["usage"]))
         choice = _choice_in(value)
         if choice is not None:
+            if choice.error:
+                self._fields["error"] = choice.error
+                self._ended = True
             self.pieces += self._choice.add(choice)
             self._ended |= choice.whole or choice.finish_reason is not None
         if value.get("done") is True:
@@ -146,6 +149,8 @@ class _Piece(NamedTuple):
     finish_reason: JsonValue
     whole: bool
     """It is the whole message."""
+    error: JsonValue
+    """Gateways report a provider's error within the choice."""
 
 
 class _Choice:
@@ -235,7 +240,8 @@ def _choice_in(value: dict[str, Any]) -> _Piece | None:
     said = next((choice[name] for name in ("delta", "message") if isinstance(choice.get(name), dict)), None)
     if said is None:
         said = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
-    return _Piece(said, choice.get("finish_reason"), whole=isinstance(choice.get("message"), dict))
+    whole = isinstance(choice.get("message"), dict)
+    return _Piece(said, choice.get("finish_reason"), whole, choice.get("error"))
 
 
 def _merged(parts: list[JsonValue]) -> list[JsonValue]:

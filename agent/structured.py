@@ -25,8 +25,9 @@ Schema = dict[str, JsonValue]
 
 CLIP = {"clip": True}
 """The context under which records cut a text that is too long, where else they would refuse it."""
-_KEPT = {"type", "enum", "const", "description", "required", "additionalProperties"}
-_DROPPED = {"title", "default", "discriminator", "$defs"}
+_KEPT = {"type", "enum", "const", "description", "required"}
+_DROPPED = {"title", "default", "discriminator", "$defs", "additionalProperties"}
+"""The last is written anew for every object."""
 _LIMITS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
