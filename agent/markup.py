@@ -16,12 +16,15 @@ _TAGS = (
     r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratch_?pad|monologue|cot|"
     r"chain[_-]of[_-]thought|drafts?|plan(?:ning)?)"
 )
+_CLOSERS = (
+    rf"</{_TAGS}\s*> | \[/THINK(?:ING)?\] | ◁/think▷ | <channel\|> | <unused95> | <\|inner_suffix\|>"
+    r" | <\|(?:/|end_(?:of_)?)(?:think(?:ing)?|thought)\|>"
+)
 _MARKS = re.compile(
     rf"""
       (?P<brace>\{{)
-    | (?P<channel><\|channel\|>(?P<name>\s*\w*)[^<]*(?:<\|constrain\|>[^<]*)?(?:<\|message\|>)?)
-    | (?P<close></{_TAGS}\s*> | \[/THINK(?:ING)?\] | ◁/think▷ | <channel\|> | <unused95> | <\|inner_suffix\|>
-        | <\|(?:/|end_(?:of_)?)(?:think(?:ing)?|thought)\|>)
+    | (?P<channel><\|channel\|>(?P<name>\s*\w*)(?:[^<{{]*(?:<\|constrain\|>[^<{{]*)?<\|message\|>)?)
+    | (?P<close>{_CLOSERS})
     | (?P<open><{_TAGS}(?:\s[^<>]{{0,80}})?> | \[THINK(?:ING)?\] | ◁think▷ | <\|channel> | <unused94> | <\|inner_prefix\|>
         | <\|(?:(?:begin|start)_(?:of_)?)?(?:think(?:ing)?|thought)\|>)
     | (?P<final><(?:final_?)?(?:answer|response|solution|conclusion|output|result)> | <final>
@@ -31,6 +34,7 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+THOUGHT_ENDS = re.compile(_CLOSERS, re.VERBOSE | re.IGNORECASE)
 _PLAIN_BRACES = re.compile(r"\{[^{}\"']*\}")
 _GRANITE = re.compile(
     r"\A\s*Here(?:'s| is) my thought process:(?P<thought>.*?)(?:Here(?:'s| is) my response:|\Z)", re.DOTALL
