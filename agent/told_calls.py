@@ -17,6 +17,9 @@ _NAMED = re.compile(
 )
 
 
+_LONGEST_MARK = 200
+
+
 def told_calls(text: str, offered: Collection[str]) -> list[JsonValue]:
     """The calls in a text, in the form a server would have sent them.
 
@@ -34,7 +37,7 @@ def told_calls(text: str, offered: Collection[str]) -> list[JsonValue]:
             value, end = read_object(text, start)
         except ValueError:
             return []
-        named = _NAMED.search(text[:start])
+        named = _NAMED.search(text[max(0, start - _LONGEST_MARK) : start])
         name = next(filter(None, named.groups()), "") if named else value.get("name")
         arguments = value if named else value.get("arguments", value.get("parameters"))
         if isinstance(name, str) and name in offered and isinstance(arguments, (dict, str)):
