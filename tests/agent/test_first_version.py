@@ -7,14 +7,19 @@ with a word in capitals, and `thought` with a thought that never ends, and that 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from agent.calls import CallStore
 from agent.errors import LlmFailure
+from agent.first_version import strict_json_schema
 from agent.llm import LlmClient
+from agent.schemas import Choice, Hypotheses, judge_reply_for, rating_reply_for
 from tests.agent.test_llm import Verdict, user, with_client
 from tests.servers.openai_stub import JsonDict, Scripted, StubServer, failing, happy, serve
 
@@ -74,3 +79,18 @@ def test_calls_stored_now_carry_the_rules_they_are_read_by(tmp_path: Path) -> No
         with_client(server, calls, lambda client: end_of(client, "new"))
     assert '"rules":2' in calls.read_text("utf-8")
     assert CallStore(calls).notes() == {"stub": ()}
+
+
+SCHEMAS = {
+    Hypotheses: "f5513bb8de74c50e",
+    Choice: "9fb49bfaa1f903f9",
+    judge_reply_for(2): "f424d42a97ce2197",
+    judge_reply_for(0): "e36b2e2e66880d67",
+    rating_reply_for(("heart disease", "Blood")): "94407a5efdbbb573",
+}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
+def test_the_schemas_of_the_first_version_read_as_it_wrote_them(schema: type[BaseModel]) -> None:
+    spelt = json.dumps(strict_json_schema(schema)).encode()
+    assert hashlib.sha256(spelt).hexdigest()[:16] == SCHEMAS[schema], "requests of older runs are no longer found"
