@@ -114,6 +114,11 @@ class LlmCall(Record):
     purpose: str
     usage: Usage
     attempts: int
+    rules: int = 1
+    """Of which version its request was written, and its reply is read, by: 1 for what older runs stored."""
+    learnt: dict[str, JsonValue] | None = None
+    """What the reply shows of the server's dialect: it came to a request written more plainly than one that was
+    refused without a reason."""
 
     @model_validator(mode="after")
     def _reply_or_failure(self) -> Self:
