@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.records import LlmCall, Usage
 from agent.requests import Dialect, Request, Written
 
@@ -40,6 +41,8 @@ class CallStore:
         self.replay_only = replay_only
         self.spent = Usage()
         """Of all calls in the file."""
+        self.answered: Counter[tuple[str, str]] = Counter()
+        """Replies by the model asked and the model that says it answered."""
         self._places: dict[str, tuple[int, int, bool]] = {}
         """Offset and length in bytes, and whether the line is a reply."""
         self._dialects: dict[str, tuple[Dialect, ...]] = {}
@@ -77,12 +80,17 @@ class CallStore:
         """What was believed of the model's server, in order; the last is believed now."""
         return self._dialects.get(model, (Dialect(),))
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """That were asked."""
+        return tuple(self._dialects)
+
     async def put(self, call: LlmCall) -> None:
         """Append a call; on disk when this returns. Calls that wait at the same time share one flush.
 
         Raises:
             RunError: the store is for replay only.
-            OSError: it could not be written; the file is as before.
+            Unwritable: it could not be written; the file is as before.
         """
         if self.replay_only:
             raise RunError(f"{self.path} is being replayed and takes no new calls")
@@ -98,9 +106,9 @@ class CallStore:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
-            except OSError:
+            except OSError as error:
                 self._waiting = [each for each in batch if each is not line] + self._waiting
-                raise
+                raise Unwritable.of(self.path, error) from error
             for each in batch:
                 self._note(each.call, len(each.data))
 
@@ -139,6 +147,9 @@ class CallStore:
         self._size += length
         self.spent += call.usage
         model = str(call.request.get("model"))
+        answered = (call.reply or {}).get("model")
+        if isinstance(answered, str) and answered:
+            self.answered[model, answered] += 1
         *earlier, now = self.dialects(model)
         learnt = now.learn(call)
         self._dialects[model] = (*earlier, now) if learnt == now else (*earlier, now, learnt)

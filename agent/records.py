@@ -105,7 +105,7 @@ class LlmCall(Record):
 
     request_sha256: str
     request: dict[str, JsonValue]
-    """Exactly the body sent: model, messages, tools, response format, sampling settings."""
+    """The body as it was sent, but for asking to stream it: model, messages, tools, response format, sampling settings."""
     reply: dict[str, JsonValue] | None = None
     """The first choice's message, its finish reason, the served model's name and usage."""
     failure: Failure | None = None
@@ -113,6 +113,10 @@ class LlmCall(Record):
     purpose: str
     usage: Usage
     attempts: int
+    sent: str | None = None
+    """When the first attempt began: UTC, ISO 8601. None in runs from before it was stored."""
+    seconds: float | None = None
+    """From then until the reply was whole or given up, with all waiting in between."""
 
     @model_validator(mode="after")
     def _reply_or_failure(self) -> Self:
@@ -176,6 +180,16 @@ class Provenance(Record):
     prompts: tuple[PromptRef, ...] = ()
 
 
+class SettingChange(Record):
+    """A setting of the endpoint or the budget that was corrected when the run was gone on with."""
+
+    at: str
+    """UTC, ISO 8601."""
+    name: str
+    before: JsonValue
+    after: JsonValue
+
+
 class Manifest(Record):
     """Written before anything else; `selection` follows once the survey has been read."""
 
@@ -195,6 +209,8 @@ class Manifest(Record):
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
     probe: Probe | None = None
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
+    changes: tuple[SettingChange, ...] = ()
+    """What `config` says differently from how the run began."""
 
     @property
     def measures(self) -> bool:
@@ -242,6 +258,10 @@ class Summary(Record):
     """The features found relevant, as a row of their own."""
     concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
+    examples: dict[str, str] = {}
+    """Of each type of failure the message of the first."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known of the server: which model answered in place of another, what it refused."""
     usage: Usage
     seconds: dict[str, float]
     """Wall time by stage; the only figures here that differ between equal runs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from agent.closing import remedy
 from agent.figures import draw_figures
 from agent.records import Decision, Summary
 from agent.store import RunFolder, write_whole
@@ -36,7 +37,8 @@ def write_report(
     )
     by_key = {record.feature.key: record for record in evidence}
     html = environment.get_template("report.html.j2").render(
-        manifest=folder.manifest(),
+        manifest=(manifest := folder.manifest()),
+        remedy=remedy(folder.path, summary.failures, manifest.config),
         title=title,
         header=header_of(summary),
         rows=format_cells(summary),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from agent.assembly import Assembly
     from agent.config import RunConfig
+    from agent.reaching import Reached
     from agent.records import Manifest
     from agent.store import RunFolder
     from tools.records import Evidence
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
     from tools.workbench import Workbench
 
 
+class EveryFeatureFailed(UnveilError):
+    """A run ended without one verdict."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it.
 
     Returns:
-        0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
+        0 when a run ended, 1 when every feature failed or a replay differs, 2 when something the user can mend stood in
+        the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
     from rich.console import Console
@@ -43,17 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments.replay:
-            return _replay(arguments.replay, console)
+            return _replay(arguments, console)
         if arguments.resume:
-            return _resume(arguments.resume, console, retry=arguments.retry_failed)
+            return _resume(arguments, console)
         if arguments.rejudge:
             return _rejudge(arguments, console, command)
         return _start(arguments, console, command)
     except UnveilError as error:
         errors.print(f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        errors.print("interrupted: what was finished is kept; go on with --resume RUN")
+        return 1 if isinstance(error, EveryFeatureFailed) else 2
+    except KeyboardInterrupt as stop:
+        kept = f"what was finished is kept; go on with python -m agent.run --resume {stop.args[0]}" if stop.args else ""
+        errors.print(f"interrupted: {kept or 'nothing was begun'}")
         return 130
 
 
@@ -63,6 +70,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
         return _judge_evidence(arguments, config, console, command)
     from agent.config import open_study
     from agent.provenance import study_files
+    from agent.reaching import prepare
     from tools.corpus import hash_corpus
 
     study = open_study(config)
@@ -71,14 +79,16 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
     if arguments.dry_run:
         n_controls = sum(study.controls.model_dump().values())
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
-        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments.runs)
+        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
+    reached = prepare(config, arguments, os.environ, console.print)
     known = {**hashes, "corpus": hash_corpus(study)}
-    manifest = _describe(study.question, config, command, known, study_files(study))
-    return _work(_create(arguments.runs, manifest), study.question, config, console)
+    manifest = _describe(study.question, reached, arguments, command, known, study_files(study))
+    return _work(_create(arguments.runs, manifest), study.question, reached, console)
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
     from agent.imported import read_evidence, select_imported
+    from agent.reaching import prepare
     from tools.studies import load_question
 
     question = load_question(config.study)
@@ -90,13 +100,16 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     files = {"guideline": question.guideline, "evidence": file}
     _greet(question, config, console)
     if arguments.dry_run:
-        return _estimate(question, config, len(chosen), chosen, console, arguments.runs)
-    manifest = _describe(question, config, command, {}, files).model_copy(update={"selection": selection})
+        return _estimate(question, config, len(chosen), chosen, console, arguments)
+    reached = prepare(config, arguments, os.environ, console.print)
+    described = _describe(question, reached, arguments, command, {}, files)
+    manifest = described.model_copy(update={"selection": selection})
     folder = _create(arguments.runs, manifest, lambda folder: folder.write_evidence(chosen))
-    return _work(folder, question, config, console)
+    return _work(folder, question, reached, console)
 
 
 def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
+    from agent.reaching import prepare
     from agent.recall import recall_cases, write_cases
     from agent.store import RunFolder
     from tools.studies import load_question
@@ -111,8 +124,9 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
     if arguments.dry_run:
-        return _estimate(question, config, len(cases), evidence, console, arguments.runs, judged_again=True)
-    described = _describe(question, config, command, {}, files)
+        return _estimate(question, config, len(cases), evidence, console, arguments, judged_again=True)
+    reached = prepare(config, arguments, os.environ, console.print)
+    described = _describe(question, reached, arguments, command, {}, files)
 
     def fill(folder: RunFolder) -> None:
         if (survey := parent.path / "features.parquet").is_file():
@@ -121,46 +135,81 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
         folder.write_evidence(evidence)
 
     manifest = described.model_copy(update={"selection": selection, "parent": known.run_id})
-    return _work(_create(arguments.runs, manifest, fill), question, config, console)
+    return _work(_create(arguments.runs, manifest, fill), question, reached, console)
 
 
-def _resume(path: Path, console: Console, retry: bool) -> int:
+def _resume(arguments: argparse.Namespace, console: Console) -> int:
     from agent.config import open_study
+    from agent.reaching import Reached, knock
+    from agent.resuming import list_changes, reconsider, refuse_flags
     from agent.store import RunFolder
     from tools.studies import load_question
 
-    folder = RunFolder.open(path)
-    manifest = folder.manifest()
+    refuse_flags(arguments, "resume")
+    folder = RunFolder.open(arguments.resume)
+    manifest, made = folder.manifest(), folder.decisions()
+    resumption = reconsider(manifest, arguments, os.environ)
+    judge = judged_by(resumption.config)
+    console.print(f"unveil · resuming {folder.path} · {len(made)} decisions there already · judge: {judge}")
     if manifest.measures:
         check_inputs(open_study(manifest.config), manifest.config)
-    console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
-    return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
+    selection = manifest.selection
+    is_finished = selection is not None and len(made) == len(selection.items)
+    failed = [decision for decision in made if decision.status == "failed"]
+    reached = Reached(resumption.config, resumption.secrets)
+    if not is_finished or (arguments.retry_failed and failed):
+        reached = knock(resumption.config, resumption.secrets, console.print)
+    changes = (*manifest.changes, *list_changes(manifest.config, reached.config))
+    manifest = manifest.model_copy(update={"config": reached.config, "changes": changes})
+    question = load_question(manifest.config.study)
+    return _work(folder, question, reached, console, arguments.retry_failed, manifest)
 
 
-def _replay(path: Path, console: Console) -> int:
+def _replay(arguments: argparse.Namespace, console: Console) -> int:
     from agent.replay import replay
+    from agent.resuming import refuse_flags
     from agent.store import RunFolder
     from tools.studies import load_question
 
-    folder = RunFolder.open(path)
+    refuse_flags(arguments, "replay")
+    folder = RunFolder.open(arguments.replay)
     found = replay(folder, load_question(folder.manifest().config.study), console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
     return 0 if found.same == found.total else 1
 
 
-def _work(folder: RunFolder, question: Question, config: RunConfig, console: Console, retry: bool = False) -> int:
-    with folder.claimed():
-        if retry and (retried := folder.set_failures_aside()):
-            console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
-        return _run_stages(folder, question, config, console)
+def _work(
+    folder: RunFolder,
+    question: Question,
+    reached: Reached,
+    console: Console,
+    retry: bool = False,
+    amended: Manifest | None = None,
+) -> int:
+    from agent.errors import RunError, Unwritable
+
+    try:
+        with folder.claimed():
+            if amended is not None and amended != folder.manifest():
+                folder.write_manifest(amended)
+            if retry and (retried := folder.set_failures_aside()):
+                console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
+            return _run_stages(folder, question, reached, console)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(folder.path) from None
+    except (Unwritable, OSError) as error:
+        reason = error if isinstance(error, Unwritable) else Unwritable.of(error.filename or folder.path, error)
+        go_on = f"what was finished is kept; make room, then python -m agent.run --resume {folder.path}"
+        raise RunError(f"{reason}: {go_on}") from error
 
 
-def _run_stages(folder: RunFolder, question: Question, config: RunConfig, console: Console) -> int:
+def _run_stages(folder: RunFolder, question: Question, reached: Reached, console: Console) -> int:
+    from agent.closing import all_failed, next_lines, remedy
     from agent.config import open_study
     from agent.stages import Stopwatch, conclude, gather_evidence, investigate, open_bench
     from agent.tables import format_summary
 
-    watch = Stopwatch()
+    watch, config = Stopwatch(), reached.config
     evidence, manifest = folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
@@ -171,20 +220,18 @@ def _run_stages(folder: RunFolder, question: Question, config: RunConfig, consol
             evidence, lens = gather_evidence(folder, study, config, bench, console, watch)
         laboratory = _open_laboratory(bench, study, config, lens) if config.llm else None
     assert evidence is not None
-    assembly = _assemble(folder, question, config, laboratory) if config.llm else None
+    assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None
     decisions = investigate(folder, question, config, evidence, assembly, console, watch)
     summary = conclude(folder, question, evidence, decisions, folder.count_features(), watch)
     console.print()
     for line in format_summary(summary):
         console.print(line)
-    console.print(f"\n{folder.path / 'report.html'}")
-    console.print(f"next: python -m evals.review {folder.path}   read it, and write labels")
-    console.print(f"      python -m evals.run {folder.path} --labels FILE   how far its verdicts agree with people's")
-    if folder.manifest().measures:
-        console.print(
-            f"      python -m evals.score {folder.path}   what its labels are worth on text nobody labelled from"
-        )
-    console.print(f"      python -m agent.run --replay {folder.path}   the same decisions again from what is stored")
+    if summary.failures:
+        console.print(f"again: {remedy(folder.path, summary.failures, config)}")
+    for line in next_lines(folder.path, folder.manifest().measures):
+        console.print(line)
+    if (reason := all_failed(summary)) is not None:
+        raise EveryFeatureFailed(reason)
     return 0
 
 
@@ -194,17 +241,29 @@ def _open_laboratory(bench: Workbench, study: Study, config: RunConfig, lens: An
     return Laboratory(bench, study, config.seed, lens)
 
 
-def _assemble(folder: RunFolder, question: Question, config: RunConfig, laboratory: Laboratory | None) -> Assembly:
+def _assemble(
+    folder: RunFolder, question: Question, reached: Reached, laboratory: Laboratory | None, console: Console
+) -> Assembly:
     from agent.assembly import Assembly
 
+    config = reached.config
     assert config.llm is not None
     instruments: Sequence[Any] = ()
     if laboratory is not None:
         from tools.catalogue import TOOLS
 
         instruments = TOOLS
-    key = os.environ.get("OPENAI_API_KEY")
-    return Assembly(config, config.llm, question, folder.path, key, instruments, laboratory)
+    return Assembly(
+        config,
+        config.llm,
+        question,
+        folder.path,
+        reached.secrets,
+        instruments,
+        laboratory,
+        tell=console.print,
+        framing=reached.framing,
+    )
 
 
 def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
@@ -231,12 +290,16 @@ def banner(question: Question, config: RunConfig) -> list[str]:
     """What is about to run, and by whom it is judged."""
     embedded = question.name == "pocket" and config.evidence is None
     hint = " (embedded; --study gpt2-medical studies GPT-2 small)" if embedded else ""
-    judge = "rules" if config.llm is None else f"{config.llm.judge_model} at {config.llm.base_url or 'OpenAI'}"
     what = f"arm {config.sae}" if config.evidence is None else f"evidence {config.evidence}"
-    lines = [f"unveil · study {question.name}{hint} · {what} · judge: {judge}"]
+    lines = [f"unveil · study {question.name}{hint} · {what} · judge: {judged_by(config)}"]
     if config.llm is None:
         lines.append("  no LLM judges this run: set OPENAI_API_KEY or OPENAI_BASE_URL, and --llm-model, to let one")
     return lines
+
+
+def judged_by(config: RunConfig) -> str:
+    """Who judges, and where."""
+    return "rules" if config.llm is None else f"{config.llm.judge_model} at {config.llm.base_url}"
 
 
 def _greet(question: Question, config: RunConfig, console: Console) -> None:
@@ -250,27 +313,36 @@ def _estimate(
     n_features: int,
     evidence: Sequence[Evidence],
     console: Console,
-    runs: Path,
+    arguments: argparse.Namespace,
     judged_again: bool = False,
 ) -> int:
+    from agent.reaching import look
+
+    untried = look(config, arguments, os.environ)
     if config.llm is not None:
         from agent.assembly import load_prompts
         from agent.estimate import estimate_run
 
         found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
-        for line in found.lines(config.llm, config.limits.budget_usd):
+        for line in (*found.lines(config.llm, config.limits.budget_usd), *untried):
             console.print(line)
-    console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {runs}/")
+    console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {arguments.runs}/")
     return 0
 
 
 def _describe(
-    question: Question, config: RunConfig, command: Sequence[str], hashes: Mapping[str, str], files: Mapping[str, Path]
+    question: Question,
+    reached: Reached,
+    arguments: argparse.Namespace,
+    command: Sequence[str],
+    hashes: Mapping[str, str],
+    files: Mapping[str, Path],
 ) -> Manifest:
+    from agent.endpoint import without_values
     from agent.provenance import collect_provenance
     from agent.records import Manifest
 
-    prompts = []
+    config, prompts = reached.config, []
     if config.llm is not None:
         from agent.assembly import prompt_refs
 
@@ -282,7 +354,7 @@ def _describe(
         config=config,
         study_title=question.title,
         domain=question.topic,
-        provenance=collect_provenance(command, hashes, files, prompts),
+        provenance=collect_provenance(without_values(command, arguments.header or ()), hashes, files, prompts),
     )
 
 

@@ -14,8 +14,10 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.calls import CallStore
+from agent.closing import remark_on
 from agent.config import RunConfig
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
 from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
@@ -143,6 +145,9 @@ def investigate(
         assembly: what an LLM needs to investigate and judge; None for the rules judge.
         console: for progress.
         watch: for the time taken.
+
+    Raises:
+        Unwritable: a result could not be stored. What was finished is.
     """
     manifest = folder.manifest()
     if manifest.selection is None:
@@ -153,7 +158,8 @@ def investigate(
     by_key = {record.feature.key: record for record in evidence}
     with watch.time("investigate"), make_progress(console) as progress:
         total = len(manifest.selection.items)
-        task = progress.add_task("investigate  features", total=total, completed=len(done))
+        status = (lambda: assembly.status) if assembly else ""
+        task = progress.add_task("investigate  features", total=total, completed=len(done), status=status)
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
@@ -161,9 +167,20 @@ def investigate(
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
-        asyncio.run(work())
+        try:
+            asyncio.run(work())
+        except ExceptionGroup as several:  # the others were cancelled: nothing more is asked
+            if (unwritable := several.subgroup(Unwritable)) is None:
+                raise
+            raise first_of(unwritable) from None
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
+
+
+def first_of(group: BaseExceptionGroup[Unwritable]) -> Unwritable:
+    """The first error in a group of several."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _open_case(item: SelectedFeature, cases: Mapping[str, Case]) -> FeatureState:
@@ -192,11 +209,14 @@ async def _investigate_all(
             group.create_task(investigate_one(state))
 
 
+def calls_of(folder: RunFolder) -> CallStore:
+    """All stored calls of a run, to be read: what equal requests of several features consumed counts once there."""
+    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True)
+
+
 def spent_in(folder: RunFolder) -> Usage:
     """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
-    from agent.calls import CallStore
-
-    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True).spent
+    return calls_of(folder).spent
 
 
 def conclude(
@@ -210,15 +230,16 @@ def conclude(
     """Write `summary.json`, tables, figures and the report."""
     manifest = folder.manifest()
     with watch.time("report"):
-        concepts = tuple(question.rating.concepts) if question.rating else ()
+        concepts, calls = tuple(question.rating.concepts) if question.rating else (), calls_of(folder)
         summary = summarise(
             manifest.run_id,
             decisions,
             evidence,
             manifest.selection,
             d_sae,
-            usage=spent_in(folder),
+            usage=calls.spent,
             concepts=concepts,
+            remarks=remark_on(calls),
         )
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from agent.closing import first_messages
 from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary, Usage
 from tools.records import STRATA, Evidence, Stratum
 
@@ -19,6 +20,7 @@ def summarise(
     *,
     usage: Usage,
     concepts: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> Summary:
     """Every decision is counted once: yes, no, undecided, rated or failed.
 
@@ -30,6 +32,7 @@ def summarise(
         d_sae: number of features; None where no SAE was surveyed.
         usage: of the run. Decisions sum to more where features asked the same, which is sent once.
         concepts: that were rated.
+        remarks: on the server.
     """
     by_key = {record.feature.key: record for record in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
@@ -52,6 +55,8 @@ def summarise(
         accepted=_row("candidates", accepted, by_key, None) if accepted else None,
         concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
+        examples=first_messages(decisions),
+        remarks=tuple(remarks),
         usage=usage,
         seconds={},
     )
