@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agent.config import LlmChoice, RunConfig
-from agent.endpoint import LlmSettings, Secrets
+from agent.endpoint import Framing, LlmSettings, Secrets
 from agent.llm import CallStore, LlmClient
 from agent.offers import Instrument
 from agent.records import PromptRef
 from agent.state import Investigator
 from agent.toolbox import Bench, Toolbox
-from agent.wire import Framing, Wire
+from agent.wire import Wire
 from prompts.loader import Prompt, load_prompt
 from tools.studies import Question
 
@@ -50,8 +50,8 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         framing: Framing = "with usage",
     ) -> None:
         store = CallStore(folder / "llm_calls.jsonl", replay_only=replay_only)
-        settings = LlmSettings.of(choice, secrets, config.limits, config.seed)
-        self._client = LlmClient(settings, store, Wire(settings, tell, framing))
+        settings = LlmSettings.of(choice, secrets, config.limits, config.seed, framing)
+        self._client = LlmClient(settings, store, Wire(settings, tell))
         self._toolbox = Toolbox(instruments, folder / "tool_calls.jsonl", bench, replay_only=replay_only)
         self._investigator = Investigator(
             llm=self._client,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from agent.config import Limits, LlmChoice
 from agent.records import Usage
 
+Framing = Literal["with usage", "streamed", "whole"]
+"""How a reply is asked for: as a stream that ends with the usage, as a stream, or in one piece."""
 _SHORTEST_SECRET = 8
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset(
@@ -46,12 +48,21 @@ class LlmSettings(LlmChoice):
     """No wait is longer but for its jitter, whatever the server asks for."""
     total_s: float = Field(default=14_400.0, gt=0)
     """For one whole reply: a server that sends a little now and then for ever is given up, too."""
+    framing: Framing = "with usage"
+    """To begin with: the client asks for less once that has been refused."""
     budget_usd: float | None = Field(default=None, ge=0)
     budget_tokens: int | None = Field(default=None, ge=0)
     """Input and output tokens of all calls in the store."""
 
     @classmethod
-    def of(cls, choice: LlmChoice, secrets: Secrets, limits: Limits | None = None, seed: int | None = None) -> Self:
+    def of(
+        cls,
+        choice: LlmChoice,
+        secrets: Secrets,
+        limits: Limits | None = None,
+        seed: int | None = None,
+        framing: Framing = "with usage",
+    ) -> Self:
         """The settings of a run.
 
         Raises:
@@ -63,6 +74,7 @@ class LlmSettings(LlmChoice):
             api_key=SecretStr(secrets.key) if secrets.key else None,
             header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
             seed=seed,
+            framing=framing,
             budget_usd=limits.budget_usd,
             budget_tokens=limits.budget_tokens,
         )

@@ -19,6 +19,7 @@ from agent.prices import SHIPPED, PriceTable
 from agent.records import Failure, LlmCall, Usage
 from agent.replies import Reply, ToolCall, estimated_tokens, read_reply, reported_tokens
 from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
+from agent.room import MORE, describe_cut, was_cut_thinking
 from agent.structured import Unfit, parse, repair, strict_json_schema
 from agent.wire import Wire
 
@@ -49,6 +50,7 @@ class LlmClient:
         self._wire = wire or Wire(settings)
         self._prices = PriceTable.read(settings.prices or SHIPPED)
         self._in_flight: dict[str, asyncio.Task[LlmCall]] = {}
+        self._thinkers: set[str] = set()
 
     def __repr__(self) -> str:
         return f"LlmClient({self.settings.model!r}, {self.settings.base_url!r})"
@@ -69,7 +71,9 @@ class LlmClient:
 
     def with_model(self, model: str) -> LlmClient:
         """A client for another model of the same endpoint, sharing store, connections, limits and budget."""
-        return LlmClient(self.settings.model_copy(update={"model": model}), self.store, self._wire)
+        other = LlmClient(self.settings.model_copy(update={"model": model}), self.store, self._wire)
+        other._thinkers = self._thinkers
+        return other
 
     @property
     def meter(self) -> Meter:
@@ -111,9 +115,16 @@ class LlmClient:
         settings = self.settings
         seed = settings.seed if seed is None else seed
         request = Request(
-            settings.model, messages, schema, tools, settings.temperature, settings.max_output_tokens, seed
+            settings.model,
+            messages,
+            schema,
+            tools,
+            settings.temperature,
+            settings.max_output_tokens,
+            seed,
+            settings.reasoning_effort,
         )
-        reply = await self._ask(request, purpose)
+        reply = await self._ask_with_room(request, purpose)
         if schema is None or reply.tool_calls:
             return reply
         try:
@@ -122,12 +133,45 @@ class LlmClient:
             unfit = problem
         asked_again = [*messages, reply.message(), {"role": "user", "content": repair(unfit, schema)}]
         try:
-            second = await self._ask(request._replace(messages=asked_again), f"{purpose} (repair)")
+            second = await self._ask_with_room(request._replace(messages=asked_again), f"{purpose} (repair)")
             parsed = None if second.tool_calls else _parsed(second, schema)
         except LlmFailure as failure:
             usage = reply.usage + (failure.usage or Usage())
             raise LlmFailure(failure.type, failure.message, reply.attempts + failure.attempts, usage) from None
         return second.after(reply).model_copy(update={"parsed": parsed})
+
+    async def _ask_with_room(self, request: Request, purpose: str) -> Reply[Any]:
+        """One reply; asked for once more, with more room, if it was cut in its thoughts.
+
+        A model of which that is known has the room at once. What is stored decides, so that a replay takes the same path.
+        """
+        roomy = request._replace(max_output_tokens=MORE * request.max_output_tokens)
+        first, later = self.store.find(request)[0], self.store.find(roomy)[0]
+        if (first is None or first.failure is not None) and (later is not None or request.model in self._thinkers):
+            return await self._ask(roomy, purpose)
+        try:
+            return await self._ask(request, purpose)
+        except LlmFailure as failure:
+            cut, call = failure, self.store.find(request)[0]
+        if (
+            cut.type != "length"
+            or call is None
+            or not was_cut_thinking(call)
+            or (self.store.replay_only and later is None)
+        ):
+            raise cut from None
+        self._thinkers.add(request.model)
+        usage = cut.usage or Usage()
+        try:
+            reply = await self._ask(roomy, f"{purpose} (more room)")
+        except LlmFailure as failure:
+            call = self.store.find(roomy)[0]
+            words = (
+                describe_cut(call, roomy.max_output_tokens) if call and failure.type == "length" else failure.message
+            )
+            again = usage + (failure.usage or Usage())
+            raise LlmFailure(failure.type, words, cut.attempts + failure.attempts, again) from None
+        return reply.model_copy(update={"usage": usage + reply.usage, "attempts": cut.attempts + reply.attempts})
 
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""

@@ -17,25 +17,37 @@ class Gate:
     def __init__(self, most: int) -> None:
         self.limit = most
         self._most = most
-        self._permits = asyncio.Semaphore(most)
-        self._owed = 0
-        """Permits to be kept back as they are returned: the limit was lowered while they were out."""
+        self._inside = 0
+        self._line: deque[asyncio.Future[None]] = deque()
         self._entered = 0
         self._cut_at = 0
         self._replies = 0
 
     async def enter(self) -> int:
-        """Wait for a place, and take it; what comes back says which entry it was."""
-        await self._permits.acquire()
+        """Wait for a place, first come, first served; what comes back says which entry it was."""
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was its turn already
+                self.leave()
+            raise
         self._entered += 1
         return self._entered
 
     def leave(self) -> None:
         """Give the place back."""
-        if self._owed:
-            self._owed -= 1
-        else:
-            self._permits.release()
+        self._inside -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._line and self._inside < self.limit:
+            turn = self._line.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
 
     def went_well(self) -> None:
         """A reply came: after as many as are let through, one more is."""
@@ -43,7 +55,7 @@ class Gate:
         if self.limit < self._most and self._replies >= self.limit:
             self.limit += 1
             self._replies = 0
-            self.leave()
+            self._admit()
 
     def was_silent(self, entry: int) -> bool:
         """Nothing came: let half as many through. True if that changes anything.
@@ -52,7 +64,6 @@ class Gate:
         """
         if entry <= self._cut_at or self.limit == 1:
             return False
-        self._owed += self.limit - self.limit // 2
         self.limit //= 2
         self._cut_at, self._replies = self._entered, 0
         return True

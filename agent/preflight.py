@@ -16,10 +16,10 @@ from agent.address import has_version
 from agent.answers import Trouble
 from agent.config import LlmChoice
 from agent.connection import Connection, Silence, TooLong, Unreachable, open_client, read_certificates
-from agent.endpoint import LlmSettings, Secrets
+from agent.endpoint import Framing, LlmSettings, Secrets
 from agent.errors import RunError
 from agent.names import is_listed, is_same_model, nearest
-from agent.wire import Framing, Wire, told_redirect
+from agent.wire import Wire, told_redirect
 
 Tell = Callable[[str], object]
 
@@ -27,6 +27,8 @@ LIST_S = 15.0
 """Seconds a server has to list its models; one that is busy need not."""
 FIRST_WORD_S, NEXT_WORD_S = 10.0, 60.0
 """Seconds of waiting until it is said, and until it is said again."""
+ATTEMPTS = 4
+"""At a server that is not ready, or busy: the waits between them double."""
 MOST_TOKENS = 16
 QUESTION = "Reply with OK."
 _STATUS = re.compile(r"HTTP (\d{3})")
@@ -69,7 +71,7 @@ def reach(choice: LlmChoice, secrets: Secrets, tell: Tell, backoff_s: float = 1.
     Raises:
         RunError: the run could not be made with it. The text says what to mend.
     """
-    settings = LlmSettings.of(choice, secrets).model_copy(update={"backoff_s": backoff_s})
+    settings = LlmSettings.of(choice, secrets).model_copy(update={"backoff_s": backoff_s, "max_attempts": ATTEMPTS})
     return asyncio.run(_reach(choice, settings, tell))
 
 
@@ -134,17 +136,20 @@ async def _ask(settings: LlmSettings, model: str, addresses: Sequence[str], tell
     Raises:
         RunError: none does, for a reason that will last.
     """
-    *others, last = addresses
-    for address in (*others, last):
+    for address in addresses:
+        is_last = address == addresses[-1]
         here = settings.model_copy(update={"model": model, "base_url": address})
-        answer, framing = await _ask_at(here, tell)
+        answer, framing = await _ask_at(here if is_last else here.model_copy(update={"max_attempts": 1}), tell)
+        if isinstance(answer, Trouble) and not is_last:
+            if _is_elsewhere(answer):
+                continue
+            if answer.again:
+                answer, framing = await _ask_at(here, tell)
         if not isinstance(answer, Trouble):
             answered = answer.get("model")
             if isinstance(answered, str) and answered and not is_same_model(model, answered):
                 tell(f"  {model} was asked for, and {answered} answers")
             return address, framing
-        if address != last and _is_elsewhere(answer):
-            continue
         if (reason := _why_not(answer, here)) is not None:
             raise RunError(reason)
         return address, framing

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.config import RunConfig
-from agent.endpoint import Secrets
+from agent.endpoint import Framing, Secrets
 from agent.llm_flags import read_secrets
 from agent.preflight import check_machine, reach
 from agent.store import check_writable
-from agent.wire import Framing
 
 
 class Reached(NamedTuple):

@@ -51,8 +51,16 @@ def refuse_flags(arguments: argparse.Namespace, flag: str) -> None:
         raise RunError(f"--{flag} takes a run as it is: leave out {words}{may if flag == 'resume' else ''}")
 
 
-def reconsider(manifest: Manifest, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Resumption:
+def reconsider(
+    manifest: Manifest, arguments: argparse.Namespace, environment: Mapping[str, str], asks: bool = True
+) -> Resumption:
     """The run's config with what the command line says differently, and the secrets that may go to its endpoint.
+
+    Args:
+        manifest: of the run.
+        arguments: of now.
+        environment: of now.
+        asks: whether anything is still to be sent.
 
     Raises:
         RunError: a flag is out of its bounds or out of place, or nobody of now names the endpoint that a key would go to.
@@ -62,6 +70,8 @@ def reconsider(manifest: Manifest, arguments: argparse.Namespace, environment: M
         if given:
             words = ", ".join("--" + name.replace("_", "-") for name in given)
             raise RunError(f"the rules judge this run, and ask no endpoint: leave out {words}")
+        return Resumption(config, Secrets(), ())
+    if not asks and not given:
         return Resumption(config, Secrets(), ())
     secrets = read_secrets(arguments, environment)
     update = {CHANGEABLE[name]: getattr(arguments, name) for name in CHANGEABLE if name in arguments.given}

@@ -148,16 +148,16 @@ def _resume(arguments: argparse.Namespace, console: Console) -> int:
     refuse_flags(arguments, "resume")
     folder = RunFolder.open(arguments.resume)
     manifest, made = folder.manifest(), folder.decisions()
-    resumption = reconsider(manifest, arguments, os.environ)
+    selection = manifest.selection
+    is_finished = selection is not None and len(made) == len(selection.items)
+    asks = not is_finished or (arguments.retry_failed and any(decision.failure for decision in made))
+    resumption = reconsider(manifest, arguments, os.environ, asks)
     judge = judged_by(resumption.config)
     console.print(f"unveil · resuming {folder.path} · {len(made)} decisions there already · judge: {judge}")
     if manifest.measures:
         check_inputs(open_study(manifest.config), manifest.config)
-    selection = manifest.selection
-    is_finished = selection is not None and len(made) == len(selection.items)
-    failed = [decision for decision in made if decision.status == "failed"]
     reached = Reached(resumption.config, resumption.secrets)
-    if not is_finished or (arguments.retry_failed and failed):
+    if asks:
         reached = knock(resumption.config, resumption.secrets, console.print)
     changes = (*manifest.changes, *list_changes(manifest.config, reached.config))
     manifest = manifest.model_copy(update={"config": reached.config, "changes": changes})

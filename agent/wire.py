@@ -11,20 +11,18 @@ import json
 import random
 import re
 from collections.abc import Callable
-from typing import Literal
 
 from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from agent.answers import Trouble, answer_in, trouble_of
 from agent.connection import Connection, Received, Silence, TooLong, Unreachable
-from agent.endpoint import LlmSettings
+from agent.endpoint import Framing, LlmSettings
 from agent.meter import Meter
 from agent.pacing import Gate, RateWindow
 from agent.streams import ReplyStream
 
 Answer = dict[str, JsonValue] | Trouble
-Framing = Literal["with usage", "streamed", "whole"]
 
 CHAT = "/chat/completions"
 _FRAMES: dict[Framing, bytes] = {
@@ -42,7 +40,6 @@ class Wire:
     Args:
         settings: of the endpoint.
         tell: gets a line when something is done differently from now on.
-        framing: how replies are asked for; weaker once the server has refused it.
         most_silences: attempts that end in silence before a request is given up: each has taken the whole time-out.
     """
 
@@ -50,11 +47,11 @@ class Wire:
         self,
         settings: LlmSettings,
         tell: Callable[[str], object] = lambda line: None,
-        framing: Framing = "with usage",
         most_silences: int = 3,
     ) -> None:
         self.meter = Meter()
-        self.framing: Framing = framing
+        self.framing: Framing = settings.framing
+        """How replies are asked for now; weaker once the server has refused it."""
         self._most_silences = most_silences
         self._settings = settings
         self._tell = tell
@@ -146,6 +143,10 @@ class Wire:
             return trouble_of(received.status, text, received.headers)
         if _is_whole(text):
             return answer_in(text)
+        if text.lstrip().startswith("<"):
+            return Trouble(
+                "server_error", f"HTTP 200 with a page for people: {' '.join(text.split())[:200]}", again=True
+            )
         stream.close()
         if not stream.finished:
             return Trouble("connection", "the reply broke off in transfer", again=True)

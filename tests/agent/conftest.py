@@ -1,0 +1,34 @@
+"""What runs are begun with that measure nothing: a domain to judge by, and evidence from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.agent.cases import make_evidence
+from tools.records import FeatureRef
+
+
+@pytest.fixture
+def domain(tmp_path: Path) -> Path:
+    folder = tmp_path / "medicine"
+    folder.mkdir()
+    (folder / "guideline.md").write_text("Illness and its cure count. Food does not.")
+    (folder / "study.toml").write_text(
+        'name = "medicine"\ntitle = "Medicine"\n[domain]\nname = "medicine"\ndefinition = "Care."\n'
+        'guideline = "guideline.md"\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    file = tmp_path / "evidence.jsonl"
+    whole = make_evidence(feature=FeatureRef(study="toy", sae="base", index=7))
+    plain = [
+        {"feature": n, "top_tokens": ["heart", f"valve{n}"], "contexts": ["a <<heart>>(3) beat"]} for n in range(4)
+    ]
+    file.write_text(whole.model_dump_json() + "\n" + "\n".join(map(json.dumps, plain)) + "\n")
+    return file
