@@ -120,8 +120,8 @@ def read_certificates() -> ssl.SSLContext:
     try:
         return httpx2.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
-        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-        which = " and ".join(f"{name}={os.environ[name]}" for name in names) or "the machine's certificates"
+        name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "")
+        which = f"{name}={os.environ[name]}" if name else "the machine's certificates"
         raise RunError(
             f"{which} cannot be read ({error.strerror or error}): name a file of certificates, or unset it"
         ) from None

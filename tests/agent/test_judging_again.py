@@ -19,6 +19,7 @@ from agent.store import RunFolder
 from prompts import loader
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
+from tests.agent.conftest import GUIDELINE
 from tests.agent.test_briefing import poisoned
 from tests.servers.openai_stub import (
     SCRIPTS,

@@ -545,9 +545,11 @@ async def _reset(writer: asyncio.StreamWriter) -> bool:
 
 
 @contextlib.contextmanager
-def serve(policy: Policy, delay: float = 0.0, keep: bool = True, **more: Any) -> Iterator[StubServer]:
+def serve(
+    policy: Policy, delay: float = 0.0, keep: bool = True, kind: type[StubServer] = StubServer, **more: Any
+) -> Iterator[StubServer]:
     """A running server, in a thread with a loop of its own, stopped at the end."""
-    stub = StubServer(policy, delay, keep, **more)
+    stub = kind(policy, delay, keep, **more)
     started: Future[Callable[[], object]] = Future()
 
     async def run() -> None:
