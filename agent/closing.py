@@ -32,8 +32,7 @@ def remark_on(store: CallStore) -> tuple[str, ...]:
         if not is_same_model(asked, answered):
             others[asked, answered] += count
     told = [f"{answered} gave {n:,} replies where {asked} was asked" for (asked, answered), n in sorted(others.items())]
-    for model in store.models:
-        told += getattr(store.dialects(model)[-1], "told", ())
+    told += [sentence for notes in store.notes().values() for sentence in notes]
     return tuple(dict.fromkeys(told))
 
 

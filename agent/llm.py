@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
+from agent import first_version
 from agent.answers import Trouble
 from agent.calls import CallStore
+from agent.counts import why_cut
+from agent.dialect import RULES, Dialect
 from agent.endpoint import LlmSettings
 from agent.errors import LlmFailure
 from agent.meter import Meter
@@ -51,6 +54,9 @@ class LlmClient:
         self._prices = PriceTable.read(settings.prices or SHIPPED)
         self._in_flight: dict[str, asyncio.Task[LlmCall]] = {}
         self._thinkers: set[str] = set()
+        """Models that have thought longer than there was room."""
+        self._futile: set[tuple[str, str]] = set()
+        """Model and dialect where a refusal without a reason met no plainer request that is answered."""
 
     def __repr__(self) -> str:
         return f"LlmClient({self.settings.model!r}, {self.settings.base_url!r})"
@@ -84,6 +90,11 @@ class LlmClient:
     def supports_tools(self) -> bool:
         """False once the server has refused tools."""
         return self.store.dialects(self.settings.model)[-1].tools != "refused"
+
+    @property
+    def notes(self) -> dict[str, tuple[str, ...]]:
+        """For each model, in sentences, what its server would not take: that replies are unseeded, for one."""
+        return self.store.notes()
 
     @property
     def price_known(self) -> bool:
@@ -127,11 +138,12 @@ class LlmClient:
         reply = await self._ask_with_room(request, purpose)
         if schema is None or reply.tool_calls:
             return reply
+        first = reply.rules < RULES
         try:
-            return reply.model_copy(update={"parsed": parse(reply.text, schema)})
+            return reply.model_copy(update={"parsed": _read(reply, schema)})
         except Unfit as problem:
-            unfit = problem
-        asked_again = [*messages, reply.message(), {"role": "user", "content": repair(unfit, schema)}]
+            complaint = first_version.repair(problem, schema) if first else repair(problem, schema)
+        asked_again = [*messages, reply.message(), {"role": "user", "content": complaint}]
         try:
             second = await self._ask_with_room(request._replace(messages=asked_again), f"{purpose} (repair)")
             parsed = None if second.tool_calls else _parsed(second, schema)
@@ -146,52 +158,93 @@ class LlmClient:
         A model of which that is known has the room at once. What is stored decides, so that a replay takes the same path.
         """
         roomy = request._replace(max_output_tokens=MORE * request.max_output_tokens)
-        first, later = self.store.find(request)[0], self.store.find(roomy)[0]
+        first, later = self.store.find(request).call, self.store.find(roomy).call
         if (first is None or first.failure is not None) and (later is not None or request.model in self._thinkers):
             return await self._ask(roomy, purpose)
         try:
             return await self._ask(request, purpose)
         except LlmFailure as failure:
-            cut, call = failure, self.store.find(request)[0]
-        if (
-            cut.type != "length"
-            or call is None
-            or not was_cut_thinking(call)
-            or (self.store.replay_only and later is None)
-        ):
+            cut, (call, _, written) = failure, self.store.find(request)
+        is_thinking = cut.type == "length" and call is not None and was_cut_thinking(call)
+        is_same = self.store.find(roomy).written.sha256 == written.sha256  # the server takes no limit at all
+        if not is_thinking or is_same or (self.store.replay_only and later is None):
             raise cut from None
         self._thinkers.add(request.model)
         usage = cut.usage or Usage()
         try:
             reply = await self._ask(roomy, f"{purpose} (more room)")
         except LlmFailure as failure:
-            call = self.store.find(roomy)[0]
-            words = (
-                describe_cut(call, roomy.max_output_tokens) if call and failure.type == "length" else failure.message
-            )
-            again = usage + (failure.usage or Usage())
-            raise LlmFailure(failure.type, words, cut.attempts + failure.attempts, again) from None
+            again = self.store.find(roomy).call if failure.type == "length" else None
+            words = describe_cut(again, roomy.max_output_tokens) if again else failure.message
+            usage += failure.usage or Usage()
+            raise LlmFailure(failure.type, words, cut.attempts + failure.attempts, usage) from None
         return reply.model_copy(update={"usage": usage + reply.usage, "attempts": cut.attempts + reply.attempts})
 
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""
+        refused: set[str] = set()
         while True:
-            stored, written = self.store.find(request)
-            if stored is not None and (stored.failure is None or self.store.replay_only):
-                return read_reply(stored, cached=True)
-            dialect = self.store.dialects(request.model)[-1]
-            if request.tools and dialect.tools == "refused":
-                raise ToolsUnsupported
-            if self.store.replay_only:
-                raise LlmFailure("replay_missing", f"the stored run never made this call ({purpose})", attempts=0)
-            sent = self._in_flight.get(written.sha256)
-            call = await asyncio.shield(sent or self._start(written, purpose))
-            if dialect.refusal(call) is None:
-                return read_reply(call, cached=sent is not None)
+            found = self.store.find(request)
+            if found.call is not None and (found.call.failure is None or self.store.replay_only):
+                call, dialect, cached = found.call, found.dialect, True
+            else:
+                dialect = self.store.dialects(request.model)[-1]
+                if request.tools and dialect.tools == "refused":
+                    raise ToolsUnsupported
+                if self.store.replay_only:
+                    raise LlmFailure("replay_missing", f"the stored run never made this call ({purpose})", attempts=0)
+                call, cached = await self._call(found.written, purpose)
+                if dialect.refusal(call) is not None and call.request_sha256 not in refused:
+                    refused.add(call.request_sha256)  # refused once more, it has nothing left to leave out
+                    continue
+            guesses = dialect.guesses(call)
+            if not guesses:
+                return read_reply(call, cached=cached)
+            return await self._guess(request, call, dialect, guesses, purpose)
 
-    def _start(self, written: Written, purpose: str) -> asyncio.Task[LlmCall]:
+    async def _guess(
+        self, request: Request, refused: LlmCall, dialect: Dialect, guesses: Sequence[Dialect], purpose: str
+    ) -> Reply[Any]:
+        """One reply after a refusal without a reason: asked for ever more plainly.
+
+        Raises:
+            LlmFailure: no plainer request is answered either; it is the first refusal, or what else went wrong.
+        """
+        end, tried, attempts, usage = refused, {refused.request_sha256}, refused.attempts, refused.usage
+        replaying, doubted = self.store.replay_only, (request.model, dialect.spelling)
+        for plainer in guesses if replaying or doubted not in self._futile else ():
+            written = request.written(plainer)
+            if written.sha256 in tried:
+                continue
+            tried.add(written.sha256)
+            call, cached = self.store.get(written.sha256), True
+            if replaying and call is None:
+                break
+            if call is None or (call.failure is not None and not replaying):
+                changed = {name: value for name, value in plainer if value != getattr(dialect, name)}
+                call, cached = await self._call(written, purpose, changed)
+            if call.failure is None:
+                return read_reply(call, cached=cached)
+            attempts, usage = attempts + call.attempts, usage + call.usage
+            if call.failure.type not in ("bad_request", "not_found"):
+                end = call
+                break
+        else:
+            self._futile.add(doubted)
+        if end.failure is None:
+            raise RuntimeError("only failures are guessed about")
+        raise LlmFailure(end.failure.type, end.failure.message, attempts, usage)
+
+    async def _call(
+        self, written: Written, purpose: str, guess: dict[str, JsonValue] | None = None
+    ) -> tuple[LlmCall, bool]:
+        """What comes of a body, and whether it was on its way already."""
+        sent = self._in_flight.get(written.sha256)
+        return await asyncio.shield(sent or self._start(written, purpose, guess)), sent is not None
+
+    def _start(self, written: Written, purpose: str, guess: dict[str, JsonValue] | None) -> asyncio.Task[LlmCall]:
         """Send in a task of its own: a caller that gives up leaves a reply that is paid for to be stored."""
-        task = asyncio.create_task(self._send(written, purpose))
+        task = asyncio.create_task(self._send(written, purpose, guess))
         self._in_flight[written.sha256] = task
 
         def forget(done: asyncio.Task[LlmCall]) -> None:
@@ -202,7 +255,7 @@ class LlmClient:
         task.add_done_callback(forget)
         return task
 
-    async def _send(self, written: Written, purpose: str) -> LlmCall:
+    async def _send(self, written: Written, purpose: str, guess: dict[str, JsonValue] | None) -> LlmCall:
         spent = self.settings.overspent(self.store.spent)
         sent, began = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
         answer, attempts = (Trouble("budget", spent, again=False), 0) if spent else await self._wire.send(written.data)
@@ -211,9 +264,13 @@ class LlmClient:
         if isinstance(answer, Trouble):
             failure = Failure(type=answer.type, message=answer.message, attempts=attempts)
         else:
-            reply = answer
-            tokens = reported_tokens(reply) or estimated_tokens(written.body, reply)
+            tokens = reported_tokens(answer) or estimated_tokens(written.body, answer)
             usage = self._prices.usage(self.settings.model, *tokens)
+            cut = why_cut(written.body, answer, self.store.most_counted(self.settings.model))
+            if cut:
+                failure = Failure(type="context_length", message=cut, attempts=attempts)
+            else:
+                reply = answer
         call = LlmCall(
             request_sha256=written.sha256,
             request=written.body,
@@ -224,14 +281,25 @@ class LlmClient:
             attempts=attempts,
             sent=sent,
             seconds=round(time.monotonic() - began, 3),
+            rules=RULES,
+            learnt=guess if reply is not None else None,
         )
         self._wire.meter.note(call)
         await self.store.put(call)
         return call
 
 
+def _read(reply: Reply[Any], schema: type[S]) -> S:
+    """The record in a reply, by the rules of its time.
+
+    Raises:
+        Unfit: it cannot be used.
+    """
+    return first_version.parse(reply.text, schema) if reply.rules < RULES else parse(reply.text, schema)
+
+
 def _parsed(reply: Reply[Any], schema: type[S]) -> S:
     try:
-        return parse(reply.text, schema)
+        return _read(reply, schema)
     except Unfit as unfit:
         raise LlmFailure(unfit.type, unfit.message, reply.attempts, reply.usage) from None

@@ -37,6 +37,7 @@ _NO_MODEL = re.compile(
     r"|\bmodel\b.{0,80}?\b(not found|not exist|not available|not loaded|unknown|no longer)\b",
     re.IGNORECASE,
 )
+_EFFORT = re.compile(r"reasoning.?effort", re.IGNORECASE)
 _ANY_NAME = re.compile(r"\.azure\.com$")
 """Hosts at which models go by the names of their deployments, which are listed nowhere."""
 
@@ -160,7 +161,8 @@ async def _ask_at(settings: LlmSettings, tell: Tell) -> tuple[dict[str, JsonValu
     """The answer at one address. A refusal that gives no reason may be of the streaming: it is tried without."""
     wire = Wire(settings, tell, most_silences=1)
     messages: list[JsonValue] = [{"role": "user", "content": QUESTION}]
-    body = json.dumps({"model": settings.model, "max_tokens": MOST_TOKENS, "messages": messages}).encode()
+    effort = {} if settings.reasoning_effort is None else {"reasoning_effort": settings.reasoning_effort}
+    body = json.dumps({"model": settings.model, "max_tokens": MOST_TOKENS, **effort, "messages": messages}).encode()
     try:
         async with _company(f"  waiting for the first words of {settings.model} at {settings.base_url}", tell):
             first, _ = await wire.send(body)
@@ -200,7 +202,7 @@ def _why_not(trouble: Trouble, settings: LlmSettings) -> str | None:
     if status in (401, 403):
         key = "the key in OPENAI_API_KEY is refused" if settings.key else "a key is wanted: set OPENAI_API_KEY"
         return f"{where}: {key} ({said})"
-    if status == 402 or (trouble.type == "rate_limited" and not trouble.again):
+    if trouble.type == "insufficient_credit":
         return f"{where}: the account has no credit ({said})"
     if 300 <= status < 400:
         return f"{where}: {said}"
@@ -215,6 +217,8 @@ def _why_not(trouble: Trouble, settings: LlmSettings) -> str | None:
         return f"{where} answers, but not as an OpenAI-compatible endpoint ({said}): does its base URL end in /v1?"
     if trouble.type == "server_error":
         return f"{where} is not ready ({said})"
+    if settings.reasoning_effort is not None and _EFFORT.search(said):
+        return f"{where} takes no --reasoning-effort {settings.reasoning_effort} for {settings.model} ({said})"
     if _NO_MODEL.search(said):
         return f"{where} has no model {settings.model} ({said})"
     return None

@@ -117,6 +117,11 @@ class LlmCall(Record):
     """When the first attempt began: UTC, ISO 8601. None in runs from before it was stored."""
     seconds: float | None = None
     """From then until the reply was whole or given up, with all waiting in between."""
+    rules: int = 1
+    """Of which version its request was written, and its reply is read, by: 1 for what older runs stored."""
+    learnt: dict[str, JsonValue] | None = None
+    """What the reply shows of the server's dialect: it came to a request written more plainly than one that was
+    refused without a reason."""
 
     @model_validator(mode="after")
     def _reply_or_failure(self) -> Self:

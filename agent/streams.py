@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _END = "[DONE]"
+_BEGINNING = 4000
 
 
 class ReplyStream:
@@ -27,6 +28,8 @@ class ReplyStream:
     def __init__(self) -> None:
         self.pieces = 0
         """How many pieces held text, thoughts or tool calls; about as many as tokens."""
+        self.beginning = ""
+        """Of what was sent, for a body that turns out to hold no choice."""
         self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), True)
         self._line = ""
         self._event: list[str] = []
@@ -54,8 +57,11 @@ class ReplyStream:
         """Nothing more will come."""
         self._take(self._decoder.decode(b"", final=True) + "\n\n")
         loose, self._loose = "\n".join(self._loose), []
-        for value in self._values(loose):
+        values = self._values(loose)
+        for value in values:
             self._add(value)
+        if len(values) == 1 and not self._choice.begun:
+            self._ended = True
 
     def body(self) -> dict[str, JsonValue]:
         """The same as a body sent whole: `choices`, `model`, `usage`, and `error` where the server reported one.
@@ -68,6 +74,8 @@ class ReplyStream:
         return body
 
     def _take(self, text: str) -> None:
+        if len(self.beginning) < _BEGINNING:
+            self.beginning += text[: _BEGINNING - len(self.beginning)]
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._read(line)
@@ -108,7 +116,8 @@ class ReplyStream:
         """Take one event, one line or one whole body."""
         error = value.get("error") or (value if value.get("object") == "error" else None)
         if error:
-            self._fields["error"] = error
+            beside = {name: value[name] for name in ("code", "status", "status_code", "type") if name in value}
+            self._fields["error"] = error if isinstance(error, dict) else {**beside, "message": error}
             self._ended = True
         for name in ("model", "usage"):
             if value.get(name) is not None:
@@ -117,6 +126,9 @@ class ReplyStream:
             self._fields.setdefault("usage", cast("JsonValue", groq["usage"]))
         choice = _choice_in(value)
         if choice is not None:
+            if choice.error:
+                self._fields["error"] = choice.error
+                self._ended = True
             self.pieces += self._choice.add(choice)
             self._ended |= choice.whole or choice.finish_reason is not None
         if value.get("done") is True:
@@ -137,6 +149,8 @@ class _Piece(NamedTuple):
     finish_reason: JsonValue
     whole: bool
     """It is the whole message."""
+    error: JsonValue
+    """Gateways report a provider's error within the choice."""
 
 
 class _Choice:
@@ -226,7 +240,8 @@ def _choice_in(value: dict[str, Any]) -> _Piece | None:
     said = next((choice[name] for name in ("delta", "message") if isinstance(choice.get(name), dict)), None)
     if said is None:
         said = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
-    return _Piece(said, choice.get("finish_reason"), whole=isinstance(choice.get("message"), dict))
+    whole = isinstance(choice.get("message"), dict)
+    return _Piece(said, choice.get("finish_reason"), whole, choice.get("error"))
 
 
 def _merged(parts: list[JsonValue]) -> list[JsonValue]:

@@ -7,7 +7,6 @@ it had come whole.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from agent.answers import Trouble, answer_in, trouble_of
+from agent.answers import Trouble, answer_of, trouble_of
 from agent.connection import Connection, Received, Silence, TooLong, Unreachable
 from agent.endpoint import Framing, LlmSettings
 from agent.meter import Meter
@@ -141,16 +140,12 @@ class Wire:
             return Trouble("not_found", told_redirect(received), again=False)
         if received.status >= 400:
             return trouble_of(received.status, text, received.headers)
-        if _is_whole(text):
-            return answer_in(text)
         if text.lstrip().startswith("<"):
             return Trouble(
                 "server_error", f"HTTP 200 with a page for people: {' '.join(text.split())[:200]}", again=True
             )
         stream.close()
-        if not stream.finished:
-            return Trouble("connection", "the reply broke off in transfer", again=True)
-        return answer_in(self._settings.redacted(json.dumps(stream.body(), ensure_ascii=False)))
+        return answer_of(stream, self._settings.redacted)
 
     def _learn(self, answer: Answer, framing: Framing) -> bool:
         """Whether the server refused how it was asked, so that another way is to be tried at once."""
@@ -169,17 +164,6 @@ def told_redirect(received: Received) -> str:
     target = re.match(r"(?:https?://(?:[^/@]*@)?)?([^/?#\s]+)", received.headers.get("location", ""))
     where = target[1] if target else "another path"
     return f"HTTP {received.status}: the server sends on to {where}, which is not followed; name it with --base-url"
-
-
-def _is_whole(text: str) -> bool:
-    """Whether a body is one JSON value: from a server that streams nothing, whatever it is asked."""
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _last_answer(state: RetryCallState) -> Answer:

@@ -179,6 +179,13 @@ def test_what_would_fail_every_feature_ends_the_run_before_it_begins(policy: Pol
         assert said in refusal(server)
 
 
+def test_an_effort_the_model_does_not_know_is_found_before_it_fails_every_feature() -> None:
+    words = "Unsupported parameter: 'reasoning_effort' is not supported with this model."
+    with serve(happy, probing=lambda body, attempt: failing(400, words)(body, attempt)) as server:
+        assert "takes no --reasoning-effort high for stub" in refusal(server, reasoning_effort="high")
+        assert server.probes[0].body["reasoning_effort"] == "high"
+
+
 def test_a_key_that_is_wanted_and_missing_is_named() -> None:
     with serve(happy, probing=failing(401, "No auth credentials found")) as server:
         assert "a key is wanted: set OPENAI_API_KEY" in refusal(server, key=None)
