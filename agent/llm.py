@@ -22,7 +22,7 @@ from agent.prices import SHIPPED, PriceTable
 from agent.records import Failure, LlmCall, Usage
 from agent.replies import Reply, ToolCall, estimated_tokens, read_reply, reported_tokens
 from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
-from agent.room import MORE, describe_cut, was_cut_thinking
+from agent.room import ask_with_room
 from agent.structured import Unfit, parse, repair, strict_json_schema
 from agent.wire import Wire
 
@@ -153,32 +153,7 @@ class LlmClient:
         return second.after(reply).model_copy(update={"parsed": parsed})
 
     async def _ask_with_room(self, request: Request, purpose: str) -> Reply[Any]:
-        """One reply; asked for once more, with more room, if it was cut in its thoughts.
-
-        A model of which that is known has the room at once. What is stored decides, so that a replay takes the same path.
-        """
-        roomy = request._replace(max_output_tokens=MORE * request.max_output_tokens)
-        first, later = self.store.find(request).call, self.store.find(roomy).call
-        if (first is None or first.failure is not None) and (later is not None or request.model in self._thinkers):
-            return await self._ask(roomy, purpose)
-        try:
-            return await self._ask(request, purpose)
-        except LlmFailure as failure:
-            cut, (call, _, written) = failure, self.store.find(request)
-        is_thinking = cut.type == "length" and call is not None and was_cut_thinking(call)
-        is_same = self.store.find(roomy).written.sha256 == written.sha256  # the server takes no limit at all
-        if not is_thinking or is_same or (self.store.replay_only and later is None):
-            raise cut from None
-        self._thinkers.add(request.model)
-        usage = cut.usage or Usage()
-        try:
-            reply = await self._ask(roomy, f"{purpose} (more room)")
-        except LlmFailure as failure:
-            again = self.store.find(roomy).call if failure.type == "length" else None
-            words = describe_cut(again, roomy.max_output_tokens) if again else failure.message
-            usage += failure.usage or Usage()
-            raise LlmFailure(failure.type, words, cut.attempts + failure.attempts, usage) from None
-        return reply.model_copy(update={"usage": usage + reply.usage, "attempts": cut.attempts + reply.attempts})
+        return await ask_with_room(self._ask, self.store, request, purpose, self._thinkers)
 
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+
+from agent.llm import CallStore, LlmClient, LlmSettings
 from agent.meter import Meter
 from agent.records import Failure, LlmCall, Usage
+from tests.servers.openai_stub import StubServer, saying, serve
 
 
 def call(tokens: int, failed: bool = False) -> LlmCall:
@@ -38,3 +44,21 @@ def test_failures_so_far_are_said_by_type() -> None:
     for _ in range(2):
         meter.note(call(0, failed=True))
     assert str(meter).endswith("failed: 2 timeout")
+
+
+def test_a_reply_is_counted_while_it_is_sent_and_as_the_server_counts_it_when_it_is_whole(tmp_path: Path) -> None:
+    async def work(server: StubServer) -> tuple[str, str]:
+        settings = LlmSettings(model="stub", base_url=server.base_url)
+        async with LlmClient(settings, CallStore(tmp_path / "calls")) as client:
+            asking = asyncio.create_task(client.complete([{"role": "user", "content": "?"}], purpose="test"))
+            while not client.with_model("other").meter.tokens_per_second:
+                await asyncio.sleep(0.01)
+            during = str(client.meter)
+            await asking
+            return during, str(client.meter)
+
+    with serve(saying("word " * 20, pace=0.05)) as server:
+        during, after = asyncio.run(work(server))
+    assert during.startswith("0 calls, 1 under way, ") and after.startswith("1 calls, 0 under way, ")
+    usage = json.loads((tmp_path / "calls").read_text())["usage"]
+    assert usage["output_tokens"] == 25
