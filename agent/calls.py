@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from agent.counts import counted_tokens
 from agent.dialect import RULES, Dialect
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.records import LlmCall, Usage
 from agent.requests import Request, Written
 
@@ -53,6 +54,8 @@ class CallStore:
         self.replay_only = replay_only
         self.spent = Usage()
         """Of all calls in the file."""
+        self.answered: Counter[tuple[str, str]] = Counter()
+        """Replies by the model asked and the model that says it answered."""
         self._places: dict[str, tuple[int, int, bool]] = {}
         """Offset and length in bytes, and whether the line is a reply."""
         self._dialects: dict[str, tuple[Dialect, ...]] = {}
@@ -112,7 +115,7 @@ class CallStore:
 
         Raises:
             RunError: the store is for replay only.
-            OSError: it could not be written; the file is as before.
+            Unwritable: it could not be written; the file is as before.
         """
         if self.replay_only:
             raise RunError(f"{self.path} is being replayed and takes no new calls")
@@ -128,9 +131,9 @@ class CallStore:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
-            except OSError:
+            except OSError as error:
                 self._waiting = [each for each in batch if each is not line] + self._waiting
-                raise
+                raise Unwritable.of(self.path, error) from error
             for each in batch:
                 self._note(each.call, len(each.data))
 
@@ -169,6 +172,9 @@ class CallStore:
         self._size += length
         self.spent += call.usage
         model = str(call.request.get("model"))
+        answered = (call.reply or {}).get("model")
+        if isinstance(answered, str) and answered:
+            self.answered[model, answered] += 1
         if call.rules < RULES:
             self._first_version.add(model)
         if counted := counted_tokens(call.reply or {}):

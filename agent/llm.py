@@ -1,31 +1,30 @@
-"""The LLM behind an OpenAI-compatible endpoint: the only module that sends anything, and the only place for retries."""
+"""The LLM behind an OpenAI-compatible endpoint, asked through a store that remembers every call."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
-import ssl
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
-import httpx2
-import openai
 from pydantic import BaseModel, JsonValue
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 from agent import first_version
-from agent.answers import Trouble, answer_in, trouble_of
+from agent.answers import Trouble
 from agent.calls import CallStore
 from agent.counts import why_cut
 from agent.dialect import RULES, Dialect
-from agent.endpoint import LlmSettings, RateWindow
+from agent.endpoint import LlmSettings
 from agent.errors import LlmFailure
-from agent.prices import PriceTable
+from agent.meter import Meter
+from agent.prices import SHIPPED, PriceTable
 from agent.records import Failure, LlmCall, Usage
 from agent.replies import Reply, ToolCall, estimated_tokens, read_reply, reported_tokens
 from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
+from agent.room import ask_with_room
 from agent.structured import Unfit, parse, repair, strict_json_schema
+from agent.wire import Wire
 
 __all__ = [
     "CallStore",
@@ -40,9 +39,6 @@ __all__ = [
 
 S = TypeVar("S", bound=BaseModel)
 
-_CONNECT_S = 10.0
-_CONNECTIONS_PER_POOL = 16
-
 
 class LlmClient:
     """Asks one model, through a store that remembers every call.
@@ -55,8 +51,10 @@ class LlmClient:
         self.settings = settings
         self.store = store
         self._wire = wire or Wire(settings)
-        self._prices = PriceTable.read(settings.prices)
+        self._prices = PriceTable.read(settings.prices or SHIPPED)
         self._in_flight: dict[str, asyncio.Task[LlmCall]] = {}
+        self._thinkers: set[str] = set()
+        """Models that have thought longer than there was room."""
         self._futile: set[tuple[str, str]] = set()
         """Model and dialect where a refusal without a reason met no plainer request that is answered."""
 
@@ -79,7 +77,14 @@ class LlmClient:
 
     def with_model(self, model: str) -> LlmClient:
         """A client for another model of the same endpoint, sharing store, connections, limits and budget."""
-        return LlmClient(self.settings.model_copy(update={"model": model}), self.store, self._wire)
+        other = LlmClient(self.settings.model_copy(update={"model": model}), self.store, self._wire)
+        other._thinkers = self._thinkers
+        return other
+
+    @property
+    def meter(self) -> Meter:
+        """What all calls come to so far, those of other models of the endpoint too."""
+        return self._wire.meter
 
     @property
     def supports_tools(self) -> bool:
@@ -121,9 +126,16 @@ class LlmClient:
         settings = self.settings
         seed = settings.seed if seed is None else seed
         request = Request(
-            settings.model, messages, schema, tools, settings.temperature, settings.max_output_tokens, seed
+            settings.model,
+            messages,
+            schema,
+            tools,
+            settings.temperature,
+            settings.max_output_tokens,
+            seed,
+            settings.reasoning_effort,
         )
-        reply = await self._ask(request, purpose)
+        reply = await self._ask_with_room(request, purpose)
         if schema is None or reply.tool_calls:
             return reply
         first = reply.rules < RULES
@@ -133,12 +145,15 @@ class LlmClient:
             complaint = first_version.repair(problem, schema) if first else repair(problem, schema)
         asked_again = [*messages, reply.message(), {"role": "user", "content": complaint}]
         try:
-            second = await self._ask(request._replace(messages=asked_again), f"{purpose} (repair)")
+            second = await self._ask_with_room(request._replace(messages=asked_again), f"{purpose} (repair)")
             parsed = None if second.tool_calls else _parsed(second, schema)
         except LlmFailure as failure:
             usage = reply.usage + (failure.usage or Usage())
             raise LlmFailure(failure.type, failure.message, reply.attempts + failure.attempts, usage) from None
         return second.after(reply).model_copy(update={"parsed": parsed})
+
+    async def _ask_with_room(self, request: Request, purpose: str) -> Reply[Any]:
+        return await ask_with_room(self._ask, self.store, request, purpose, self._thinkers)
 
     async def _ask(self, request: Request, purpose: str) -> Reply[Any]:
         """One reply, in whatever dialect the server turns out to understand."""
@@ -217,6 +232,7 @@ class LlmClient:
 
     async def _send(self, written: Written, purpose: str, guess: dict[str, JsonValue] | None) -> LlmCall:
         spent = self.settings.overspent(self.store.spent)
+        sent, began = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
         answer, attempts = (Trouble("budget", spent, again=False), 0) if spent else await self._wire.send(written.data)
         failure = reply = None
         usage = Usage(calls=min(attempts, 1))
@@ -238,9 +254,12 @@ class LlmClient:
             purpose=purpose,
             usage=usage,
             attempts=attempts,
+            sent=sent,
+            seconds=round(time.monotonic() - began, 3),
             rules=RULES,
             learnt=guess if reply is not None else None,
         )
+        self._wire.meter.note(call)
         await self.store.put(call)
         return call
 
@@ -259,84 +278,3 @@ def _parsed(reply: Reply[Any], schema: type[S]) -> S:
         return _read(reply, schema)
     except Unfit as unfit:
         raise LlmFailure(unfit.type, unfit.message, reply.attempts, reply.usage) from None
-
-
-class Wire:
-    """Sends bodies: bounded in flight and in rate, and tried again where that can help."""
-
-    def __init__(self, settings: LlmSettings) -> None:
-        self._settings = settings
-        self._gate = asyncio.Semaphore(settings.max_in_flight)
-        self._rate = RateWindow(settings.requests_per_minute)
-        self._jitter = random.Random(0)
-        self._pools: list[openai.AsyncOpenAI] = []
-        self._turns = itertools.count()
-
-    async def send(self, data: bytes) -> tuple[dict[str, JsonValue] | Trouble, int]:
-        """The answer to a body, after at most `max_attempts` HTTP requests, and how many it took."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._settings.max_attempts),
-            wait=self._pause,
-            retry=retry_if_result(lambda answer: isinstance(answer, Trouble) and answer.again),
-            retry_error_callback=_last_answer,
-        )
-        answer = await retrying(self._try, data)
-        return answer, retrying.statistics["attempt_number"]
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await asyncio.gather(*(pool.close() for pool in self._pools))
-        self._pools.clear()
-
-    async def _try(self, data: bytes) -> dict[str, JsonValue] | Trouble:
-        """One HTTP request. What goes wrong is a value: an exception would carry the headers, and so the key, along."""
-        async with self._gate:
-            await self._rate.turn()
-            try:
-                async with asyncio.timeout(self._settings.timeout_s):
-                    response = await self._pool().post(
-                        "/chat/completions",
-                        content=data,
-                        cast_to=httpx2.Response,
-                        options={"headers": {"Content-Type": "application/json"}},
-                    )
-            except (openai.APITimeoutError, TimeoutError):
-                return Trouble("timeout", f"no answer within {self._settings.timeout_s:g} s", again=True)
-            except openai.APIStatusError as error:
-                return trouble_of(
-                    error.status_code, self._settings.redacted(error.response.text), error.response.headers
-                )
-            except openai.APIConnectionError as error:
-                cause = error.__cause__ or error
-                return Trouble("connection", self._settings.redacted(f"{type(cause).__name__}: {cause}"), again=True)
-        return answer_in(self._settings.redacted(response.text))
-
-    def _pause(self, state: RetryCallState) -> float:
-        answer = _last_answer(state)
-        asked = answer.wait_s if isinstance(answer, Trouble) else None
-        return self._settings.wait_s(state.attempt_number, asked, self._jitter.random())
-
-    def _pool(self) -> openai.AsyncOpenAI:
-        """The next of several small pools: one large pool looks through all its connections for every request."""
-        if not self._pools:
-            certificates = httpx2.create_ssl_context()  # slow to make, so there is one
-            count = -(-self._settings.max_in_flight // _CONNECTIONS_PER_POOL)
-            self._pools = [self._connect(certificates) for _ in range(count)]
-        return self._pools[next(self._turns) % len(self._pools)]
-
-    def _connect(self, certificates: ssl.SSLContext) -> openai.AsyncOpenAI:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=2 * _CONNECTIONS_PER_POOL)
-        timeout = httpx2.Timeout(None, connect=_CONNECT_S)
-        return openai.AsyncOpenAI(
-            api_key=self._settings.key or "none",
-            base_url=self._settings.base_url,
-            max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(verify=certificates, limits=limits, timeout=timeout),
-        )
-
-
-def _last_answer(state: RetryCallState) -> dict[str, JsonValue] | Trouble:
-    if state.outcome is None:
-        raise RuntimeError("asked for an outcome before the first attempt")
-    return state.outcome.result()

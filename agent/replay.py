@@ -80,7 +80,8 @@ def open_memory(folder: RunFolder, question: Question, manifest: Manifest) -> As
     if config.llm is None:
         return None
     from agent.assembly import Assembly
+    from agent.endpoint import Secrets
     from tools.catalogue import TOOLS
 
     instruments = TOOLS if manifest.measures else ()
-    return Assembly(config, config.llm, question, folder.path, None, instruments, None, replay_only=True)
+    return Assembly(config, config.llm, question, folder.path, Secrets(), instruments, None, replay_only=True)

@@ -51,6 +51,7 @@ class Request(NamedTuple):
     temperature: float
     max_output_tokens: int
     seed: int | None
+    reasoning_effort: str | None = None
 
     def written(self, dialect: Dialect) -> Written:
         """The request in a dialect."""
@@ -68,6 +69,8 @@ class Request(NamedTuple):
             body["temperature"] = self.temperature
         if self.seed is not None and dialect.seed:
             body["seed"] = self.seed
+        if self.reasoning_effort is not None:
+            body["reasoning_effort"] = self.reasoning_effort
         if self.tools:
             body["tools"] = [{"type": "function", "function": tool.model_dump(mode="json")} for tool in self.tools]
         if self.schema is not None:

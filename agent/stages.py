@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from agent.calls import CallStore
+from agent.closing import remark_on
 from agent.config import RunConfig
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.floors import find_floors, floors_of
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
@@ -61,10 +63,11 @@ class Opened(NamedTuple):
     """Of torch."""
 
     @property
-    def computed(self) -> str:
-        """Device and dtype of the language model, and what its weights were read from where that was no plain folder."""
+    def found(self) -> dict[str, object]:
+        """What the manifest says of the bench: device, dtype and source of the weights, threads, probe and proof."""
         read = f", from {self.bench.source}" if self.bench.source else ""
-        return f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
+        computed = f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
+        return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 
 def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:
@@ -172,6 +175,9 @@ def investigate(
         assembly: what an LLM needs to investigate and judge; None for the rules judge.
         console: for progress.
         watch: for the time taken.
+
+    Raises:
+        Unwritable: a result could not be stored. What was finished is.
     """
     manifest = folder.manifest()
     if manifest.selection is None:
@@ -182,7 +188,8 @@ def investigate(
     by_key = {record.feature.key: record for record in evidence}
     with watch.time("investigate"), Bars(console, "investigate") as progress:
         total = len(manifest.selection.items)
-        task = progress.add_task("investigate  features", total=total, completed=len(done))
+        status = (lambda: assembly.status) if assembly else ""
+        task = progress.add_task("investigate  features", total=total, completed=len(done), status=status)
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
@@ -190,10 +197,21 @@ def investigate(
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
-        with traced(config.traced):
-            asyncio.run(work())
+        try:
+            with traced(config.traced):
+                asyncio.run(work())
+        except ExceptionGroup as several:  # the others were cancelled: nothing more is asked
+            if (unwritable := several.subgroup(Unwritable)) is None:
+                raise
+            raise first_of(unwritable) from None
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
+
+
+def first_of(group: BaseExceptionGroup[Unwritable]) -> Unwritable:
+    """The first error in a group of several."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _open_case(item: SelectedFeature, cases: Mapping[str, Case]) -> FeatureState:
@@ -222,11 +240,14 @@ async def _investigate_all(
             group.create_task(investigate_one(state))
 
 
+def calls_of(folder: RunFolder) -> CallStore:
+    """All stored calls of a run, to be read: what equal requests of several features consumed counts once there."""
+    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True)
+
+
 def spent_in(folder: RunFolder) -> Usage:
     """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
-    from agent.calls import CallStore
-
-    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True).spent
+    return calls_of(folder).spent
 
 
 def conclude(
@@ -240,16 +261,17 @@ def conclude(
     """Write `summary.json`, tables, figures and the report."""
     manifest = folder.manifest()
     with watch.time("report"):
-        concepts = tuple(question.rating.concepts) if question.rating else ()
+        concepts, calls = tuple(question.rating.concepts) if question.rating else (), calls_of(folder)
         summary = summarise(
             manifest.run_id,
             decisions,
             evidence,
             manifest.selection,
             d_sae,
-            usage=spent_in(folder),
+            usage=calls.spent,
             concepts=concepts,
             floors=floors_of(folder.path, manifest, evidence),
+            remarks=remark_on(calls),
         )
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})

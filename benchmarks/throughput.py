@@ -24,6 +24,7 @@ from rich.console import Console
 
 from agent.assembly import Assembly
 from agent.config import LlmChoice, RunConfig
+from agent.endpoint import Secrets
 from agent.records import Decision, Manifest, Provenance, SelectedFeature, Selection, StratumSize
 from agent.stages import Stopwatch, investigate
 from agent.store import RunFolder
@@ -161,7 +162,7 @@ class Runs:
         self._last = self._scratch / f"run-{time.monotonic_ns()}"
         RunFolder.create(self._last, make_manifest(config, evidence))
         folder = WatchedFolder(self._last)
-        assembly = Assembly(config, self._choice, self._question, self._last, "any", (), None)
+        assembly = Assembly(config, self._choice, self._question, self._last, Secrets(), (), None)
         quiet = Console(file=StringIO())
         wall, cpu = time.perf_counter(), time.process_time()
         decisions = investigate(folder, self._question, config, evidence, assembly, quiet, Stopwatch())
