@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, cast
 
 from pydantic import JsonValue
@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from agent.spellings import read_text
 from agent.store import canonical_json
+from agent.told_calls import told_calls
 from tools.records import Record
 
 _TEXTS = ("text", "output_text", None)
@@ -102,12 +103,22 @@ def answer_in_thoughts(message: Mapping[str, JsonValue], finish_reason: JsonValu
     return ""
 
 
-def tool_calls_in(message: Mapping[str, JsonValue], *, strict: bool) -> tuple[ToolCall, ...]:
-    """The tool calls of a message; `strict` reads them as the first version did."""
+def tool_calls_in(
+    message: Mapping[str, JsonValue], *, strict: bool, text: str = "", offered: Collection[str] = ()
+) -> tuple[ToolCall, ...]:
+    """The tool calls of a message.
+
+    Args:
+        message: as the server sent it.
+        strict: read it as the first version did.
+        text: what it says, in which calls may stand if there are none beside it.
+        offered: names of the tools.
+    """
     value = message.get("tool_calls")
     items = value if isinstance(value, list) else []
-    if not items and isinstance(message.get("function_call"), dict) and not strict:
-        items = [{"function": message["function_call"]}]
+    if not items and not strict:
+        older = message.get("function_call")
+        items = [{"function": older}] if isinstance(older, dict) else told_calls(text, offered)
     calls: list[ToolCall] = []
     for number, item in enumerate(items):
         function = item.get("function") if isinstance(item, dict) else None

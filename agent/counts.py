@@ -6,6 +6,7 @@ Some servers drop the front of a prompt that does not fit their context and answ
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -13,6 +14,7 @@ from pydantic import JsonValue
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _RUN = re.compile(rf"[^\W\d_{_UNSPACED}]+|\d+|[{_UNSPACED}]+")
+_SIGNS = ("Mn", "Mc", "Me", "Cf")
 _UNSPACED_PER_TOKEN = 4
 _SHARE = 0.8
 """Of the fewest tokens, for tokenizers that join words."""
@@ -75,6 +77,8 @@ def why_cut(body: Mapping[str, JsonValue], reply: Mapping[str, JsonValue], most_
 
 
 def _fewest(text: str) -> int:
+    if not text.isascii():  # signs on and within letters would part them
+        text = "".join(sign for sign in text if unicodedata.category(sign) not in _SIGNS)
     runs = _RUN.findall(text)
     unspaced = [run for run in runs if re.match(f"[{_UNSPACED}]", run)]
     return len(runs) - len(unspaced) + sum(-(-len(run) // _UNSPACED_PER_TOKEN) for run in unspaced)

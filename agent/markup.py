@@ -16,12 +16,15 @@ _TAGS = (
     r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratch_?pad|monologue|cot|"
     r"chain[_-]of[_-]thought|drafts?|plan(?:ning)?)"
 )
+_CLOSERS = (
+    rf"</{_TAGS}\s*> | \[/THINK(?:ING)?\] | ◁/think▷ | <channel\|> | <unused95> | <\|inner_suffix\|>"
+    r" | <\|(?:/|end_(?:of_)?)(?:think(?:ing)?|thought)\|>"
+)
 _MARKS = re.compile(
     rf"""
       (?P<brace>\{{)
-    | (?P<channel><\|channel\|>(?P<name>\s*\w*)[^<]*(?:<\|constrain\|>[^<]*)?(?:<\|message\|>)?)
-    | (?P<close></{_TAGS}\s*> | \[/THINK(?:ING)?\] | ◁/think▷ | <channel\|> | <unused95> | <\|inner_suffix\|>
-        | <\|(?:/|end_(?:of_)?)(?:think(?:ing)?|thought)\|>)
+    | (?P<channel><\|channel\|>(?P<name>\s*\w*)(?:[^<{{]*(?:<\|constrain\|>[^<{{]*)?<\|message\|>)?)
+    | (?P<close>{_CLOSERS})
     | (?P<open><{_TAGS}(?:\s[^<>]{{0,80}})?> | \[THINK(?:ING)?\] | ◁think▷ | <\|channel> | <unused94> | <\|inner_prefix\|>
         | <\|(?:(?:begin|start)_(?:of_)?)?(?:think(?:ing)?|thought)\|>)
     | (?P<final><(?:final_?)?(?:answer|response|solution|conclusion|output|result)> | <final>
@@ -31,11 +34,13 @@ _MARKS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+THOUGHT_ENDS = re.compile(_CLOSERS, re.VERBOSE | re.IGNORECASE)
 _PLAIN_BRACES = re.compile(r"\{[^{}\"']*\}")
 _GRANITE = re.compile(
     r"\A\s*Here(?:'s| is) my thought process:(?P<thought>.*?)(?:Here(?:'s| is) my response:|\Z)", re.DOTALL
 )
 _BARE_CHANNELS = re.compile(r"\A\s*(?:analysis|commentary).*assistant\s*final", re.DOTALL)
+_LIST_BEGINS, _LIST_GOES_ON, _NEAR = re.compile(r"\[\s*\Z"), re.compile(r"\s*,"), 40
 _END_OF_TEXT = re.compile(r"[\"']\s*[,:\]}]")
 BROKEN = "there is JSON in it that does not parse: broken off, or not JSON throughout"
 UNENDED = "it holds a thought that was never ended, and no answer after it"
@@ -125,8 +130,7 @@ class _Scan:
             self._broken = read == start + 1
             return read
         value, end = read
-        before, after = self._text[:start].rstrip(), self._text[end:].lstrip()
-        if before.endswith("[") and after.startswith(","):
+        if _LIST_BEGINS.search(self._text, max(0, start - _NEAR), start) and _LIST_GOES_ON.match(self._text, end):
             raise Unfit("unparseable", "it holds a list where one JSON object was asked for")
         self._found.append((value, start, end))
         return end

@@ -101,7 +101,8 @@ def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
     said = Said(first_version_text(message.get("content"))) if first else said_in(message.get("content"))
     finish_reason = reply.get("finish_reason")
     ending = finish_reason if first else ending_of(finish_reason)
-    tool_calls = tool_calls_in(message, strict=first) if "tools" in call.request else ()
+    offered = _offered(call.request)
+    tool_calls = () if offered is None else tool_calls_in(message, strict=first, text=said.text, offered=offered)
     text = said.text if said.text.strip() or tool_calls or first else answer_in_thoughts(message, finish_reason)
 
     def failure(type: FailureType, words: str) -> LlmFailure:
@@ -128,6 +129,12 @@ def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
         cached=cached,
         rules=call.rules,
     )
+
+
+def _offered(request: Mapping[str, JsonValue]) -> list[str] | None:
+    """The names of the tools in a request; None if it has none."""
+    tools = request.get("tools")
+    return [tool["function"]["name"] for tool in cast("list[Any]", tools)] if isinstance(tools, list) else None
 
 
 def reported_tokens(reply: Mapping[str, JsonValue]) -> tuple[int, int] | None:

@@ -34,6 +34,9 @@ def read_object(text: str, start: int) -> tuple[dict[str, JsonValue], int]:
     Raises:
         ValueError: none can be read there, or it can be read in two ways.
     """
+    first = _skip(text, start + 1)
+    if text[first : first + 1] not in ('"', "'", "}"):
+        raise ValueError("no key follows the brace")
     try:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:

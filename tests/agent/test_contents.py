@@ -140,3 +140,30 @@ def test_tool_arguments_are_read_in_every_spelling(given: Any, raw: str, parsed:
 def test_a_call_in_the_older_form_is_one_too() -> None:
     (call,) = tool_calls_in({"function_call": {"name": "f", "arguments": "{}"}}, strict=False)
     assert (call.id, call.name, call.parsed) == ("call_0", "f", {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '<tool_call>\n{"name": "f", "arguments": {"text": "a"}}\n</tool_call>',
+        '<think>{"name": "g"}</think>Let me see.\n<tool_call>{"name": "f", "arguments": {"text": "a"}}',
+        '[TOOL_CALLS][{"name": "f", "arguments": {"text": "a"}}]',
+        '[TOOL_CALLS]f[ARGS]{"text": "a"}',
+        '<|python_tag|>{"name": "f", "parameters": {"text": "a"}}',
+        '<function=f>{"text": "a"}</function>',
+        '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"text": "a"}<|call|>',
+        '{"name": "f", "arguments": "{\\"text\\": \\"a\\"}"}',
+    ],
+)
+def test_a_call_written_as_text_is_one_if_the_tool_was_offered(said: str) -> None:
+    (call,) = tool_calls_in({"content": said}, strict=False, text=said, offered=["f"])
+    assert (call.name, call.parsed) == ("f", {"text": "a"})
+    assert not tool_calls_in({"content": said}, strict=False, text=said, offered=["other"])
+    assert not tool_calls_in({"content": said}, strict=True, text=said, offered=["f"])
+
+
+@pytest.mark.parametrize(
+    "said", ['I would call {"name": "f", "arguments": {}}.', "Enough.", '<tool_call>{"name": "f", "argum']
+)
+def test_prose_and_a_call_that_broke_off_are_no_call(said: str) -> None:
+    assert not tool_calls_in({"content": said}, strict=False, text=said, offered=["f"])

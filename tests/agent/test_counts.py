@@ -69,11 +69,24 @@ def test_what_an_honest_server_may_count_is_not_taken_for_a_cut(answer: dict[str
         ("心臓の弁と心室についての説明である。" * 40, 700),
         ("หัวใจและหลอดเลือด" * 40, 500),
         ("Herzrhythmusstörungsbehandlung " * 50, 50),
+        ("हिन्दी में हृदय के वाल्व " * 50, 250),
+        ("الْقَلْبُ وَالْأَوْعِيَةُ " * 50, 100),
+        ("cafe\u0301 " * 50, 50),
         ("x" * 5000, 1),
         ("0.123 " * 100, 200),
         ("===== ---- ....\n" * 100, 0),
     ],
-    ids=["Japanese", "Thai", "long German words", "one long word", "numbers", "rules and dots"],
+    ids=[
+        "Japanese",
+        "Thai",
+        "long German words",
+        "Hindi",
+        "Arabic with vowels",
+        "accents apart",
+        "one long word",
+        "numbers",
+        "rules and dots",
+    ],
 )
 def test_the_fewest_tokens_are_few_in_every_script(text: str, most: int) -> None:
     assert fewest_tokens({"messages": [{"role": "user", "content": text}]}) <= most

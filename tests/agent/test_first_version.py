@@ -7,14 +7,19 @@ with a word in capitals, and `thought` with a thought that never ends, and that 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from agent.calls import CallStore
 from agent.errors import LlmFailure
+from agent.first_version import strict_json_schema
 from agent.llm import LlmClient
+from agent.schemas import Choice, Hypotheses, judge_reply_for, rating_reply_for
 from tests.agent.test_llm import Verdict, user, with_client
 from tests.servers.openai_stub import JsonDict, Scripted, StubServer, failing, happy, serve
 
@@ -46,7 +51,7 @@ def test_a_run_of_the_first_version_replays_as_it_went(model: str, question: str
     async def work(client: LlmClient) -> tuple[object, object, int]:
         return await end_of(client.with_model(model), question)
 
-    assert with_client(nowhere, STORED, work, replay_only=True) == ENDS[question]
+    assert with_client(nowhere, STORED, work, replay_only=True, max_output_tokens=1200) == ENDS[question]
 
 
 def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_pa
         return happy(body, attempt)
 
     with serve(policy) as server:
-        ends = with_client(server, calls, work)
+        ends = with_client(server, calls, work, max_output_tokens=1200)
     assert ends == {**ENDS, "refused": (FITS, False, 1)}
     asked = [request.body["messages"][0]["content"] for request in server.requests]
     assert asked == ["refused", "refused"], "only what had failed for the server's sake, with a seed and without"
@@ -71,6 +76,21 @@ def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_pa
 def test_calls_stored_now_carry_the_rules_they_are_read_by(tmp_path: Path) -> None:
     calls = tmp_path / "llm_calls.jsonl"
     with serve(happy) as server:
-        with_client(server, calls, lambda client: end_of(client, "new"))
+        with_client(server, calls, lambda client: end_of(client, "new"), max_output_tokens=1200)
     assert '"rules":2' in calls.read_text("utf-8")
     assert CallStore(calls).notes() == {"stub": ()}
+
+
+SCHEMAS = {
+    Hypotheses: "f5513bb8de74c50e",
+    Choice: "9fb49bfaa1f903f9",
+    judge_reply_for(2): "f424d42a97ce2197",
+    judge_reply_for(0): "e36b2e2e66880d67",
+    rating_reply_for(("heart disease", "Blood")): "94407a5efdbbb573",
+}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
+def test_the_schemas_of_the_first_version_read_as_it_wrote_them(schema: type[BaseModel]) -> None:
+    spelt = json.dumps(strict_json_schema(schema)).encode()
+    assert hashlib.sha256(spelt).hexdigest()[:16] == SCHEMAS[schema], "requests of older runs are no longer found"
