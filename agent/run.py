@@ -86,6 +86,7 @@ def _start(arguments: argparse.Namespace, console: Console, command: Sequence[st
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
     from agent.imported import read_evidence, select_imported
     from tools.studies import load_question
+    from tools.text_files import read_text
 
     question = load_question(config.study)
     file = Path(config.evidence or "")
@@ -94,6 +95,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     keys = {item.feature.key for item in selection.items}
     chosen = [record for record in evidence if record.feature.key in keys]
     files = {"guideline": question.guideline, "evidence": file}
+    read_text(question.guideline)  # before a run is made
     _greet(question, config, console)
     if arguments.dry_run:
         return _estimate(question, config, len(chosen), chosen, console, arguments.runs)
@@ -106,6 +108,7 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     from agent.recall import recall_cases, write_cases
     from agent.store import RunFolder
     from tools.studies import load_question
+    from tools.text_files import read_text
 
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
@@ -114,6 +117,7 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
+    read_text(question.guideline)  # before a run is made
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
     if arguments.dry_run:

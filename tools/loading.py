@@ -84,8 +84,6 @@ def _load_model(name: str, device: str, precision: Precision) -> tuple[Any, str]
     """The model behind TransformerLens' bridge, and what its weights were read from."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
-        from transformer_lens.model_bridge import TransformerBridge
-
         try:
             loaded = _read_weights(name, device, precision)
         except LoadError:
@@ -93,20 +91,34 @@ def _load_model(name: str, device: str, precision: Precision) -> tuple[Any, str]
         except Exception as error:  # the tokenizers library raises bare ones, and every format its own
             raise LoadError(f"model {name} does not load: {_one_line(error)}") from error
         _check_keys(name, loaded)
-        model: Any = loaded.model
-        expected = _logits_of(model)
-        try:
-            bridge = TransformerBridge.boot_transformers(
-                name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
-            )
-        except (ValueError, RuntimeError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
-            raise LoadError(
-                f"model {name} ({type(model).__name__}) is of an architecture that TransformerLens does not read: "
-                f"{_one_line(error)[:120]}"
-            ) from error
+        bridge = _bridge(name, loaded, device)
     bridge.eval()
-    _compare_logits(_logits_of(bridge.original_model), expected, f"{name} ({type(model).__name__})")
     return bridge, loaded.source
+
+
+def _bridge(name: str, loaded: LoadedModel, device: str) -> Any:
+    """The model behind TransformerLens' hooks, computing what it computed without them.
+
+    Raises:
+        LoadError: its architecture is not read, or not rightly.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model: Any = loaded.model
+    kind = f"model {name} ({type(model).__name__})"
+    expected = _logits_of(model)
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
+        )
+        found = _logits_of(bridge.original_model)
+    except Exception as error:  # an adapter that does not fit the model fails wherever it first meets what it lacks
+        raise LoadError(
+            f"{kind} is of an architecture that TransformerLens does not read, or not in "
+            f"{str(model.dtype).removeprefix('torch.')}: {_one_line(error)[:120]}"
+        ) from error
+    _compare_logits(found, expected, kind)
+    return bridge
 
 
 def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
@@ -118,11 +130,15 @@ def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
         source = read_source(Path(name))
         dtype = choose_dtype(precision, source.n_elements, memory)
         return LoadedModel(*load_source(source, dtype), source.description)
-    n_parameters = count_parameters(AutoConfig.from_pretrained(name)) if precision == "auto" else 0
+    n_parameters = (
+        count_parameters(AutoConfig.from_pretrained(name, trust_remote_code=False)) if precision == "auto" else 0
+    )
     dtype = choose_dtype(precision, n_parameters, memory)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        name, dtype=dtype, output_loading_info=True, trust_remote_code=False
+    )
     model, info = loaded
-    return LoadedModel(model, AutoTokenizer.from_pretrained(name), info, "")
+    return LoadedModel(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False), info, "")
 
 
 def _check_keys(name: str, loaded: LoadedModel) -> None:
@@ -151,7 +167,7 @@ def _compare_logits(
     error = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
     if not error < MOST_DRIFT:
         raise LoadError(
-            f"model {name} computes other logits on the bench than alone (they differ by {error:.1%}): "
+            f"{name} computes other logits on the bench than alone (they differ by {error:.1%}): "
             "TransformerLens does not read its architecture rightly, so that it cannot be studied"
         )
 
