@@ -27,6 +27,8 @@ from tools.records import Record
 S = TypeVar("S", bound=BaseModel)
 
 _MOST_CHARACTERS = 500
+CIRCLE = "without end"
+"""In the message of a reply that ran in a circle."""
 _TAIL, _TURNS, _SEEN = 400, 5, 80
 """Characters looked at for a circle, the least turns that make one, and how many characters show where a turn begins."""
 
@@ -104,7 +106,7 @@ def _say_circle(text: str) -> str:
     turn = find_circle(text)
     if turn is None:
         return ""
-    return f": it repeats {turn[:40]!r} without end; try --temperature 0.7, or another model"
+    return f": it repeats {turn[:40]!r} {CIRCLE}; try --temperature 0.7, or another model"
 
 
 def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:

@@ -103,6 +103,13 @@ def test_the_command_has_the_flags_that_may_help(failures: dict[str, int], confi
     assert said == " ".join(["python -m agent.run --resume 'runs/a b' --retry-failed", *([flags] if flags else [])])
 
 
+def test_a_reply_that_ran_in_a_circle_needs_no_more_room_but_another_temperature() -> None:
+    cut = "the reply was cut at its limit after 2000 tokens: it repeats '1.' without end; try --temperature 0.7"
+    said = remedy(Path("runs/a"), {"length": 4}, RunConfig(llm=LlmChoice(model="m")), cut)
+    assert "--temperature 0.7" in said
+    assert "--max-output-tokens" not in said
+
+
 def test_another_model_that_answered_is_told_in_terminal_report_and_summary(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
