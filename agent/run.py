@@ -256,11 +256,10 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     from tools.arms import check_arm_files
     from tools.corpus import check_corpus
     from tools.keywords import load_vocabulary
-    from tools.text_files import read_text
 
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))
-    read_text(study.asset(study.domain.guideline))
+    study.question.read_guideline()
     for name in (study.vectors.file, study.vectors.words):
         if name:
             study.asset(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,10 +13,16 @@ from pydantic import Field, ValidationError, model_validator
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Record, StrengthUnit
 from tools.text_files import read_text
+from tools.wording import Line, read_guideline
 
 R = TypeVar("R", bound=Record)
 
 STUDIES = Path("studies")
+LARGEST = 2**20
+"""Most bytes of a `study.toml`."""
+ASKED = ("domain", "rating", "survey")
+"""Tables that decide what a judge is asked, and what the rules hold evidence to."""
+_UNASKED = ("title", "name", "training", "arms")
 
 
 class Arm(Record):
@@ -35,8 +43,8 @@ class Arm(Record):
 class Domain(Record):
     """What the study looks for."""
 
-    name: str
-    definition: str
+    name: Line
+    definition: Line
     """One sentence."""
     vocabulary: str = ""
     """File of lower-case words, one a line; only a survey needs it."""
@@ -49,7 +57,7 @@ class Rating(Record):
 
     guideline: str
     """File with what the numbers mean and what counts, as a human annotator would get it."""
-    concepts: dict[str, str] = Field(min_length=1)
+    concepts: dict[Line, Line] = Field(min_length=1)
     """Name -> what is meant, in a sentence; empty where the name says it all."""
 
 
@@ -141,9 +149,9 @@ class ControlDefaults(Record):
 class Question(Record):
     """What a judge is asked of every feature: whether it belongs to a domain, or ratings of concepts. No model in it."""
 
-    name: str
+    name: Line
     """The study's."""
-    title: str
+    title: Line
     folder: Path
     domain: Domain | None = None
     rating: Rating | None = None
@@ -174,12 +182,20 @@ class Question(Record):
             raise StudyError(f"study {self.name}: the guideline {path} is missing")
         return path
 
+    def read_guideline(self) -> str:
+        """The guideline's text.
+
+        Raises:
+            StudyError: it is missing, or no text that may be shown to a judge.
+        """
+        return read_guideline(self.guideline)
+
 
 class Study(Record):
     """Everything `study.toml` says but its training table."""
 
-    name: str
-    title: str
+    name: Line
+    title: Line
     folder: Path
     domain: Domain
     arms: dict[str, Arm]
@@ -257,12 +273,53 @@ def load_question(name: str) -> Question:
     return _validated(Question, {**asked, "folder": path.parent}, path)
 
 
+def hash_tables(name: str, arm: str) -> dict[str, str]:
+    """sha256 of each part of a study file, whatever its spelling: comments and spaces may change, settings may not.
+
+    Args:
+        name: of the study.
+        arm: the one that is looked at; others may come and go.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
+    _, table = _read(name)
+    arms = table.get("arms")
+    parts = {key: value for key, value in table.items() if key not in _UNASKED}
+    if isinstance(arms, dict) and arm in arms:
+        parts["arm"] = arms[arm]
+    return {key: _hash_part(value) for key, value in parts.items()}
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a study is one of those under `studies/`, however it is named."""
+    try:
+        folder = _study_file(name).resolve().parent
+    except (StudyError, OSError, ValueError):
+        return False
+    return folder.parent == STUDIES.resolve()
+
+
+def _hash_part(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _read(name: str) -> tuple[Path, dict[str, Any]]:
     path = _study_file(name)
     try:
-        return path, tomllib.loads(read_text(path))
+        return path, tomllib.loads(read_text(path, most=LARGEST))
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is not TOML: {error}") from error
+    except RecursionError:
+        raise StudyError(f"{path} is not TOML: it is nested too deep") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
@@ -277,7 +334,7 @@ def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
 
 def _study_file(name: str) -> Path:
     for candidate in (STUDIES / name / "study.toml", Path(name) / "study.toml", Path(name)):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     raise StudyError(
         f"no study {name!r}: use one of {', '.join(list_studies()) or 'none found'}, or a folder with a study.toml"

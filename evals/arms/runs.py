@@ -16,6 +16,7 @@ from agent.errors import RunError
 from agent.floors import read_living
 from agent.records import Decision, Manifest
 from agent.store import RunFolder, canonical_json
+from agent.surveyed import read_survey
 from tools.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, SteeringEvidence
 
@@ -90,7 +91,7 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
     file = path / "features.parquet"
     if not file.is_file():
         raise RunError(f"{path} surveyed no SAE: only runs that did can be compared")
-    survey = pd.read_parquet(file)
+    survey = read_survey(file)
     if missing := [name for name in SURVEYED if name not in survey.columns]:
         raise RunError(f"{file} has no column {missing[0]}: it is of another version; run the arm again")
     evidence, (floors, alive, decisions) = folder.finished_evidence(), read_living(folder)

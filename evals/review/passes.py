@@ -19,7 +19,6 @@ from evals.review.runs import OpenRun
 from tools.errors import UnveilError
 from tools.records import FeatureRef
 from tools.studies import load_question
-from tools.text_files import read_text
 
 
 class Asked(NamedTuple):
@@ -123,7 +122,7 @@ def ask(run: OpenRun) -> Asked:
     rated = (r.concept for d in run.decisions.values() for r in d.ratings or ())
     try:
         question = load_question(run.manifest.config.study)
-        guideline = read_text(question.guideline)
+        guideline = question.read_guideline()
     except UnveilError:
         concepts = dict.fromkeys(sorted(set(rated)), "")
         return Asked("" if concepts else run.manifest.domain, concepts, "")
