@@ -21,7 +21,8 @@ APPENDED = ("decisions.jsonl", "llm_calls.jsonl", "tool_calls.jsonl", "retried.j
 """Files that grow by a line at a time, whose last one a kill may cut off."""
 WHOLE = ("manifest.json", "evidence.jsonl", "cases.jsonl", "features.parquet", "summary.json", "report.html")
 """Files that are written as a whole."""
-FOLDERS = ("transcripts", "tables", "figures", "evals", "labels", "exports")
+FOLDERS = ("transcripts", "tables", "figures")
+"""Into which a run writes."""
 _NEW = re.compile(r"\.[0-9]{8}T[0-9]{6}Z-.+-[0-9a-f]{4}\.new")
 """A run folder that is being made (`agent.run.name_run`)."""
 _STALE = 3600.0
@@ -43,7 +44,7 @@ def check_places(run: Path) -> None:
             raise RunError(f"{path} is a folder, and stands in a file's place: remove it")
         if path.parent == run and path.name in FOLDERS and not stat.S_ISDIR(kind):
             raise RunError(f"{path} is a file, and stands in a folder's place: remove it")
-        if path.parent.name in ("transcripts", "tables", "figures") and stat.S_ISDIR(kind):
+        if path.parent.name in FOLDERS and stat.S_ISDIR(kind):
             raise RunError(f"{path} is a folder, and stands in a file's place: remove it")
 
 

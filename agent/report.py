@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from agent.figures import draw_figures
 from agent.floors import keep_living_decision
 from agent.records import Decision, Summary
+from agent.soundness import check_folder
 from agent.store import RunFolder, write_whole
 from agent.tables import decisions_csv, format_cells, header_of, strata_csv
 from tools.floors import keep_alive, reasons_in
@@ -38,8 +39,11 @@ def write_report(
         lstrip_blocks=True,
     )
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
+    checked = check_folder(folder, being_written=True)
     html = environment.get_template("report.html.j2").render(
         manifest=folder.manifest(),
+        checked=checked,
+        caveats=(*folder.manifest().caveats, *checked.caveats),
         title=title,
         header=header_of(summary),
         rows=format_cells(summary),

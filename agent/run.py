@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -104,24 +104,28 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
 
 
 def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
+    from agent.entrusted import INPUTS, check_rejudged, open_question
     from agent.floors import floors_of
     from agent.recall import recall_cases, write_cases
+    from agent.soundness import check_folder
     from agent.store import RunFolder
-    from tools.studies import load_question
 
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)
-    question = load_question(config.study)
+    question = open_question(known, reads_guideline=config.llm is not None)
+    inherited = check_rejudged(known, question, arguments.allow_different)
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
-    _warn(known, console)
+    found_now = check_folder(parent).caveats
+    _warn((*known.caveats, *found_now), console)
     if arguments.dry_run:
         return _estimate(question, config, len(cases), evidence, console, arguments.runs, judged_again=True)
-    described = _describe(question, config, command, {}, files)
+    hashes = {role: known.provenance.sha256[role] for role in INPUTS if role in known.provenance.sha256}
+    described = _describe(question, config, command, hashes, files)
 
     def fill(folder: RunFolder) -> None:
         if (survey := parent.path / "features.parquet").is_file():
@@ -129,41 +133,44 @@ def _rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[
         write_cases(folder.path, cases)
         folder.write_evidence(evidence)
 
-    inherited = {
+    kept = {
         "selection": selection,
         "parent": known.run_id,
         "proof": known.proof,
         "floors": floors_of(parent.path, known, evidence),
+        "inherited": (*inherited, *(f"of the run judged again: {text}" for text in found_now)),
     }
-    manifest = described.model_copy(update=inherited)
+    manifest = described.model_copy(update=kept)
     return _work(_create(arguments.runs, manifest, fill), question, config, console)
 
 
 def _resume(path: Path, console: Console, retry: bool) -> int:
-    from agent.config import open_study
+    from agent.entrusted import check_unchanged
+    from agent.soundness import require_whole
     from agent.store import RunFolder
-    from tools.studies import load_question
 
     folder = RunFolder.open(path)
-    manifest = folder.manifest()
-    if manifest.measures:
-        check_inputs(open_study(manifest.config), manifest.config)
+    manifest, checked = folder.manifest(), require_whole(folder)
+    question = check_unchanged(manifest)
     console.print(f"unveil · resuming {path} · {len(folder.decisions())} decisions there already")
-    if folder.evidence() is not None:
-        _warn(manifest, console)
-    return _work(folder, load_question(manifest.config.study), manifest.config, console, retry)
+    if folder.evidence_file.is_file():
+        _warn((*manifest.caveats, *(found.text for found in checked.findings if found.kind == "damaged")), console)
+    return _work(folder, question, manifest.config, console, retry)
 
 
 def _replay(path: Path, console: Console) -> int:
+    from agent.entrusted import open_question
     from agent.replay import replay
+    from agent.soundness import check_folder
     from agent.store import RunFolder
-    from tools.studies import load_question
 
     folder = RunFolder.open(path)
-    _warn(folder.manifest(), console)
-    found = replay(folder, load_question(folder.manifest().config.study), console)
+    manifest, checked = folder.manifest(), check_folder(folder)
+    _warn((*manifest.caveats, *checked.caveats), console)
+    question = open_question(manifest, reads_guideline=manifest.config.llm is not None)
+    found = replay(folder, question, console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
-    return 0 if found.same == found.total else 1
+    return 0 if found.same == found.total and checked.untouched else 1
 
 
 def _found(opened: Opened) -> dict[str, Any]:
@@ -171,8 +178,8 @@ def _found(opened: Opened) -> dict[str, Any]:
     return {"computed": opened.computed, "probe": opened.probe, "proof": opened.proof}
 
 
-def _warn(manifest: Manifest, console: Console) -> None:
-    for caveat in manifest.caveats:
+def _warn(caveats: Iterable[str], console: Console) -> None:
+    for caveat in caveats:
         console.print(f"warning: {caveat}")
 
 
@@ -317,6 +324,7 @@ def _describe(
 ) -> Manifest:
     from agent.provenance import collect_provenance
     from agent.records import Manifest
+    from tools.studies import hash_tables
 
     prompts = []
     if config.llm is not None:
@@ -331,6 +339,7 @@ def _describe(
         study_title=question.title,
         domain=question.topic,
         provenance=collect_provenance(command, hashes, files, prompts),
+        study_sha256=hash_tables(config.study, config.sae),
     )
 
 

@@ -125,12 +125,11 @@ class RunFolder:
     def evidence(self) -> list[Evidence] | None:
         """All evidence, or None if the observation was not finished.
 
-        Of two records on one feature the first stands, and one on a feature that was not selected does not count:
-        `agent.soundness` says of both.
+        Of two records on one feature the first stands; `agent.soundness` says of the other.
         """
         if not self.evidence_file.is_file():
             return None
-        return self._selected(read_lines(self.evidence_file, Evidence))
+        return _first_of_each(read_lines(self.evidence_file, Evidence))
 
     def finished_evidence(self) -> list[Evidence]:
         """All evidence of a run in which every selected feature was decided or failed.
@@ -139,12 +138,14 @@ class RunFolder:
             RunError: it was stopped before that, or there is none on a feature.
         """
         evidence, selection = self.evidence(), self.manifest().selection
-        if evidence is None or selection is None or len(self.decisions()) < len(selection.items):
+        selected = [item.feature.key for item in selection.items] if selection else []
+        decided = {decision.feature.key for decision in self.decisions()}
+        if evidence is None or selection is None or not decided.issuperset(selected):
             raise RunError(f"{self.path} is not finished: finish it with --resume {self.path}")
         known = {record.feature.key for record in evidence}
-        if missing := [item.feature.key for item in selection.items if item.feature.key not in known]:
-            some = f"{len(missing)} of {len(selection.items)} features, such as {missing[0]}"
-            raise RunError(f"{self.evidence_file} is damaged: it has nothing on {some}")
+        if missing := [key for key in selected if key not in known]:
+            more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+            raise RunError(f"{self.evidence_file} is damaged: it has no evidence on {missing[0]}{more}")
         return evidence
 
     def write_evidence(self, evidence: Sequence[Evidence]) -> None:
@@ -167,21 +168,11 @@ class RunFolder:
     def decisions(self) -> list[Decision]:
         """Decisions so far, in the order they were made.
 
-        Of two on one feature the first stands, and one on a feature that was not selected does not count:
-        `agent.soundness` says of both.
+        Of two on one feature the first stands; `agent.soundness` says of the other.
         """
         if not self.decisions_file.is_file():
             return []
-        return self._selected(read_lines(self.decisions_file, Decision))
-
-    def _selected(self, records: Iterable[K]) -> list[K]:
-        selection = self.manifest().selection
-        wanted = None if selection is None else {item.feature.key for item in selection.items}
-        found: dict[str, K] = {}
-        for record in records:
-            if wanted is None or record.feature.key in wanted:
-                found.setdefault(record.feature.key, record)
-        return list(found.values())
+        return _first_of_each(read_lines(self.decisions_file, Decision))
 
     def append_decision(self, decision: Decision) -> None:
         """Add one decision and see it on disk before returning."""
@@ -202,7 +193,7 @@ class RunFolder:
     def sort_decisions(self, order: Sequence[FeatureRef]) -> None:
         """Put decisions into the order of the selection: with many at once they end in any order."""
         place = {feature.key: number for number, feature in enumerate(order)}
-        ordered = sorted(self.decisions(), key=lambda decision: place[decision.feature.key])
+        ordered = sorted(self.decisions(), key=lambda decision: place.get(decision.feature.key, len(place)))
         write_whole(self.decisions_file, "".join(record.model_dump_json() + "\n" for record in ordered))
 
     def write_transcript(self, feature: FeatureRef, steps: Iterable[TranscriptStep]) -> Path:
@@ -215,6 +206,13 @@ class RunFolder:
     def transcript(self, feature: FeatureRef) -> list[TranscriptStep]:
         """One feature's transcript."""
         return list(read_lines(self.path / "transcripts" / f"{feature.key}.jsonl", TranscriptStep))
+
+
+def _first_of_each(records: Iterable[K]) -> list[K]:
+    found: dict[str, K] = {}
+    for record in records:
+        found.setdefault(record.feature.key, record)
+    return list(found.values())
 
 
 def append_line(file: Path, line: str) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from agent.errors import RunError
 from agent.floors import read_living
 from agent.records import Decision, Manifest
+from agent.soundness import caveats_of
 from agent.store import RunFolder, canonical_json
 from agent.surveyed import read_survey
 from tools.floors import DeadFloor
@@ -62,6 +63,8 @@ class Arm(NamedTuple):
     `settled`: not relevant, whatever a judge would see."""
     random: pd.DataFrame
     """The same columns for the random directions that were investigated."""
+    caveats: tuple[str, ...] = ()
+    """Of the run as it was measured, and of its folder as it is."""
     floors: tuple[DeadFloor, ...] = ()
     """Instruments that measured nothing: both tables hold no value of theirs, and decisions no steering verdict."""
 
@@ -110,7 +113,8 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
         [_measurements(record, judged.get(record.feature.key)) for record in others], columns=_MEASURED
     ).set_index("index")
     hashes = _hash_stored(folder)
-    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, floors)
+    caveats = caveats_of(folder)
+    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, caveats, floors)
 
 
 def _hash_stored(folder: RunFolder) -> dict[str, str]:

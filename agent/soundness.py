@@ -1,0 +1,312 @@
+"""Whether a run folder is whole, finished and untouched: what its parts owe each other, compared, counted and said.
+
+Evidence is compared with the hash that each decision was made by, a request with the hash it is stored under, a decision with
+the one its transcript ends in, a measurement with its address, the summary with the decisions. A hash is no signature: whoever
+writes all of them anew is not found out here, and by a replay only where a verdict does not follow from what is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from agent.errors import RunError
+from agent.lines import numbered_lines, parse_record
+from agent.records import Decision, LlmCall, Manifest, Summary, TranscriptStep
+from agent.store import RunFolder, canonical_json, sha256_of
+from agent.toolbox import Measurement, address_of
+from tools.records import Evidence
+
+Kind = Literal["damaged", "touched", "unfinished", "unrecorded"]
+SEEDS = 64
+"""Seeds beyond the run's own that repeats of a judgement are looked for under, where a server takes none."""
+
+
+class Finding(NamedTuple):
+    """One thing that is not as a finished run leaves it."""
+
+    kind: Kind
+    text: str
+    """One line, with counts."""
+
+
+class Checked(NamedTuple):
+    """What was found, and what was looked at."""
+
+    findings: tuple[Finding, ...]
+    counts: dict[str, int]
+    """Records by what they are."""
+
+    @property
+    def whole(self) -> bool:
+        """Everything is there and reads."""
+        return not self._has("damaged")
+
+    @property
+    def finished(self) -> bool:
+        """Every selected feature was decided, or failed, and what follows was written."""
+        return not self._has("unfinished")
+
+    @property
+    def untouched(self) -> bool:
+        """Everything agrees with the hashes there are."""
+        return not self._has("touched")
+
+    @property
+    def sentence(self) -> str:
+        """Whether it is all three, in words."""
+        states = (("whole", self.whole), ("finished", self.finished), ("untouched as far as its hashes show", self.untouched))
+        return ", ".join(name if holds else f"NOT {name}" for name, holds in states)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What every command that shows the run's verdicts says of them first."""
+        return tuple(finding.text for finding in self.findings if finding.kind != "unrecorded")
+
+    def _has(self, kind: Kind) -> bool:
+        return any(finding.kind == kind for finding in self.findings)
+
+
+@dataclass
+class _Notes:
+    """What one part of a folder shows: each kind of fault once, with its count and an example."""
+
+    findings: list[Finding] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: Kind, cases: Sequence[str], say: Callable[[int, str], str]) -> None:
+        if cases:
+            self.findings.append(Finding(kind, say(len(cases), cases[0])))
+
+
+def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
+    """Read all of a run and compare its parts.
+
+    Args:
+        folder: of the run.
+        being_written: by the process that asks, which has yet to write the summary.
+
+    Raises:
+        RunError: there is no run, or its manifest does not read.
+    """
+    manifest, notes = folder.manifest(), _Notes()
+    decisions = _check_decisions(folder, manifest, notes)
+    _check_evidence(folder, manifest, decisions, notes)
+    asked = _check_transcripts(folder, decisions, notes)
+    _check_calls(folder, manifest, asked, notes)
+    _check_measurements(folder, notes)
+    if not being_written:
+        _check_summary(folder, decisions, notes)
+    _check_rest(folder, manifest, notes)
+    return Checked(tuple(notes.findings), notes.counts)
+
+
+def caveats_of(folder: RunFolder) -> tuple[str, ...]:
+    """What is to be said first of a run's verdicts: of how it was measured, and of the folder as it is now.
+
+    Raises:
+        RunError: there is no run, or its manifest does not read.
+    """
+    return (*folder.manifest().caveats, *check_folder(folder).caveats)
+
+
+def require_whole(folder: RunFolder) -> Checked:
+    """See that a run may be gone on with: nothing is damaged or touched. What a transcript lacks is no hindrance.
+
+    Raises:
+        RunError: something is.
+    """
+    checked = check_folder(folder)
+    bad = [finding for finding in checked.findings if finding.kind in ("damaged", "touched")]
+    if bad := [finding for finding in bad if not finding.text.startswith("transcripts")]:
+        more = f" (and {len(bad) - 1} more: python -m agent.check {folder.path})" if len(bad) > 1 else ""
+        raise RunError(f"{folder.path} cannot be gone on with: {bad[0].text}{more}")
+    return checked
+
+
+def _check_decisions(folder: RunFolder, manifest: Manifest, notes: _Notes) -> dict[str, Decision]:
+    selection, found = manifest.selection, dict[str, Decision]()
+    twice, foreign, strange = list[str](), list[str](), list[str]()
+    wanted = {item.feature.key: item for item in selection.items} if selection else None
+    for _, one in _read(folder, "decisions.jsonl", Decision, notes):
+        key = one.feature.key
+        if key in found:
+            twice.append(key)
+        elif wanted is not None and key not in wanted:
+            foreign.append(key)
+        else:
+            found[key] = one
+            if one.run_id != manifest.run_id or (wanted and wanted[key].stratum != one.stratum):
+                strange.append(key)
+    notes.add("damaged", twice, lambda n, one: f"decisions.jsonl holds {n:,} decisions too many on one feature ({one})")
+    notes.add("damaged", foreign, lambda n, one: f"decisions.jsonl decides on {n:,} features never selected ({one})")
+    notes.add("touched", strange, lambda n, one: f"{n:,} decisions are of another run or stratum, such as {one}'s")
+    if wanted is None:
+        notes.findings.append(Finding("unfinished", "unfinished: no features were selected yet"))
+    elif len(found) < len(wanted):
+        said = f"unfinished: {len(found):,} of {len(wanted):,} selected features have a decision"
+        notes.findings.append(Finding("unfinished", said))
+    return found
+
+
+def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, Decision], notes: _Notes) -> None:
+    seen, touched, twice = set[str](), list[str](), list[str]()
+    for line, record in _read(folder, "evidence.jsonl", Evidence, notes):
+        key = record.feature.key
+        if key in seen:
+            twice.append(key)
+            continue
+        seen.add(key)
+        if key in decisions and decisions[key].evidence_sha256 not in _hashes(line, record):
+            touched.append(key)
+    n = len(decisions)
+    notes.add(
+        "touched",
+        touched,
+        lambda k, one: f"the evidence on {k:,} of {n:,} features is not what was judged (its hash differs), such as {one}",
+    )
+    notes.add("damaged", twice, lambda k, one: f"evidence.jsonl holds {k:,} records too many on one feature ({one})")
+    needed = [item.feature.key for item in manifest.selection.items] if manifest.selection else list(decisions)
+    if not folder.evidence_file.is_file() and not decisions:
+        return
+    missing = [key for key in needed if key not in seen]
+    notes.add("damaged", missing, lambda k, one: f"evidence.jsonl has nothing on {k:,} selected features, such as {one}")
+
+
+def _hashes(line: bytes, record: Evidence) -> tuple[str, str]:
+    """Of the record as it is stored, and as it is read: by a later version it may have grown fields since."""
+    stored: Any = json.loads(line)
+    return hashlib.sha256(canonical_json(stored).encode()).hexdigest(), sha256_of(record)
+
+
+def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes: _Notes) -> set[str]:
+    """Returns the hashes of the requests that transcripts refer to."""
+    asked, missing, cut, other = set[str](), list[str](), list[str](), list[str]()
+    notes.counts["transcripts"] = 0
+    for key, decision in decisions.items():
+        try:
+            steps = folder.transcript(decision.feature)
+        except RunError as error:
+            (cut if (folder.path / "transcripts" / f"{key}.jsonl").exists() else missing).append(_name(folder, error))
+            continue
+        notes.counts["transcripts"] += 1
+        asked |= {step.request_sha256 for step in steps if step.request_sha256 is not None}
+        if not steps or [step.step for step in steps] != list(range(len(steps))) or steps[-1].kind != "decision":
+            cut.append(f"transcripts/{key}.jsonl")
+        elif not _is_same(steps[-1], decision):
+            other.append(key)
+    notes.add("damaged", missing, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are missing ({one})")
+    notes.add("damaged", cut, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are not complete ({one})")
+    notes.add(
+        "touched", other, lambda n, one: f"{n:,} decisions are not those their transcripts end in, such as {one}'s"
+    )
+    return asked
+
+
+def _is_same(step: TranscriptStep, decision: Decision) -> bool:
+    try:
+        return Decision.model_validate_json(json.dumps(step.content)) == decision
+    except ValueError:
+        return False
+
+
+def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: _Notes) -> None:
+    stored, touched = set[str](), list[str]()
+    for line, call in _read(folder, "llm_calls.jsonl", LlmCall, notes):
+        stored.add(call.request_sha256)
+        if call.request_sha256 not in _addresses(line, manifest.config.seed):
+            touched.append(call.request_sha256[:12])
+    n = notes.counts["llm_calls"]
+    notes.add(
+        "touched",
+        touched,
+        lambda k, one: f"{k:,} of {n:,} stored requests are not those that were sent (their hash differs), such as {one}",
+    )
+    missing = sorted(asked - stored)
+    notes.add(
+        "damaged",
+        missing,
+        lambda k, one: f"llm_calls.jsonl lacks {k:,} of the {len(asked):,} replies that transcripts rest on ({one[:12]})",
+    )
+
+
+def _addresses(line: bytes, seed: int) -> Iterator[str]:
+    """Under which hashes a stored request may stand: its own, or, where the server takes no seed, with the seed it had."""
+    request: Any = json.loads(line)["request"]
+    data = json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
+    yield hashlib.sha256(data).hexdigest()
+    if "seed" not in request:
+        yield from (hashlib.sha256(data + f"\n{seed + more}".encode()).hexdigest() for more in range(SEEDS))
+
+
+def _check_measurements(folder: RunFolder, notes: _Notes) -> None:
+    touched = [
+        f"{one.instrument} on {one.feature}"
+        for _, one in _read(folder, "tool_calls.jsonl", Measurement, notes)
+        if one.sha256 != address_of(one.instrument, one.feature, one.arguments)
+    ]
+    notes.add("touched", touched, lambda n, one: f"{n:,} measurements are not those asked for, such as {one}")
+
+
+def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: _Notes) -> None:
+    file = folder.path / "summary.json"
+    if not file.is_file():
+        if decisions:
+            notes.findings.append(Finding("unfinished", "unfinished: there is no summary.json"))
+        return
+    try:
+        summary = parse_record(Summary, file.read_bytes(), str(file))
+    except (RunError, OSError) as error:
+        notes.findings.append(Finding("damaged", _name(folder, error)))
+        return
+    said = {row.stratum: (row.n, row.yes, row.no, row.undecided, row.failed) for row in summary.strata}
+    verdicts = Counter((d.stratum, "failed" if d.failure else d.relevant or "rated") for d in decisions.values())
+    sizes = Counter(d.stratum for d in decisions.values())
+    counted = {s: (sizes[s], *(verdicts[s, name] for name in ("yes", "no", "undecided", "failed"))) for s in sizes}
+    differing = [stratum for stratum in dict.fromkeys((*said, *counted)) if said.get(stratum) != counted.get(stratum)]
+    differing = [stratum for stratum in differing if any(said.get(stratum, ())) or stratum in counted]
+    notes.add(
+        "touched", differing, lambda n, one: f"summary.json counts other verdicts than the decisions hold ({one})"
+    )
+
+
+def _check_rest(folder: RunFolder, manifest: Manifest, notes: _Notes) -> None:
+    """Files that only some runs have, and what older versions recorded nothing of."""
+    if manifest.parent is not None and not (folder.path / "cases.jsonl").is_file():
+        notes.findings.append(Finding("damaged", "cases.jsonl is missing: what the run judges again"))
+    if not manifest.study_sha256:
+        said = "this version of Unveil recorded no hash of the study's text: domain and definition cannot be compared"
+        notes.findings.append(Finding("unrecorded", said))
+    if manifest.measures and manifest.proof is None:
+        notes.findings.append(Finding("unrecorded", "the bench was not proved by the version that made this run"))
+
+
+def _read(folder: RunFolder, name: str, kind: type[Any], notes: _Notes) -> Iterator[tuple[bytes, Any]]:
+    """Lines of a file that read, counted; those that do not are said. A file that is not there has none."""
+    file, bad = folder.path / name, list[str]()
+    count = notes.counts[name.removesuffix(".jsonl")] = 0
+    if not file.is_file():
+        return
+    try:
+        for number, line in numbered_lines(file):
+            try:
+                record = parse_record(kind, line, f"{file}:{number}")
+                json.loads(line)
+            except (RunError, ValueError, RecursionError) as error:
+                bad.append(_name(folder, error))
+                continue
+            count += 1
+            yield line, record
+    except RunError as error:
+        bad.append(_name(folder, error))
+    notes.counts[name.removesuffix(".jsonl")] = count
+    notes.add("damaged", bad, lambda n, one: f"{n:,} lines of {name} do not read, such as {one}")
+
+
+def _name(folder: RunFolder, error: Exception) -> str:
+    """The error in one line, with paths as they stand in the folder."""
+    return " ".join(str(error).replace(f"{folder.path}/", "").split())[:300]
