@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,6 +153,26 @@ def _read_tail(file: Path) -> bytes:
         return tail.rpartition(b"\n")[2]
 
 
+def strict_json(text: str | bytes) -> Any:
+    """JSON in which a key stands once in an object, and every number is finite and fits into 64 bits.
+
+    Raises:
+        ValueError: it is not that; `json.JSONDecodeError` where it is no JSON at all.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(
+        text, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded, object_pairs_hook=_without_repeats
+    )
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counts.most_common(1)[0][0][:60]!r} stands there more than once")
+    return found
+
+
 def _is_whole(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
@@ -170,21 +191,25 @@ def _validated(kind: type[R], data: bytes) -> R:
         try:
             json.loads(data, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
         except RecursionError:
-            raise ValueError("line: nested too deep") from None
+            raise ValueError("it is nested too deep") from None
     return record
 
 
 def _refuse(name: str) -> float:
-    raise ValueError(f"line: {name} is no number")
+    raise ValueError(f"{name} is no number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else _refuse("a number beyond all bounds")
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is beyond all bounds")
+    return value
 
 
 def _bounded(text: str) -> int:
-    return int(text) if len(text) < 19 or abs(int(text[:40])) < 2**63 else int(_refuse("a whole number of so many digits"))
+    if len(text) > 20 or abs(int(text)) >= 2**63:
+        raise ValueError(f"the whole number {text[:20]}… does not fit into 64 bits")
+    return int(text)
 
 
 def _say_unreadable(file: Path, error: OSError) -> str:

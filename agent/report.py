@@ -91,5 +91,5 @@ def surest_rated(decisions: Sequence[Decision]) -> list[Decision]:
 def heat(context: Context) -> list[tuple[str, float]]:
     """Tokens of a context with their activation as a share of its maximum; 0 where it is not known."""
     values = context.activations or (0.0,) * len(context.tokens)
-    top = max(context.max_activation or max(values), 1e-9)
+    top = max(context.max_activation or max(values, default=0.0), 1e-9)
     return [(token, round(max(0.0, value) / top, 2)) for token, value in zip(context.tokens, values, strict=True)]
