@@ -8,7 +8,6 @@ input that a run recorded no hash of has to lie in the study's own folder; a gui
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,7 +70,10 @@ def check_unchanged(manifest: Manifest) -> Question:
     if manifest.measures:
         study = open_study(manifest.config)
         check_corpus(study)
-        different += [*_compare_tables(manifest, asked=False), *(f"the {role}" for role in compare_inputs(manifest, study))]
+        different += [
+            *_compare_tables(manifest, asked=False),
+            *(f"the {role}" for role in compare_inputs(manifest, study)),
+        ]
     if different:
         _refuse(different, f"{ANEW}: half of this one would be another's")
     return question

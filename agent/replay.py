@@ -42,7 +42,9 @@ def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
     check_replayable(manifest, question)
     known = {record.feature.key for record in evidence}
     if missing := [item.feature.key for item in manifest.selection.items if item.feature.key not in known]:
-        raise RunError(f"{folder.evidence_file} is damaged: it has nothing on {len(missing)} features, such as {missing[0]}")
+        raise RunError(
+            f"{folder.evidence_file} is damaged: it has nothing on {len(missing)} features, such as {missing[0]}"
+        )
     with tempfile.TemporaryDirectory(prefix="unveil-replay-") as scratch:
         again = RunFolder.create(Path(scratch) / "again", manifest)
         for name in REMEMBERED:

@@ -32,6 +32,9 @@ class Finding(NamedTuple):
     kind: Kind
     text: str
     """One line, with counts."""
+    mends: bool = False
+    """Going on with the run makes it good: what is written at the end, or may be lost with the power, and is paid for by
+    nothing."""
 
 
 class Checked(NamedTuple):
@@ -59,7 +62,11 @@ class Checked(NamedTuple):
     @property
     def sentence(self) -> str:
         """Whether it is all three, in words."""
-        states = (("whole", self.whole), ("finished", self.finished), ("untouched as far as its hashes show", self.untouched))
+        states = (
+            ("whole", self.whole),
+            ("finished", self.finished),
+            ("untouched as far as its hashes show", self.untouched),
+        )
         return ", ".join(name if holds else f"NOT {name}" for name, holds in states)
 
     @property
@@ -78,9 +85,9 @@ class _Notes:
     findings: list[Finding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, kind: Kind, cases: Sequence[str], say: Callable[[int, str], str]) -> None:
+    def add(self, kind: Kind, cases: Sequence[str], say: Callable[[int, str], str], mends: bool = False) -> None:
         if cases:
-            self.findings.append(Finding(kind, say(len(cases), cases[0])))
+            self.findings.append(Finding(kind, say(len(cases), cases[0]), mends))
 
 
 def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
@@ -99,7 +106,7 @@ def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
     asked = _check_transcripts(folder, decisions, notes)
     _check_calls(folder, manifest, asked, notes)
     _check_measurements(folder, notes)
-    if not being_written:
+    if not being_written and all(found.kind != "unfinished" for found in notes.findings):
         _check_summary(folder, decisions, notes)
     _check_rest(folder, manifest, notes)
     return Checked(tuple(notes.findings), notes.counts)
@@ -115,14 +122,14 @@ def caveats_of(folder: RunFolder) -> tuple[str, ...]:
 
 
 def require_whole(folder: RunFolder) -> Checked:
-    """See that a run may be gone on with: nothing is damaged or touched. What a transcript lacks is no hindrance.
+    """See that a run may be gone on with: nothing is damaged or touched but what going on makes good.
 
     Raises:
         RunError: something is.
     """
     checked = check_folder(folder)
-    bad = [finding for finding in checked.findings if finding.kind in ("damaged", "touched")]
-    if bad := [finding for finding in bad if not finding.text.startswith("transcripts")]:
+    bad = [found for found in checked.findings if found.kind in ("damaged", "touched") and not found.mends]
+    if bad:
         more = f" (and {len(bad) - 1} more: python -m agent.check {folder.path})" if len(bad) > 1 else ""
         raise RunError(f"{folder.path} cannot be gone on with: {bad[0].text}{more}")
     return checked
@@ -167,14 +174,18 @@ def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, 
     notes.add(
         "touched",
         touched,
-        lambda k, one: f"the evidence on {k:,} of {n:,} features is not what was judged (its hash differs), such as {one}",
+        lambda k, one: (
+            f"the evidence on {k:,} of {n:,} features is not what was judged (its hash differs), such as {one}"
+        ),
     )
     notes.add("damaged", twice, lambda k, one: f"evidence.jsonl holds {k:,} records too many on one feature ({one})")
     needed = [item.feature.key for item in manifest.selection.items] if manifest.selection else list(decisions)
     if not folder.evidence_file.is_file() and not decisions:
         return
     missing = [key for key in needed if key not in seen]
-    notes.add("damaged", missing, lambda k, one: f"evidence.jsonl has nothing on {k:,} selected features, such as {one}")
+    notes.add(
+        "damaged", missing, lambda k, one: f"evidence.jsonl has nothing on {k:,} selected features, such as {one}"
+    )
 
 
 def _hashes(line: bytes, record: Evidence) -> tuple[str, str]:
@@ -199,8 +210,12 @@ def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes:
             cut.append(f"transcripts/{key}.jsonl")
         elif not _is_same(steps[-1], decision):
             other.append(key)
-    notes.add("damaged", missing, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are missing ({one})")
-    notes.add("damaged", cut, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are not complete ({one})")
+    notes.add(
+        "damaged", missing, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are missing ({one})", mends=True
+    )
+    notes.add(
+        "damaged", cut, lambda n, one: f"transcripts: {n:,} of {len(decisions):,} are not complete ({one})", mends=True
+    )
     notes.add(
         "touched", other, lambda n, one: f"{n:,} decisions are not those their transcripts end in, such as {one}'s"
     )
@@ -224,13 +239,17 @@ def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: 
     notes.add(
         "touched",
         touched,
-        lambda k, one: f"{k:,} of {n:,} stored requests are not those that were sent (their hash differs), such as {one}",
+        lambda k, one: (
+            f"{k:,} of {n:,} stored requests are not those that were sent (their hash differs), such as {one}"
+        ),
     )
     missing = sorted(asked - stored)
     notes.add(
         "damaged",
         missing,
-        lambda k, one: f"llm_calls.jsonl lacks {k:,} of the {len(asked):,} replies that transcripts rest on ({one[:12]})",
+        lambda k, one: (
+            f"llm_calls.jsonl lacks {k:,} of the {len(asked):,} replies that transcripts rest on ({one[:12]})"
+        ),
     )
 
 
@@ -261,7 +280,7 @@ def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: _No
     try:
         summary = parse_record(Summary, file.read_bytes(), str(file))
     except (RunError, OSError) as error:
-        notes.findings.append(Finding("damaged", _name(folder, error)))
+        notes.findings.append(Finding("damaged", _name(folder, error), mends=True))
         return
     said = {row.stratum: (row.n, row.yes, row.no, row.undecided, row.failed) for row in summary.strata}
     verdicts = Counter((d.stratum, "failed" if d.failure else d.relevant or "rated") for d in decisions.values())
@@ -269,9 +288,8 @@ def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: _No
     counted = {s: (sizes[s], *(verdicts[s, name] for name in ("yes", "no", "undecided", "failed"))) for s in sizes}
     differing = [stratum for stratum in dict.fromkeys((*said, *counted)) if said.get(stratum) != counted.get(stratum)]
     differing = [stratum for stratum in differing if any(said.get(stratum, ())) or stratum in counted]
-    notes.add(
-        "touched", differing, lambda n, one: f"summary.json counts other verdicts than the decisions hold ({one})"
-    )
+    say = "summary.json counts other verdicts than the decisions hold"
+    notes.add("touched", differing, lambda n, one: f"{say} ({one})", mends=True)
 
 
 def _check_rest(folder: RunFolder, manifest: Manifest, notes: _Notes) -> None:

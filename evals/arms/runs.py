@@ -114,7 +114,9 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
     ).set_index("index")
     hashes = _hash_stored(folder)
     caveats = caveats_of(folder)
-    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, caveats, floors)
+    return Arm(
+        manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, caveats, floors
+    )
 
 
 def _hash_stored(folder: RunFolder) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -130,13 +131,31 @@ def list_tries(whole: Path, seeds: Sequence[int]) -> list[Try]:
     ]
 
 
+STRIDE = 23
+"""Of all tries, every so many-th belongs to the suite."""
+
+
 @pytest.mark.parametrize("kind", ["measured", "judged"])
+@pytest.mark.parametrize(
+    ("seeds", "stride"),
+    [
+        pytest.param([0], STRIDE, id="some"),
+        pytest.param([0, 1, 2], 1, id="all", marks=[pytest.mark.endurance, pytest.mark.timeout(3600)]),
+    ],
+)
 def test_damage_ends_in_work_or_in_one_line(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    seeds: Sequence[int],
+    stride: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole: Path = request.getfixturevalue(kind)
     commands = commands_on(FEATURE[kind], tmp_path / "runs", labels, whole if kind == "measured" else None)
-    tries = list_tries(whole, [0])
+    tries = list_tries(whole, seeds)[::stride]
     ends, bad = try_all(whole, tmp_path / "copies" / whole.name, commands, tries, capsys)
-    print(sum(ends.values()), dict(ends))
+    sys.stdout.write(f"{kind}: {sum(ends.values()):,} tries; {dict(sorted(ends.items()))}\n")  # shown with -s
     assert not bad, "\n".join([f"{len(bad)} ended badly", *bad])
+    assert sum(ends.values()) == len(tries) * len(commands)

@@ -49,7 +49,12 @@ def secret(tmp_path: Path) -> Path:
 )
 @pytest.mark.parametrize("flag", ["--resume", "--replay", "--rejudge"])
 def test_a_link_is_refused_and_what_it_names_is_left_alone(
-    judged: Path, copy_of: Callable[[Path], Path], secret: Path, name: str, flag: str, capsys: pytest.CaptureFixture[str]
+    judged: Path,
+    copy_of: Callable[[Path], Path],
+    secret: Path,
+    name: str,
+    flag: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy = copy_of(judged)
     (copy / name).parent.mkdir(exist_ok=True)

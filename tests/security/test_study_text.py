@@ -48,7 +48,9 @@ def test_concepts_are_lines_too(tmp_path: Path) -> None:
         load_question(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["Soins\u00a0: médecine", "پزشکی\u200cها", "医学 <5 years", "a < b > c", "care «of» the sick"])
+@pytest.mark.parametrize(
+    "text", ["Soins\u00a0: médecine", "پزشکی\u200cها", "医学 <5 years", "a < b > c", "care «of» the sick"]
+)
 def test_the_words_of_any_language_are_printable(text: str) -> None:
     assert check_line(text) == text
 
