@@ -155,7 +155,12 @@ def compare_inputs(manifest: Manifest, study: Study) -> list[str]:
     found: dict[str, str] = dict(check_arm_files(study, manifest.config.sae).model_dump())
     found["corpus"] = hash_corpus(study)
     found |= {role: _hash_asset(study, path) for role, path in study_files(study).items() if role != "guideline"}
-    return [role for role in INPUTS if role in found and not _is_known(role, found[role], manifest, study)]
+    known = manifest.provenance.sha256
+    return [
+        role if role in known else f"{role} (the run does not say which it used)"
+        for role in INPUTS
+        if role in found and not _is_known(role, found[role], manifest, study)
+    ]
 
 
 def _hash_asset(study: Study, path: Path) -> str:
