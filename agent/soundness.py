@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from agent.toolbox import Measurement, address_of
 from tools.records import Evidence
 
 Kind = Literal["damaged", "touched", "unfinished", "unrecorded"]
+_ADDRESS = re.compile(rb'\{"request_sha256":\s?"([0-9a-f]{64})"')
+"""How a stored call begins."""
 SEEDS = 64
 """Seeds beyond the run's own that repeats of a judgement are looked for under, where a server takes none."""
 
@@ -95,7 +98,8 @@ def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
 
     Args:
         folder: of the run.
-        being_written: by the process that asks, which has yet to write the summary.
+        being_written: by the process that asks, which has yet to write the summary, and has itself just written the
+            calls, or checked them before it went on: they are counted and not hashed again.
 
     Raises:
         RunError: there is no run, or its manifest does not read.
@@ -104,7 +108,10 @@ def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
     decisions = _check_decisions(folder, manifest, notes)
     _check_evidence(folder, manifest, decisions, notes)
     asked = _check_transcripts(folder, decisions, notes)
-    _check_calls(folder, manifest, asked, notes)
+    if being_written:
+        _count_calls(folder, asked, notes)
+    else:
+        _check_calls(folder, manifest, asked, notes)
     _check_measurements(folder, notes)
     if not being_written and all(found.kind != "unfinished" for found in notes.findings):
         _check_summary(folder, decisions, notes)
@@ -162,13 +169,13 @@ def _check_decisions(folder: RunFolder, manifest: Manifest, notes: _Notes) -> di
 
 def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, Decision], notes: _Notes) -> None:
     seen, touched, twice = set[str](), list[str](), list[str]()
-    for line, record in _read(folder, "evidence.jsonl", Evidence, notes):
+    for value, record in _read(folder, "evidence.jsonl", Evidence, notes):
         key = record.feature.key
         if key in seen:
             twice.append(key)
             continue
         seen.add(key)
-        if key in decisions and decisions[key].evidence_sha256 not in _hashes(line, record):
+        if key in decisions and decisions[key].evidence_sha256 not in _hashes(value, record):
             touched.append(key)
     n = len(decisions)
     notes.add(
@@ -188,9 +195,8 @@ def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, 
     )
 
 
-def _hashes(line: bytes, record: Evidence) -> tuple[str, str]:
+def _hashes(stored: Any, record: Evidence) -> tuple[str, str]:
     """Of the record as it is stored, and as it is read: by a later version it may have grown fields since."""
-    stored: Any = json.loads(line)
     return hashlib.sha256(canonical_json(stored).encode()).hexdigest(), sha256_of(record)
 
 
@@ -231,11 +237,12 @@ def _is_same(step: TranscriptStep, decision: Decision) -> bool:
 
 def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: _Notes) -> None:
     stored, touched = set[str](), list[str]()
-    for line, call in _read(folder, "llm_calls.jsonl", LlmCall, notes):
+    for value, call in _read(folder, "llm_calls.jsonl", LlmCall, notes):
         stored.add(call.request_sha256)
-        if call.request_sha256 not in _addresses(line, manifest.config.seed):
+        if call.request_sha256 not in _addresses(value, manifest.config.seed):
             touched.append(call.request_sha256[:12])
     n = notes.counts["llm_calls"]
+    _miss_calls(stored, asked, notes)
     notes.add(
         "touched",
         touched,
@@ -243,19 +250,29 @@ def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: 
             f"{k:,} of {n:,} stored requests are not those that were sent (their hash differs), such as {one}"
         ),
     )
-    missing = sorted(asked - stored)
+
+
+def _count_calls(folder: RunFolder, asked: set[str], notes: _Notes) -> None:
+    file, stored = folder.path / "llm_calls.jsonl", set[str]()
+    for _, line in numbered_lines(file) if file.is_file() else ():
+        if found := _ADDRESS.match(line):
+            stored.add(found[1].decode())
+    _miss_calls(stored, asked, notes)
+
+
+def _miss_calls(stored: set[str], asked: set[str], notes: _Notes) -> None:
     notes.add(
         "damaged",
-        missing,
+        sorted(asked - stored),
         lambda k, one: (
             f"llm_calls.jsonl lacks {k:,} of the {len(asked):,} replies that transcripts rest on ({one[:12]})"
         ),
     )
 
 
-def _addresses(line: bytes, seed: int) -> Iterator[str]:
+def _addresses(stored: Any, seed: int) -> Iterator[str]:
     """Under which hashes a stored request may stand: its own, or, where the server takes no seed, with the seed it had."""
-    request: Any = json.loads(line)["request"]
+    request = stored["request"]
     data = json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
     yield hashlib.sha256(data).hexdigest()
     if "seed" not in request:
@@ -303,8 +320,8 @@ def _check_rest(folder: RunFolder, manifest: Manifest, notes: _Notes) -> None:
         notes.findings.append(Finding("unrecorded", "the bench was not proved by the version that made this run"))
 
 
-def _read(folder: RunFolder, name: str, kind: type[Any], notes: _Notes) -> Iterator[tuple[bytes, Any]]:
-    """Lines of a file that read, counted; those that do not are said. A file that is not there has none."""
+def _read(folder: RunFolder, name: str, kind: type[Any], notes: _Notes) -> Iterator[tuple[Any, Any]]:
+    """Lines of a file that read, as JSON and as records, counted; those that do not are said. A missing file has none."""
     file, bad = folder.path / name, list[str]()
     count = notes.counts[name.removesuffix(".jsonl")] = 0
     if not file.is_file():
@@ -313,12 +330,12 @@ def _read(folder: RunFolder, name: str, kind: type[Any], notes: _Notes) -> Itera
         for number, line in numbered_lines(file):
             try:
                 record = parse_record(kind, line, f"{file}:{number}")
-                json.loads(line)
+                value = json.loads(line)
             except (RunError, ValueError, RecursionError) as error:
                 bad.append(_name(folder, error))
                 continue
             count += 1
-            yield line, record
+            yield value, record
     except RunError as error:
         bad.append(_name(folder, error))
     notes.counts[name.removesuffix(".jsonl")] = count

@@ -71,10 +71,10 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    """A labels file on the judged run's features."""
+    """A labels file on all features of both runs."""
     given: list[Label] = []
-    for index, value in ((7, "yes"), (8, "no")):
-        one = label(index, value)
+    for index in range(60):
+        one = label(index, "yes" if index % 2 else "no")
         given.append(one.model_copy(update={"item": one.item.model_copy(update={"study": None})}))
     file = tmp_path / "labels.jsonl"
     file.write_text("".join(one.model_dump_json() + "\n" for one in given), "utf-8")

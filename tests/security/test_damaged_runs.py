@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent import check, read, run
-from evals import compare, export
+from evals import compare, export, score
 from evals import run as examine
 from evals.review.app import create_app
 from evals.review.desk import Desk
@@ -70,11 +70,12 @@ def commands_on(feature: str, runs: Path, labels: Path, other: Path | None) -> d
         "rejudge": lambda copy: run.main(["--rejudge", str(copy), "--judge", "rules", "--runs", str(runs)]),
         "read": lambda copy: read.main([str(copy), feature]),
         "evals.run": lambda copy: examine.main([str(copy), "--labels", str(labels)]),
-        "export": lambda copy: export.main([str(copy), "--to", "neuronpedia", "--out", str(runs / f"out-{copy.name}")]),
+        "export": lambda copy: export.main([str(copy), "--to", "neuronpedia", "--out", str(copy / "export")]),
         "desk": lambda copy: read_desk(copy, feature),
     }
     if other is not None:
-        found["compare"] = lambda copy: compare.main([str(copy), str(other), "--no-weights", "--to", str(runs / "c")])
+        said = ["--no-weights", "--allow-different", "it is the same run"]
+        found["compare"] = lambda copy: compare.main([str(copy), str(other), *said, "--to", str(copy / "c")])
     return found
 
 
@@ -120,6 +121,12 @@ def where(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
 
 
+def whole_copy(whole: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "whole" / whole.name
+    restore(whole, copy)
+    return copy
+
+
 def list_tries(whole: Path, seeds: Sequence[int]) -> list[Try]:
     """Every damage to every file that it can be done to."""
     return [
@@ -154,8 +161,32 @@ def test_damage_ends_in_work_or_in_one_line(
 ) -> None:
     whole: Path = request.getfixturevalue(kind)
     commands = commands_on(FEATURE[kind], tmp_path / "runs", labels, whole if kind == "measured" else None)
+    for name, command in commands.items():
+        assert command(whole_copy(whole, tmp_path)) == 0, f"{name} does not even work on a whole run"
     tries = list_tries(whole, seeds)[::stride]
     ends, bad = try_all(whole, tmp_path / "copies" / whole.name, commands, tries, capsys)
     sys.stdout.write(f"{kind}: {sum(ends.values()):,} tries; {dict(sorted(ends.items()))}\n")  # shown with -s
     assert not bad, "\n".join([f"{len(bad)} ended badly", *bad])
     assert sum(ends.values()) == len(tries) * len(commands)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("manifest.json", "cut"),
+        ("manifest.json", "bump_schema"),
+        ("decisions.jsonl", "remove"),
+        ("decisions.jsonl", "add_foreign_line"),
+        ("decisions.jsonl", "spoil_a_number"),
+        ("evidence.jsonl", "drop_line"),
+        ("evidence.jsonl", "become_folder"),
+    ],
+)
+def test_a_damaged_run_is_scored_or_refused_in_one_line(
+    measured: Path, tmp_path: Path, file: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What loads a model is tried less often."""
+    commands: dict[str, Command] = {"score": lambda copy: score.main([str(copy), "--contexts", "2"])}
+    ends, bad = try_all(measured, tmp_path / measured.name, commands, [Try(file, damage, 0)], capsys)
+    assert not bad, bad
+    assert ends.total() == 1
