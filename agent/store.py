@@ -139,8 +139,7 @@ class RunFolder:
         """
         evidence, selection = self.evidence(), self.manifest().selection
         selected = [item.feature.key for item in selection.items] if selection else []
-        decided = {decision.feature.key for decision in self.decisions()}
-        if evidence is None or selection is None or not decided.issuperset(selected):
+        if evidence is None or selection is None or len(self.decisions()) < len(selected):
             raise RunError(f"{self.path} is not finished: finish it with --resume {self.path}")
         known = {record.feature.key for record in evidence}
         if missing := [key for key in selected if key not in known]:
