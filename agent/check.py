@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.soundness import Checked
+    from agent.findings import Checked
 
 NOT_SOUND, BAD_INPUT = 1, 2
 DESCRIPTION = """\

@@ -18,7 +18,8 @@ from agent.records import Manifest
 from tools.arms import check_arm_files, is_at_hand
 from tools.corpus import check_corpus, hash_corpus
 from tools.errors import StudyError
-from tools.studies import ASKED, Question, Study, hash_tables, is_shipped, load_question
+from tools.studies import Question, Study, load_question
+from tools.study_parts import ASKED, hash_tables, is_shipped
 from tools.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")

@@ -201,7 +201,7 @@ class Manifest(Record):
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
     study_sha256: dict[str, str] = {}
-    """Of each part of the study file as the run found it (`tools.studies.hash_tables`); empty in runs from before that."""
+    """Of each part of the study file as the run found it (`tools.study_parts.hash_tables`); empty in runs from before that."""
     inherited: tuple[str, ...] = ()
     """What was to be said of the run whose evidence this one judges again, and what differed and was allowed to."""
 

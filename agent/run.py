@@ -324,7 +324,7 @@ def _describe(
 ) -> Manifest:
     from agent.provenance import collect_provenance
     from agent.records import Manifest
-    from tools.studies import hash_tables
+    from tools.study_parts import hash_tables
 
     prompts = []
     if config.llm is not None:

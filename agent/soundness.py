@@ -11,86 +11,21 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from agent.errors import RunError
+from agent.findings import Checked, Finding, Notes
 from agent.lines import numbered_lines, parse_record
 from agent.records import Decision, LlmCall, Manifest, Summary, TranscriptStep
 from agent.store import RunFolder, canonical_json, sha256_of
 from agent.toolbox import Measurement, address_of
 from tools.records import Evidence
 
-Kind = Literal["damaged", "touched", "unfinished", "unrecorded"]
 _ADDRESS = re.compile(rb'\{"request_sha256":\s?"([0-9a-f]{64})"')
 """How a stored call begins."""
 SEEDS = 64
 """Seeds beyond the run's own that repeats of a judgement are looked for under, where a server takes none."""
-
-
-class Finding(NamedTuple):
-    """One thing that is not as a finished run leaves it."""
-
-    kind: Kind
-    text: str
-    """One line, with counts."""
-    mends: bool = False
-    """Going on with the run makes it good: what is written at the end, or may be lost with the power, and is paid for by
-    nothing."""
-
-
-class Checked(NamedTuple):
-    """What was found, and what was looked at."""
-
-    findings: tuple[Finding, ...]
-    counts: dict[str, int]
-    """Records by what they are."""
-
-    @property
-    def whole(self) -> bool:
-        """Everything is there and reads."""
-        return not self._has("damaged")
-
-    @property
-    def finished(self) -> bool:
-        """Every selected feature was decided, or failed, and what follows was written."""
-        return not self._has("unfinished")
-
-    @property
-    def untouched(self) -> bool:
-        """Everything agrees with the hashes there are."""
-        return not self._has("touched")
-
-    @property
-    def sentence(self) -> str:
-        """Whether it is all three, in words."""
-        states = (
-            ("whole", self.whole),
-            ("finished", self.finished),
-            ("untouched as far as its hashes show", self.untouched),
-        )
-        return ", ".join(name if holds else f"NOT {name}" for name, holds in states)
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What every command that shows the run's verdicts says of them first."""
-        return tuple(finding.text for finding in self.findings if finding.kind != "unrecorded")
-
-    def _has(self, kind: Kind) -> bool:
-        return any(finding.kind == kind for finding in self.findings)
-
-
-@dataclass
-class _Notes:
-    """What one part of a folder shows: each kind of fault once, with its count and an example."""
-
-    findings: list[Finding] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, kind: Kind, cases: Sequence[str], say: Callable[[int, str], str], mends: bool = False) -> None:
-        if cases:
-            self.findings.append(Finding(kind, say(len(cases), cases[0]), mends))
 
 
 def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
@@ -104,7 +39,7 @@ def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
     Raises:
         RunError: there is no run, or its manifest does not read.
     """
-    manifest, notes = folder.manifest(), _Notes()
+    manifest, notes = folder.manifest(), Notes()
     decisions = _check_decisions(folder, manifest, notes)
     _check_evidence(folder, manifest, decisions, notes)
     asked = _check_transcripts(folder, decisions, notes)
@@ -142,7 +77,7 @@ def require_whole(folder: RunFolder) -> Checked:
     return checked
 
 
-def _check_decisions(folder: RunFolder, manifest: Manifest, notes: _Notes) -> dict[str, Decision]:
+def _check_decisions(folder: RunFolder, manifest: Manifest, notes: Notes) -> dict[str, Decision]:
     selection, found = manifest.selection, dict[str, Decision]()
     twice, foreign, strange = list[str](), list[str](), list[str]()
     wanted = {item.feature.key: item for item in selection.items} if selection else None
@@ -167,7 +102,7 @@ def _check_decisions(folder: RunFolder, manifest: Manifest, notes: _Notes) -> di
     return found
 
 
-def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, Decision], notes: _Notes) -> None:
+def _check_evidence(folder: RunFolder, manifest: Manifest, decisions: dict[str, Decision], notes: Notes) -> None:
     seen, touched, twice = set[str](), list[str](), list[str]()
     for value, record in _read(folder, "evidence.jsonl", Evidence, notes):
         key = record.feature.key
@@ -200,7 +135,7 @@ def _hashes(stored: Any, record: Evidence) -> tuple[str, str]:
     return hashlib.sha256(canonical_json(stored).encode()).hexdigest(), sha256_of(record)
 
 
-def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes: _Notes) -> set[str]:
+def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes: Notes) -> set[str]:
     """Returns the hashes of the requests that transcripts refer to."""
     asked, missing, cut, other = set[str](), list[str](), list[str](), list[str]()
     notes.counts["transcripts"] = 0
@@ -235,7 +170,7 @@ def _is_same(step: TranscriptStep, decision: Decision) -> bool:
         return False
 
 
-def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: _Notes) -> None:
+def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: Notes) -> None:
     stored, touched = set[str](), list[str]()
     for value, call in _read(folder, "llm_calls.jsonl", LlmCall, notes):
         stored.add(call.request_sha256)
@@ -252,7 +187,7 @@ def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: 
     )
 
 
-def _count_calls(folder: RunFolder, asked: set[str], notes: _Notes) -> None:
+def _count_calls(folder: RunFolder, asked: set[str], notes: Notes) -> None:
     file, stored = folder.path / "llm_calls.jsonl", set[str]()
     for _, line in numbered_lines(file) if file.is_file() else ():
         if found := _ADDRESS.match(line):
@@ -260,7 +195,7 @@ def _count_calls(folder: RunFolder, asked: set[str], notes: _Notes) -> None:
     _miss_calls(stored, asked, notes)
 
 
-def _miss_calls(stored: set[str], asked: set[str], notes: _Notes) -> None:
+def _miss_calls(stored: set[str], asked: set[str], notes: Notes) -> None:
     notes.add(
         "damaged",
         sorted(asked - stored),
@@ -279,7 +214,7 @@ def _addresses(stored: Any, seed: int) -> Iterator[str]:
         yield from (hashlib.sha256(data + f"\n{seed + more}".encode()).hexdigest() for more in range(SEEDS))
 
 
-def _check_measurements(folder: RunFolder, notes: _Notes) -> None:
+def _check_measurements(folder: RunFolder, notes: Notes) -> None:
     touched = [
         f"{one.instrument} on {one.feature}"
         for _, one in _read(folder, "tool_calls.jsonl", Measurement, notes)
@@ -288,7 +223,7 @@ def _check_measurements(folder: RunFolder, notes: _Notes) -> None:
     notes.add("touched", touched, lambda n, one: f"{n:,} measurements are not those asked for, such as {one}")
 
 
-def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: _Notes) -> None:
+def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: Notes) -> None:
     file = folder.path / "summary.json"
     if not file.is_file():
         if decisions:
@@ -309,7 +244,7 @@ def _check_summary(folder: RunFolder, decisions: dict[str, Decision], notes: _No
     notes.add("touched", differing, lambda n, one: f"{say} ({one})", mends=True)
 
 
-def _check_rest(folder: RunFolder, manifest: Manifest, notes: _Notes) -> None:
+def _check_rest(folder: RunFolder, manifest: Manifest, notes: Notes) -> None:
     """Files that only some runs have, and what older versions recorded nothing of."""
     if manifest.parent is not None and not (folder.path / "cases.jsonl").is_file():
         notes.findings.append(Finding("damaged", "cases.jsonl is missing: what the run judges again"))
@@ -320,7 +255,7 @@ def _check_rest(folder: RunFolder, manifest: Manifest, notes: _Notes) -> None:
         notes.findings.append(Finding("unrecorded", "the bench was not proved by the version that made this run"))
 
 
-def _read(folder: RunFolder, name: str, kind: type[Any], notes: _Notes) -> Iterator[tuple[Any, Any]]:
+def _read(folder: RunFolder, name: str, kind: type[Any], notes: Notes) -> Iterator[tuple[Any, Any]]:
     """Lines of a file that read, as JSON and as records, counted; those that do not are said. A missing file has none."""
     file, bad = folder.path / name, list[str]()
     count = notes.counts[name.removesuffix(".jsonl")] = 0

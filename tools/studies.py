@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,9 +18,6 @@ R = TypeVar("R", bound=Record)
 STUDIES = Path("studies")
 LARGEST = 2**20
 """Most bytes of a `study.toml`."""
-ASKED = ("domain", "rating", "survey")
-"""Tables that decide what a judge is asked, and what the rules hold evidence to."""
-_UNASKED = ("title", "name", "training", "arms")
 
 
 class Arm(Record):
@@ -253,7 +248,7 @@ def load_study(name: str) -> Study:
     Raises:
         StudyError: no such study, or its file does not fit.
     """
-    path, table = _read(name)
+    path, table = read_tables(name)
     table.pop("training", None)
     if not table.get("arms") and ("domain" in table or "rating" in table):
         raise StudyError(
@@ -268,45 +263,18 @@ def load_question(name: str) -> Question:
     Raises:
         StudyError: no such study, or its file does not fit.
     """
-    path, table = _read(name)
+    path, table = read_tables(name)
     asked = {key: table[key] for key in ("name", "title", "domain", "rating", "survey") if key in table}
     return _validated(Question, {**asked, "folder": path.parent}, path)
 
 
-def hash_tables(name: str, arm: str) -> dict[str, str]:
-    """sha256 of each part of a study file, whatever its spelling: comments and spaces may change, settings may not.
-
-    Args:
-        name: of the study.
-        arm: the one that is looked at; others may come and go.
+def read_tables(name: str) -> tuple[Path, dict[str, Any]]:
+    """A study file's path and what it says, unchecked.
 
     Raises:
-        StudyError: as `load_study`.
+        StudyError: there is no such study, or it is not TOML.
     """
-    _, table = _read(name)
-    arms = table.get("arms")
-    parts = {key: value for key, value in table.items() if key not in _UNASKED}
-    if isinstance(arms, dict) and arm in arms:
-        parts["arm"] = arms[arm]
-    return {key: _hash_part(value) for key, value in parts.items()}
-
-
-def is_shipped(name: str) -> bool:
-    """Whether a study is one of those under `studies/`, however it is named."""
-    try:
-        folder = _study_file(name).resolve().parent
-    except (StudyError, OSError, ValueError):
-        return False
-    return folder.parent == STUDIES.resolve()
-
-
-def _hash_part(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read(name: str) -> tuple[Path, dict[str, Any]]:
-    path = _study_file(name)
+    path = find_study_file(name)
     try:
         return path, tomllib.loads(read_text(path, most=LARGEST))
     except tomllib.TOMLDecodeError as error:
@@ -332,7 +300,12 @@ def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
         raise StudyError(f"{path}: {where}: {message}" if where else f"{path}: {message}") from error
 
 
-def _study_file(name: str) -> Path:
+def find_study_file(name: str) -> Path:
+    """Where a study's file lies.
+
+    Raises:
+        StudyError: there is none; the text lists those that ship.
+    """
     for candidate in (STUDIES / name / "study.toml", Path(name) / "study.toml", Path(name)):
         if _is_file(candidate):
             return candidate
