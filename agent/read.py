@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.errors import RunError
 from agent.records import TranscriptStep
+from agent.soundness import caveats_of
 from agent.store import RunFolder, read_lines
 from tools.egress import guarded
 from tools.errors import UnveilError
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)
     try:
-        caveats = RunFolder.open(arguments.run).manifest().caveats
+        caveats = caveats_of(RunFolder.open(arguments.run))
         steps = find_transcript(arguments.run, arguments.feature)
         lines = [f"warning: {caveat}" for caveat in caveats] + list(show(steps, None if arguments.whole else SHOWN))
     except UnveilError as error:
