@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.terminal import Parser
+
 if TYPE_CHECKING:
     from agent.config import LlmChoice, RunConfig
 
@@ -23,7 +25,7 @@ python -m agent.run --evidence FILE --study FILE          judge what another too
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_subject(parser)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.command import configure, parse_arguments, reconfigure
 from tools.errors import UnveilError
+from tools.terminal import door
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tools.workbench import Workbench
 
 
+@door("interrupted before anything was done")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it.
 
@@ -37,10 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when a run ended, 1 when a replay differs, 2 when something the user can mend stood in the way, 130 when interrupted.
     """
     arguments = parse_arguments(argv)
-    from rich.console import Console
+    from tools.console import LineConsole
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    console, errors = LineConsole(), LineConsole(stderr=True)
     command = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments.replay:
@@ -217,7 +218,8 @@ def _run_stages(
     console.print()
     for line in format_summary(summary):
         console.print(line)
-    console.print(f"\n{folder.path / 'report.html'}")
+    console.print()
+    console.print(str(folder.path / "report.html"))
     console.print(f"next: python -m evals.review {folder.path}   read it, and write labels")
     console.print(f"      python -m evals.run {folder.path} --labels FILE   how far its verdicts agree with people's")
     if folder.manifest().measures:

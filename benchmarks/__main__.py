@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
+from tools.terminal import Parser, door
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +36,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy has been imported when this returns."""
     width = max(map(len, BENCHMARKS))
     names = "\n".join(f"  {name:<{width}}  {what}" for name, what in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog=f"benchmarks:\n{names}",
@@ -55,15 +56,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@door()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; 1 if one fails, and with `--strict` also if one misses what it is to reach."""
     arguments = parse_arguments(argv)
-    from rich.console import Console
-
     from benchmarks.records import Setting
     from benchmarks.tables import print_report
+    from tools.console import PatientConsole
 
-    console = Console()
+    console = PatientConsole()
     setting = Setting(arguments.scale, arguments.rounds, arguments.figure)
     report = run_all(arguments.names or list(BENCHMARKS), setting, arguments.threads, console)
     print_report(report, console)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.terminal import Parser, complain, door, say
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from prompts.loader import Prompt
     from tools.studies import Study
 
-UNMET, BAD_INPUT, INTERRUPTED = 1, 2, 130
+UNMET = 1
 SHUFFLED = 40
 CALLS = "score_calls.jsonl"
 """Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
@@ -30,7 +32,7 @@ OUTPUT_TOKENS, TOKENS_PER_TEXT = 1000, 40
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.score",
         description="Do a run's labels tell held-out texts in which their features are active from others (detection), "
         "and rightly from wrongly marked tokens (fuzzing)? Without --llm-model only words are compared. "
@@ -83,27 +85,19 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door("interrupted: what a model answered is kept; the same command goes on from there")
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.gates import read_requirement, unmet
     from evals.scores.report import as_lines, write_scores
-    from tools.errors import UnveilError
 
-    try:
-        requirements = [read_requirement(text) for text in arguments.require]
-        report, answers = score_run(arguments)
-        files = write_scores(arguments.run / "evals", report, answers)
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what a model answered is kept; the same command goes on from there\n")
-        return INTERRUPTED
-    sys.stdout.write("\n".join([*as_lines(report), "", str(files[0])]) + "\n")
+    requirements = [read_requirement(text) for text in arguments.require]
+    report, answers = score_run(arguments)
+    files = write_scores(arguments.run / "evals", report, answers)
+    say(*as_lines(report), "", str(files[0]))
     missed = unmet(requirements, report.figures)
-    for line in missed:
-        sys.stderr.write(f"not met: {line}\n")
+    complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
 
@@ -115,7 +109,6 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     """
     import asyncio
 
-    from rich.console import Console
     from rich.progress import Progress
 
     from agent.store import RunFolder
@@ -124,6 +117,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     from evals.scores.restaging import restage
     from evals.scores.scorecard import list_answers, make_report, read_beside
     from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from tools.console import LineConsole
     from tools.heldout import Draw, draw_held_out
 
     folder = RunFolder.open(arguments.run)
@@ -138,7 +132,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     length = stage.study.observation.context_tokens
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=LineConsole(stderr=True)) as progress:
         held_out = draw_held_out(stage.bench, stage.held_out, labelled, draw, manifest.config.seed, progress)
         subjects, others = find_subjects(decisions, held_out, arguments.seed)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))

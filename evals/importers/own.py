@@ -3,20 +3,20 @@
     annotator,sae,index,question,value,study,kind,time,note
     ana,base,123,relevant,yes,pocket,feature,2026-01-31T10:00:00+00:00,talks of wards and doses
 
-Of the columns, the first five are needed. In CSV, an `annotation` is always text and other numbers are numbers.
+Of the columns, the first five are needed. In CSV, an `annotation` is always text and other numbers are numbers; blanks at
+either end of a cell do not count, and an apostrophe before what would be a formula is no part of it (`tools.spreadsheets`).
 Only JSONL can take an answer back, or say that it settles a question: that is what the desk appends to.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.importers.reading import Collector, Options, read_csv, read_jsonl
 from evals.records import ANNOTATION, Import, Label, plain_number
+from tools.spreadsheets import bare, records_to_csv
 
 COLUMNS = (
     "annotator",
@@ -57,14 +57,12 @@ def write_own(file: Path, labels: Sequence[Label]) -> None:
     if file.suffix != ".csv":
         file.write_text("".join(label.model_dump_json(exclude_defaults=True) + "\n" for label in labels), "utf-8")
         return
-    out = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for label in labels:
-        fields: dict[str, Any] = label.model_dump(mode="json", exclude={"withdrawn", "settles"})
-        fields |= fields.pop("item") | {"machine": "yes" if label.machine else ""}
-        writer.writerow(fields)
-    file.write_text(out.getvalue(), "utf-8")
+    file.write_text(records_to_csv(COLUMNS, map(_cells, labels)), "utf-8")
+
+
+def _cells(label: Label) -> dict[str, object]:
+    fields: dict[str, Any] = label.model_dump(mode="json", exclude={"withdrawn", "settles"})
+    return fields | fields.pop("item") | {"machine": "yes" if label.machine else ""}
 
 
 def _read_csv(path: Path, options: Options, into: Collector) -> None:
@@ -82,7 +80,7 @@ def _read_csv(path: Path, options: Options, into: Collector) -> None:
         if len(cells) != len(header):
             into.refuse(where, f"{len(cells)} cells under {len(header)} columns")
             continue
-        fields: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+        fields: dict[str, Any] = {name: bare(cell) for name, cell in zip(header, cells, strict=True) if cell}
         if fields.get("question") != ANNOTATION and "value" in fields:
             fields["value"] = plain_number(fields["value"])
         if "machine" in fields:

@@ -19,14 +19,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.errors import StudyError, UnveilError
+from tools.errors import StudyError
+from tools.terminal import Parser, door, say
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy is imported before it has been read."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("step", choices=STEPS)
@@ -48,14 +49,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
-    arguments = parse_arguments(argv)
-    try:
-        _run(arguments)
-    except UnveilError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    _run(parse_arguments(argv))
     return 0
 
 
@@ -85,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "publish": lambda: steps.publish(arguments.study, recipe, work),
         "measure": lambda: steps.measure(arguments.study, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
-    sys.stdout.write(f"{result}\n")
+    say(str(result))
 
 
 if __name__ == "__main__":
