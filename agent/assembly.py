@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from agent.config import LlmChoice, RunConfig
-from agent.llm import CallStore, LlmClient, LlmSettings
+from agent.endpoint import Framing, LlmSettings, Secrets
+from agent.llm import CallStore, LlmClient
 from agent.offers import Instrument
-from agent.prices import SHIPPED
 from agent.records import PromptRef
 from agent.state import Investigator
 from agent.toolbox import Bench, Toolbox
+from agent.wire import Wire
 from prompts.loader import Prompt, load_prompt
 from tools.studies import Question
 from tools.text_files import read_text
 
 PROMPTS = ("hypothesize", "experiment", "judge", "rate")
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
 class Assembly(AbstractAsyncContextManager[Investigator]):
@@ -31,10 +29,12 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         choice: its models.
         question: for the guideline.
         folder: of the run; calls and measurements are remembered there.
-        key: for the endpoint; None for servers that want none. It is stored nowhere.
+        secrets: for the endpoint. They are stored nowhere.
         instruments: what the LLM may call; none for evidence from elsewhere.
         bench: what the instruments run on; None to answer from the run's memory alone.
         replay_only: nothing is sent or measured that the run does not remember.
+        tell: gets a line when requests are sent differently from now on.
+        framing: how the endpoint takes to be asked for a reply.
     """
 
     def __init__(
@@ -43,13 +43,16 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         choice: LlmChoice,
         question: Question,
         folder: Path,
-        key: str | None,
+        secrets: Secrets,
         instruments: Sequence[Instrument],
         bench: Bench | None,
         replay_only: bool = False,
+        tell: Callable[[str], object] = lambda line: None,
+        framing: Framing = "with usage",
     ) -> None:
         store = CallStore(folder / "llm_calls.jsonl", replay_only=replay_only)
-        self._client = LlmClient(llm_settings(config, choice, key), store)
+        settings = LlmSettings.of(choice, secrets, config.limits, config.seed, framing)
+        self._client = LlmClient(settings, store, Wire(settings, tell))
         self._toolbox = Toolbox(instruments, folder / "tool_calls.jsonl", bench, replay_only=replay_only)
         self._investigator = Investigator(
             llm=self._client,
@@ -61,6 +64,11 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
             limits=config.limits,
             judge_repeats=config.judge_repeats,
         )
+
+    @property
+    def status(self) -> str:
+        """Calls, tokens a second and failures so far, in a line."""
+        return str(self._client.meter)
 
     async def __aenter__(self) -> Investigator:
         return self._investigator
@@ -78,22 +86,3 @@ def load_prompts() -> dict[str, Prompt]:
 def prompt_refs() -> list[PromptRef]:
     """Names and hashes of the prompts, for the manifest."""
     return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in load_prompts().values()]
-
-
-def llm_settings(config: RunConfig, choice: LlmChoice, key: str | None) -> LlmSettings:
-    """The client's settings; the key goes nowhere else."""
-    return LlmSettings(
-        model=choice.model,
-        base_url=choice.base_url or DEFAULT_BASE_URL,
-        api_key=SecretStr(key) if key else None,
-        temperature=choice.temperature,
-        max_output_tokens=choice.max_output_tokens,
-        seed=config.seed,
-        timeout_s=choice.timeout_seconds,
-        max_attempts=choice.max_attempts,
-        requests_per_minute=choice.requests_per_minute,
-        max_in_flight=choice.concurrency,
-        budget_usd=config.limits.budget_usd,
-        budget_tokens=config.limits.budget_tokens,
-        prices=SHIPPED if choice.prices is None else Path(choice.prices),
-    )

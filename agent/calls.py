@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from agent.errors import RunError
+from agent.counts import counted_tokens
+from agent.dialect import RULES, Dialect
+from agent.errors import RunError, Unwritable
 from agent.records import LlmCall, Usage
-from agent.requests import Dialect, Request, Written
+from agent.requests import Request, Written
 
 
 @dataclass(frozen=True, eq=False)
 class _Line:
     call: LlmCall
     data: bytes
+
+
+class Found(NamedTuple):
+    """What a store has of a request."""
+
+    call: LlmCall | None
+    dialect: Dialect
+    """In which the call was made; the dialect of now if there is none."""
+    written: Written
+    """As it is to be sent now."""
 
 
 class CallStore:
@@ -40,9 +54,14 @@ class CallStore:
         self.replay_only = replay_only
         self.spent = Usage()
         """Of all calls in the file."""
+        self.answered: Counter[tuple[str, str]] = Counter()
+        """Replies by the model asked and the model that says it answered."""
         self._places: dict[str, tuple[int, int, bool]] = {}
         """Offset and length in bytes, and whether the line is a reply."""
         self._dialects: dict[str, tuple[Dialect, ...]] = {}
+        self._first_version: set[str] = set()
+        """Models that were asked by the first version."""
+        self._most_counted: dict[str, int] = {}
         self._size = 0
         self._waiting: list[_Line] = []
         self._writing = asyncio.Lock()
@@ -57,32 +76,46 @@ class CallStore:
             file.seek(offset)
             return LlmCall.model_validate_json(file.read(length))
 
-    def find(self, request: Request) -> tuple[LlmCall | None, Written]:
+    def find(self, request: Request) -> Found:
         """What came of a request, and how it is written in the dialect of now.
 
-        The request is looked for in every dialect spoken so far; a reply goes before the failure that ended it.
+        The request is looked for in every dialect spoken so far, and as the first version wrote it if the store is
+        that old; a reply goes before the failure that ended it.
         """
         *earlier, now = self.dialects(request.model)
         written = request.written(now)
-        calls = [(now, self.get(written.sha256))]
-        spelt = {now.spelling}
-        for dialect in reversed(earlier):
+        spoken = [now, *reversed(earlier)]
+        if request.schema is not None and request.model in self._first_version:
+            spoken += [dialect.first for dialect in spoken]
+        ends: list[Found] = []
+        spelt: set[str] = set()
+        for dialect in spoken:
             if dialect.spelling not in spelt:
                 spelt.add(dialect.spelling)
-                calls.append((dialect, self.get(request.written(dialect).sha256)))
-        ends = [call for dialect, call in calls if call is not None and dialect.refusal(call) is None]
-        return next((call for call in ends if call.failure is None), ends[0] if ends else None), written
+                call = self.get((written if dialect == now else request.written(dialect)).sha256)
+                if call is not None and dialect.refusal(call) is None:
+                    ends.append(Found(call, dialect, written))
+        replies = (end for end in ends if end.call is not None and end.call.failure is None)
+        return next(replies, ends[0] if ends else Found(None, now, written))
 
     def dialects(self, model: str) -> tuple[Dialect, ...]:
         """What was believed of the model's server, in order; the last is believed now."""
         return self._dialects.get(model, (Dialect(),))
+
+    def notes(self) -> dict[str, tuple[str, ...]]:
+        """For each model asked so far, in sentences, what its server would not take of the requests."""
+        return {model: dialects[-1].notes() for model, dialects in self._dialects.items()}
+
+    def most_counted(self, model: str) -> int:
+        """The most tokens that the model's server counted in one prompt so far; 0 if it counts none."""
+        return self._most_counted.get(model, 0)
 
     async def put(self, call: LlmCall) -> None:
         """Append a call; on disk when this returns. Calls that wait at the same time share one flush.
 
         Raises:
             RunError: the store is for replay only.
-            OSError: it could not be written; the file is as before.
+            Unwritable: it could not be written; the file is as before.
         """
         if self.replay_only:
             raise RunError(f"{self.path} is being replayed and takes no new calls")
@@ -98,9 +131,9 @@ class CallStore:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
-            except OSError:
+            except OSError as error:
                 self._waiting = [each for each in batch if each is not line] + self._waiting
-                raise
+                raise Unwritable.of(self.path, error) from error
             for each in batch:
                 self._note(each.call, len(each.data))
 
@@ -139,6 +172,13 @@ class CallStore:
         self._size += length
         self.spent += call.usage
         model = str(call.request.get("model"))
+        answered = (call.reply or {}).get("model")
+        if isinstance(answered, str) and answered:
+            self.answered[model, answered] += 1
+        if call.rules < RULES:
+            self._first_version.add(model)
+        if counted := counted_tokens(call.reply or {}):
+            self._most_counted[model] = max(counted, self.most_counted(model))
         *earlier, now = self.dialects(model)
         learnt = now.learn(call)
         self._dialects[model] = (*earlier, now) if learnt == now else (*earlier, now, learnt)

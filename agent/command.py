@@ -7,11 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.llm_flags import KEY, add_llm_flags, make, named_address, read_choice, read_limits
+from tools.machine import add_threads
 from tools.terminal import Parser
 
 if TYPE_CHECKING:
     from agent.config import LlmChoice, RunConfig
 
+MOST_SEED = 2**31 - 1
+"""Servers and libraries take no larger one alike."""
+SETTLED = frozenset(
+    {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
+)
+"""What a run that is judged again has settled."""
 DESCRIPTION = """\
 Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
 
@@ -31,7 +39,18 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_subject(parser)
     _add_judge(parser)
     _add_manner(parser)
-    return parser.parse_args(argv)
+    return parse_known(parser, argv)
+
+
+def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, with the names of those that were given in `given`: a default says nothing."""
+    defaults = vars(parser.parse_args([]))
+    unset = object()
+    # A flag that may come again starts a list of its own; all others are marked, to be told from a default.
+    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - {"header"}, unset))
+    found = vars(parser.parse_args(argv, marked))
+    given = frozenset(name for name, value in found.items() if value is not unset and value is not None)
+    return argparse.Namespace(**{**defaults, **{name: found[name] for name in given}}, given=given)
 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
@@ -77,22 +96,24 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
     )
     llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
-    llm.add_argument("--llm-model", metavar="M", help="the investigator's model (default: OPENAI_MODEL)")
     llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
     llm.add_argument(
         "--judge-repeats", type=_positive, default=1, metavar="K", help="judgements a feature (default: 1)"
     )
-    llm.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint, with its /v1")
-    llm.add_argument("--concurrency", type=_positive, default=8, metavar="N", help="features at once (default: 8)")
-    llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
-    llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
-    llm.add_argument("--prices", metavar="FILE", help="prices that replace the shipped table")
+    add_llm_flags(llm.add_argument)
 
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
-    how.add_argument("--seed", type=int, default=0, help="decides controls, samples and random directions (default: 0)")
+    how.add_argument(
+        "--seed",
+        type=_seed,
+        default=0,
+        metavar="N",
+        help="decides controls, samples and random directions (default: 0)",
+    )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add_threads(how)
     how.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],
@@ -109,7 +130,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
     )
-    how.add_argument("--resume", type=Path, metavar="RUN", help="finish a run that was stopped; its own settings hold")
+    how.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="finish a run that was stopped; its own settings hold, but for endpoint, time-out, concurrency and budget",
+    )
     how.add_argument(
         "--retry-failed",
         action="store_true",
@@ -124,6 +150,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         help="go on although the bench fails its proof on this machine's libraries; every later command says so",
     )
+    how.add_argument(
+        "--trace",
+        action="store_true",
+        help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
+        "(default: nothing is sent there, whatever the environment says)",
+    )
     how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
 
 
@@ -133,9 +165,11 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     Raises:
         RunError: an LLM is to judge but no model is named, or flags contradict each other.
     """
-    from agent.config import Limits, RunConfig
+    from agent.config import RunConfig
     from agent.errors import RunError
 
+    if arguments.retry_failed:
+        raise RunError("--retry-failed goes with --resume RUN")
     if arguments.evidence and (arguments.sae or arguments.model or arguments.hook):
         raise RunError("--evidence needs no model: leave out --sae, --model and --hook")
     choice = choose_llm(arguments, environment)
@@ -144,7 +178,8 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
             "evidence from elsewhere has no nulls for the rules judge to hold it against: configure an LLM with "
             "OPENAI_API_KEY, OPENAI_BASE_URL or --base-url, and --llm-model"
         )
-    return RunConfig(
+    return make(
+        RunConfig,
         study=arguments.study or "pocket",
         sae=arguments.sae or ("imported" if arguments.evidence else "base"),
         model=arguments.model,
@@ -157,12 +192,13 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         judge="rules" if choice is None else "llm",
         judge_repeats=arguments.judge_repeats,
         llm=choice,
-        limits=Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+        limits=read_limits(arguments),
         seed=arguments.seed,
         device=arguments.device,
         precision=arguments.precision,
         memory_gib=arguments.memory_gib,
         allow_unproved=arguments.allow_unproved,
+        traced=arguments.trace,
     )
 
 
@@ -172,23 +208,19 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
     Raises:
         RunError: as `configure`; or a flag names what the parent has settled.
     """
-    from agent.config import Limits
     from agent.errors import RunError
 
-    settled = [
-        name
-        for name in ("study", "sae", "model", "hook", "corpus", "evidence", "features", "limit")
-        if getattr(arguments, name)
-    ]
-    if settled:
-        raise RunError(f"--rejudge takes everything but the judge from its run: leave out --{', --'.join(settled)}")
+    if settled := sorted(arguments.given & SETTLED):
+        words = ", ".join("--" + name.replace("_", "-") for name in settled)
+        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {words}")
     choice = choose_llm(arguments, environment)
     return parent.model_copy(
         update={
             "judge": "rules" if choice is None else "llm",
             "judge_repeats": arguments.judge_repeats,
             "llm": choice,
-            "limits": Limits(budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens),
+            "limits": read_limits(arguments),
+            "traced": arguments.trace,
         }
     )
 
@@ -199,26 +231,20 @@ def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
     Raises:
         RunError: an LLM is to judge but no model is named.
     """
-    from agent.config import LlmChoice
     from agent.errors import RunError
 
-    base_url = arguments.base_url or environment.get("OPENAI_BASE_URL") or None
-    configured = bool(base_url or environment.get("OPENAI_API_KEY"))
+    if arguments.judge == "rules":
+        return None
+    configured = bool(named_address(arguments, environment) or environment.get(KEY))
     judge = arguments.judge or ("llm" if configured else "rules")
-    model: str | None = arguments.llm_model or environment.get("OPENAI_MODEL")
+    model: str | None = arguments.llm_model or environment.get("OPENAI_MODEL") or None
     if judge == "llm" and not configured:
         raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
     if judge == "llm" and model is None:
         raise RunError("name the model with --llm-model or OPENAI_MODEL, or let the rules judge with --judge rules")
     if judge == "rules" or model is None:
         return None
-    return LlmChoice(
-        model=model,
-        judge_model=arguments.judge_model or model,
-        base_url=base_url,
-        concurrency=arguments.concurrency,
-        prices=arguments.prices,
-    )
+    return read_choice(arguments, environment, model, arguments.judge_model or model)
 
 
 def _indices(text: str) -> tuple[int, ...]:
@@ -231,6 +257,12 @@ def _indices(text: str) -> tuple[int, ...]:
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MOST_SEED}")
     return int(text)
 
 

@@ -1,48 +1,83 @@
-"""Which endpoint answers, and how much of it may be used."""
+"""Which endpoint answers, and how much of it may be used: what is stored of it, and beside it what never is."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections import deque
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from agent.prices import SHIPPED
+from agent.config import Limits, LlmChoice
 from agent.records import Usage
-from tools.records import Record
 
+Framing = Literal["with usage", "streamed", "whole"]
+"""How a reply is asked for: as a stream that ends with the usage, as a stream, or in one piece."""
 _SHORTEST_SECRET = 8
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OURS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+)
 
 
-class LlmSettings(Record):
-    """Which endpoint answers, and how it may be used."""
+class Secrets(NamedTuple):
+    """What an endpoint is given besides requests. It comes from the command line or environment of now, each time."""
+
+    key: str | None = None
+    """None for servers that want none."""
+    headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Secrets({'a key' if self.key else 'no key'}, {len(self.headers)} headers)"
+
+
+class LlmSettings(LlmChoice):
+    """The choice of a run with what is never stored: secrets, budget and seed of now, and the manner of trying again."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    model: str
-    base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://[^/@\s]+(/\S*)?$")
-    """With the version: `http://127.0.0.1:8000/v1`. It carries no password: it is stored with the run."""
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     """None for servers that want none."""
-    temperature: float = Field(default=0.0, ge=0)
-    max_output_tokens: int = Field(default=1200, gt=0)
+    header_values: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr], exclude=True, repr=False)
+    """Further headers, such as gateways want."""
     seed: int | None = None
-    timeout_s: float = Field(default=120.0, gt=0)
-    """For one HTTP request, connection and body included."""
-    max_attempts: int = Field(default=6, ge=1)
     backoff_s: float = Field(default=1.0, ge=0)
     """The longest first wait between attempts; it doubles with each."""
     max_wait_s: float = Field(default=60.0, ge=0)
     """No wait is longer but for its jitter, whatever the server asks for."""
-    requests_per_minute: int | None = Field(default=None, gt=0)
-    max_in_flight: int = Field(default=8, gt=0)
+    total_s: float = Field(default=14_400.0, gt=0)
+    """For one whole reply: a server that sends a little now and then for ever is given up, too."""
+    framing: Framing = "with usage"
+    """To begin with: the client asks for less once that has been refused."""
     budget_usd: float | None = Field(default=None, ge=0)
     budget_tokens: int | None = Field(default=None, ge=0)
     """Input and output tokens of all calls in the store."""
-    prices: Path = SHIPPED
+
+    @classmethod
+    def of(
+        cls,
+        choice: LlmChoice,
+        secrets: Secrets,
+        limits: Limits | None = None,
+        seed: int | None = None,
+        framing: Framing = "with usage",
+    ) -> Self:
+        """The settings of a run.
+
+        Raises:
+            ValidationError: a key or a header's value is one that HTTP cannot carry.
+        """
+        limits = limits or Limits()
+        return cls(
+            **choice.model_dump(),
+            api_key=SecretStr(secrets.key) if secrets.key else None,
+            header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
+            seed=seed,
+            framing=framing,
+            budget_usd=limits.budget_usd,
+            budget_tokens=limits.budget_tokens,
+        )
 
     @field_validator("api_key")
     @classmethod
@@ -59,11 +94,26 @@ class LlmSettings(Record):
         """The bare key, empty for none; only for the request's header."""
         return self.api_key.get_secret_value() if self.api_key else ""
 
+    def request_headers(self) -> dict[str, str]:
+        """What goes with every request; the secrets are in it."""
+        given = {name: value.get_secret_value() for name, value in self.header_values.items()}
+        key = (
+            {}
+            if any(name.lower() == "authorization" for name in given)
+            else {"Authorization": f"Bearer {self.key or 'none'}"}
+        )
+        return {"User-Agent": "unveil", "Accept": "application/json, text/event-stream", **key, **given}
+
     def redacted(self, text: str) -> str:
-        """The text without the key, which a server may echo. Shorter keys are the stand-ins of local servers."""
-        if len(self.key) < _SHORTEST_SECRET:
-            return text
-        return text.replace(self.key, "[key]").replace(json.dumps(self.key)[1:-1], "[key]")
+        """The text without key and headers, which a server may echo. Shorter keys are the stand-ins of local servers."""
+        secrets = [
+            (self.key, "[key]"),
+            *((v.get_secret_value(), f"[{name}]") for name, v in self.header_values.items()),
+        ]
+        for secret, instead in secrets:
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, instead).replace(json.dumps(secret)[1:-1], instead)
+        return text
 
     def wait_s(self, attempt: int, asked: float | None, jitter: float) -> float:
         """Seconds to wait after an attempt, counted from 1.
@@ -87,21 +137,36 @@ class LlmSettings(Record):
         return None
 
 
-class RateWindow:
-    """At most so many turns within any stretch of that many seconds, first come, first served."""
+def read_headers(given: Iterable[str]) -> dict[str, str]:
+    """Headers written as NAME=VALUE.
 
-    def __init__(self, most: int | None, seconds: float = 60.0) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._taken: deque[float] = deque()
-        self._queue = asyncio.Lock()
+    Raises:
+        ValueError: one is none, or is ours to set. The text never has the value.
+    """
+    headers: dict[str, str] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not _HEADER_NAME.fullmatch(name):
+            raise ValueError("a header is written as NAME=VALUE, such as X-Team=reading")
+        if name.lower() in _OURS:
+            raise ValueError(f"the header {name} is set by the client")
+        if not value or not value.isascii() or not value.isprintable():
+            raise ValueError(f"the value of header {name} is empty or has characters that no HTTP header can carry")
+        headers[name] = value
+    return headers
 
-    async def turn(self) -> None:
-        """Wait for a turn and take it."""
-        if self._most is None:
-            return
-        async with self._queue:
-            if len(self._taken) == self._most:
-                await asyncio.sleep(max(0.0, self._taken[0] + self._seconds - time.monotonic()))
-                self._taken.popleft()
-            self._taken.append(time.monotonic())
+
+def without_values(command: Iterable[str], given: Iterable[str]) -> list[str]:
+    """A command line as it may be stored: of every header only its name.
+
+    Args:
+        command: its words.
+        given: the headers in it, as NAME=VALUE.
+    """
+    hidden = {text: f"{text.partition('=')[0]}=[secret]" for text in given}
+    words: list[str] = []
+    for word in command:
+        for text, instead in hidden.items():
+            word = word.replace(text, instead)
+        words.append(word)
+    return words

@@ -14,8 +14,9 @@ FailureType = Literal[
     "server_error",  # 5xx after the last retry
     "timeout",
     "connection",  # refused, reset, or dropped in mid-body
-    "bad_request",  # 400 and 422 other than context length
-    "context_length",
+    "bad_request",  # 400, 422 and the like, for no other reason on this list
+    "context_length",  # refused as too long, or cut in silence
+    "insufficient_credit",  # 402, or an account without money or quota
     "authentication",  # 401 and 403
     "not_found",  # 404: unknown model or path
     "refusal",
@@ -47,5 +48,27 @@ class LlmFailure(UnveilError):
         self.usage = usage
 
 
+class Unfit(Exception):
+    """A reply that cannot be used, with what the model is told about it."""
+
+    def __init__(self, type: Literal["unparseable", "wrong_schema"], message: str) -> None:
+        super().__init__(message)
+        self.type: Literal["unparseable", "wrong_schema"] = type
+        self.message = message
+
+
 class RunError(UnveilError):
     """A run folder cannot be created, read, resumed or replayed."""
+
+
+class Unwritable(RunError):
+    """A file of a run could not be written: the disk is full, or may not be written to. It ends a run, and no feature."""
+
+    @classmethod
+    def of(cls, file: object, error: OSError) -> Unwritable:
+        """What the system said of a file."""
+        return cls(f"{file} cannot be written: {error.strerror or error}")
+
+
+class EveryFeatureFailed(UnveilError):
+    """A run ended without one verdict."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.errors import LlmFailure
+from agent.errors import LlmFailure, Unwritable
 from agent.records import Failure
 from agent.state import Context, FeatureState, FeatureUpdate
 from agent.transcript import Abandoned, Notes
@@ -22,13 +22,16 @@ _TRACEBACK_LINES = 12
 def guarded(node: N) -> N:
     """The node, going to `record` with a failure when it raises.
 
-    A second failure, in recording the first, is let through: it is the one bug that nothing here can record.
+    Two are let through: a run folder that cannot be written, which is no feature's fault and stops the run, and a second
+    failure, in recording the first: the one bug that nothing here can record.
     """
 
     @functools.wraps(node)
     async def run(state: FeatureState, runtime: Runtime[Context]) -> Any:
         try:
             return await node(state, runtime)
+        except Unwritable:
+            raise
         except Exception as error:
             if state.failure is not None:
                 raise

@@ -19,7 +19,7 @@ PACKAGES = (
     "sae_lens",
     "gensim",
     "numpy",
-    "openai",
+    "httpx2",
     "langgraph",
     "pydantic",
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
 from tools.terminal import Parser, door, say
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)

@@ -106,7 +106,7 @@ class LlmCall(Record):
 
     request_sha256: str
     request: dict[str, JsonValue]
-    """Exactly the body sent: model, messages, tools, response format, sampling settings."""
+    """The body as it was sent, but for asking to stream it: model, messages, tools, response format, sampling settings."""
     reply: dict[str, JsonValue] | None = None
     """The first choice's message, its finish reason, the served model's name and usage."""
     failure: Failure | None = None
@@ -114,6 +114,15 @@ class LlmCall(Record):
     purpose: str
     usage: Usage
     attempts: int
+    sent: str | None = None
+    """When the first attempt began: UTC, ISO 8601. None in runs from before it was stored."""
+    seconds: float | None = None
+    """From then until the reply was whole or given up, with all waiting in between."""
+    rules: int = 1
+    """Of which version its request was written, and its reply is read, by: 1 for what older runs stored."""
+    learnt: dict[str, JsonValue] | None = None
+    """What the reply shows of the server's dialect: it came to a request written more plainly than one that was
+    refused without a reason."""
 
     @model_validator(mode="after")
     def _reply_or_failure(self) -> Self:
@@ -177,6 +186,16 @@ class Provenance(Record):
     prompts: tuple[PromptRef, ...] = ()
 
 
+class SettingChange(Record):
+    """A setting of the endpoint or the budget that was corrected when the run was gone on with."""
+
+    at: str
+    """UTC, ISO 8601."""
+    name: str
+    before: JsonValue
+    after: JsonValue
+
+
 class Manifest(Record):
     """Written before anything else; `selection` follows once the survey has been read."""
 
@@ -194,8 +213,12 @@ class Manifest(Record):
     """The run whose evidence this one judges again."""
     computed: str | None = None
     """Device and dtype of the language model; None before it was loaded, or if it never was."""
+    threads: int | None = None
+    """That the model was computed on, on the processor; None as for `computed`, and in runs from before it was kept."""
     probe: Probe | None = None
     """How well the SAE reconstructs what the model does: whether it belongs to it."""
+    changes: tuple[SettingChange, ...] = ()
+    """What `config` says differently from how the run began."""
     proof: Proof | None = None
     """Of the bench that the evidence was measured on, the parent's for a run that judges its evidence again."""
     floors: tuple[DeadFloor, ...] | None = None
@@ -261,6 +284,10 @@ class Summary(Record):
     """Instruments that measured nothing: they have no figure in any row, and no text counted in one."""
     concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
+    examples: dict[str, str] = {}
+    """Of each type of failure the message of the first."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known of the server: which model answered in place of another, what it refused."""
     usage: Usage
     seconds: dict[str, float]
     """Wall time by stage; the only figures here that differ between equal runs."""

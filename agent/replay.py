@@ -45,7 +45,8 @@ def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
             if (folder.path / name).is_file():
                 shutil.copy(folder.path / name, again.path / name)
         assembly = open_memory(again, question, manifest)
-        investigate(again, question, manifest.config, evidence, assembly, console, Stopwatch())
+        unsent = manifest.config.model_copy(update={"traced": False})
+        investigate(again, question, unsent, evidence, assembly, console, Stopwatch())
         ours = again.decisions_file.read_bytes().splitlines()
     theirs = folder.decisions_file.read_bytes().splitlines() if folder.decisions_file.is_file() else []
     return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)))
@@ -79,7 +80,8 @@ def open_memory(folder: RunFolder, question: Question, manifest: Manifest) -> As
     if config.llm is None:
         return None
     from agent.assembly import Assembly
+    from agent.endpoint import Secrets
     from tools.catalogue import TOOLS
 
     instruments = TOOLS if manifest.measures else ()
-    return Assembly(config, config.llm, question, folder.path, None, instruments, None, replay_only=True)
+    return Assembly(config, config.llm, question, folder.path, Secrets(), instruments, None, replay_only=True)

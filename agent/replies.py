@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue
-from pydantic_core import from_json
 
+from agent.contents import (
+    Said,
+    ToolCall,
+    answer_in_thoughts,
+    ending_of,
+    first_version_text,
+    said_in,
+    tool_calls_in,
+)
+from agent.dialect import RULES
 from agent.errors import FailureType, LlmFailure
 from agent.prices import estimate_tokens
 from agent.records import LlmCall, Usage
@@ -18,22 +27,6 @@ from tools.records import Record
 S = TypeVar("S", bound=BaseModel)
 
 _MOST_CHARACTERS = 500
-
-
-class ToolCall(Record):
-    """One tool the model wants called."""
-
-    id: str
-    name: str
-    """As the model wrote it: it may be no tool of ours."""
-    arguments: str
-    """As the model wrote them."""
-    parsed: dict[str, JsonValue] | None
-    """None if they are no JSON object."""
-
-    def result(self, text: str) -> dict[str, JsonValue]:
-        """The message that gives the model the tool's result."""
-        return {"role": "tool", "tool_call_id": self.id, "content": text}
 
 
 class Reply(Record, Generic[S]):
@@ -55,6 +48,8 @@ class Reply(Record, Generic[S]):
     repaired: bool = False
     cached: bool
     """Nothing was sent."""
+    rules: int = RULES
+    """Of the version by which it is read; see `LlmCall.rules`."""
 
     def after(self, first: Reply[Any]) -> Self:
         """This reply as the outcome of a repair round, with what the first one took added to it."""
@@ -92,28 +87,35 @@ class Reply(Record, Generic[S]):
 
 
 def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
-    """The reply in a stored call.
+    """The reply in a stored call, by the rules of its time.
 
     Raises:
-        LlmFailure: the call failed, or its reply is a refusal, was cut by a filter or at its limit, or is empty.
+        LlmFailure: the call failed, or its reply is a refusal, was cut by a filter or at its limit, holds something that
+            is no text, or is empty.
     """
     if call.failure is not None:
         raise LlmFailure(call.failure.type, call.failure.message, call.failure.attempts, call.usage)
     reply = call.reply or {}
     message = cast("dict[str, JsonValue]", reply["message"])
+    first = call.rules < RULES
+    said = Said(first_version_text(message.get("content"))) if first else said_in(message.get("content"))
     finish_reason = reply.get("finish_reason")
-    text = _text(message.get("content"))
-    tool_calls = _tool_calls(message.get("tool_calls")) if "tools" in call.request else ()
+    ending = finish_reason if first else ending_of(finish_reason)
+    offered = _offered(call.request)
+    tool_calls = () if offered is None else tool_calls_in(message, strict=first, text=said.text, offered=offered)
+    text = said.text if said.text.strip() or tool_calls or first else answer_in_thoughts(message, finish_reason)
 
     def failure(type: FailureType, words: str) -> LlmFailure:
         return LlmFailure(type, words, call.attempts, call.usage)
 
-    if message.get("refusal"):
-        raise failure("refusal", str(message["refusal"])[:_MOST_CHARACTERS])
-    if finish_reason == "content_filter":
+    if refusal := message.get("refusal") or said.refusal:
+        raise failure("refusal", str(refusal)[:_MOST_CHARACTERS])
+    if ending == "content_filter":
         raise failure("content_filter", "the server's content filter cut the reply")
-    if finish_reason == "length":
+    if ending == "length":
         raise failure("length", f"the reply was cut at its limit after {call.usage.output_tokens} tokens")
+    if said.foreign:
+        raise failure("unparseable", f"the reply holds a part that is no text: {said.foreign}")
     if not text.strip() and not tool_calls:
         raise failure("empty", "the reply has neither text nor a call of a tool on offer")
     return Reply(
@@ -125,7 +127,14 @@ def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
         request_sha256=call.request_sha256,
         attempts=call.attempts,
         cached=cached,
+        rules=call.rules,
     )
+
+
+def _offered(request: Mapping[str, JsonValue]) -> list[str] | None:
+    """The names of the tools in a request; None if it has none."""
+    tools = request.get("tools")
+    return [tool["function"]["name"] for tool in cast("list[Any]", tools)] if isinstance(tools, list) else None
 
 
 def reported_tokens(reply: Mapping[str, JsonValue]) -> tuple[int, int] | None:
@@ -142,32 +151,3 @@ def reported_tokens(reply: Mapping[str, JsonValue]) -> tuple[int, int] | None:
 def estimated_tokens(request: Mapping[str, JsonValue], reply: Mapping[str, JsonValue]) -> tuple[int, int]:
     """Input and output tokens by the length of what was said."""
     return estimate_tokens(canonical_json(dict(request))), estimate_tokens(canonical_json(reply["message"]))
-
-
-def _text(content: JsonValue) -> str:
-    """Content as text; some servers send it in parts."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _tool_calls(value: JsonValue) -> tuple[ToolCall, ...]:
-    calls: list[ToolCall] = []
-    for number, item in enumerate(value if isinstance(value, list) else []):
-        function = item.get("function") if isinstance(item, dict) else None
-        if isinstance(item, dict) and isinstance(function, dict):
-            given = function.get("arguments")
-            raw = given if isinstance(given, str) else canonical_json(given or {})
-            name = str(function.get("name") or "")
-            calls.append(
-                ToolCall(id=str(item.get("id") or f"call_{number}"), name=name, arguments=raw, parsed=_object(raw))
-            )
-    return tuple(calls)
-
-
-def _object(raw: str) -> dict[str, JsonValue] | None:
-    try:
-        value = from_json(raw.strip() or "{}", allow_inf_nan=False)
-    except ValueError:
-        return None
-    return cast("dict[str, JsonValue]", value) if isinstance(value, dict) else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from agent.closing import remedy
 from agent.figures import draw_figures
 from agent.floors import keep_living_decision
 from agent.records import Decision, Summary
@@ -39,7 +40,8 @@ def write_report(
     )
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
     html = environment.get_template("report.html.j2").render(
-        manifest=folder.manifest(),
+        manifest=(manifest := folder.manifest()),
+        remedy=remedy(folder.path, summary.failures, manifest.config),
         title=title,
         header=header_of(summary),
         rows=format_cells(summary),

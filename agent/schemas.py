@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, create_model
 
 from agent.records import ConceptRating
 from tools.records import Record
@@ -13,11 +13,14 @@ from tools.records import Record
 LABEL_WORDS = 8
 
 
-def _short_label(label: str) -> str:
-    words = len(label.split())
-    if not 1 <= words <= LABEL_WORDS:
-        raise ValueError(f"a label has 1 to {LABEL_WORDS} words, not {words}")
-    return " ".join(label.split())
+def _short_label(label: str, info: ValidationInfo) -> str:
+    """The label in single spaces; where the context says so, a longer one is cut after its last word."""
+    words = label.split()
+    if (info.context or {}).get("clip"):
+        words = words[:LABEL_WORDS]
+    if not 1 <= len(words) <= LABEL_WORDS:
+        raise ValueError(f"a label has 1 to {LABEL_WORDS} words, not {len(words)}")
+    return " ".join(words)
 
 
 Label = Annotated[str, AfterValidator(_short_label), Field(max_length=120, description="at most 8 words")]

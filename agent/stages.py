@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.calls import CallStore
+from agent.closing import remark_on
 from agent.config import RunConfig
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.floors import find_floors, floors_of
 from agent.graph import build_graph
 from agent.recall import Case, read_cases
+from agent.recipients import traced
 from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
 from agent.report import write_report
 from agent.selection import select_features
 from agent.state import Context, FeatureState
 from agent.store import RunFolder, write_whole
 from agent.summary import summarise
+from tools.machine import describe_load, look
+from tools.progress import Bars, waiting
 from tools.records import Evidence, Probe, Proof
 from tools.studies import Question, Study
 
@@ -49,25 +53,21 @@ class Stopwatch:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 3)
 
 
-def make_progress(console: Console) -> Progress:
-    """Bars with counts and elapsed time; on a console that is no terminal only the finished lines are shown."""
-    return Progress(
-        TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
 class Opened(NamedTuple):
     """A bench, and what is known of it before anything is observed."""
 
     bench: Workbench
     probe: Probe
     proof: Proof
+    threads: int
+    """Of torch."""
 
     @property
-    def computed(self) -> str:
-        """Device and dtype of the language model, and what its weights were read from where that was no plain folder."""
+    def found(self) -> dict[str, object]:
+        """What the manifest says of the bench: device, dtype and source of the weights, threads, probe and proof."""
         read = f", from {self.bench.source}" if self.bench.source else ""
-        return f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
+        computed = f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
+        return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 
 def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:
@@ -76,17 +76,21 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     Raises:
         UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
     """
-    from tools.belonging import probe_reconstruction, probe_rows
-    from tools.compute import Compute
-    from tools.loading import load_arm
-    from tools.proof import require_proof
-    from tools.steering import check_room
+    with watch.time("load"), waiting(console, "load         model and SAE"):
+        from tools.belonging import probe_reconstruction, probe_rows
+        from tools.compute import Compute, count_threads
+        from tools.loading import load_arm
+        from tools.proof import require_proof
+        from tools.steering import check_room
+        from tools.text_part import describe_unread
 
-    compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
-    with watch.time("load"):
-        bench = load_arm(study, config.sae, compute)
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
+        bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
-    with watch.time("proof"):
+    if unread := describe_unread(bench.bridge.original_model):
+        console.print(f"note: {unread}")
+    with watch.time("proof"), waiting(console, "proof        of the bench", lasting=False):
         probe = probe_reconstruction(bench, probe_rows(bench, study))
         proof = require_proof(bench, probe, config.allow_unproved)
     if probe.doubt:
@@ -94,7 +98,7 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(bench, probe, proof)
+    return Opened(bench, probe, proof, count_threads())
 
 
 class Gathered(NamedTuple):
@@ -113,7 +117,7 @@ def gather_evidence(
     from tools.observation import observe
     from tools.survey import survey_features, tabulate
 
-    with watch.time("survey"), make_progress(console) as progress:
+    with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(bench, study, config.seed, progress)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
@@ -121,7 +125,7 @@ def gather_evidence(
     selection = select_features(table, study, config)
     folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
-    with watch.time("observe"), make_progress(console) as progress:
+    with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(bench, study, survey, selection.items, config.seed, progress)
     null = NullSample(survey.null.hits, survey.null.coherence.deduplicated)
     floors = find_floors(folder.path, evidence, null)
@@ -171,6 +175,9 @@ def investigate(
         assembly: what an LLM needs to investigate and judge; None for the rules judge.
         console: for progress.
         watch: for the time taken.
+
+    Raises:
+        Unwritable: a result could not be stored. What was finished is.
     """
     manifest = folder.manifest()
     if manifest.selection is None:
@@ -179,9 +186,10 @@ def investigate(
     cases = read_cases(folder.path)
     todo = [_open_case(item, cases) for item in manifest.selection.items if item.feature.key not in done]
     by_key = {record.feature.key: record for record in evidence}
-    with watch.time("investigate"), make_progress(console) as progress:
+    with watch.time("investigate"), Bars(console, "investigate") as progress:
         total = len(manifest.selection.items)
-        task = progress.add_task("investigate  features", total=total, completed=len(done))
+        status = (lambda: assembly.status) if assembly else ""
+        task = progress.add_task("investigate  features", total=total, completed=len(done), status=status)
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
@@ -189,9 +197,21 @@ def investigate(
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 
-        asyncio.run(work())
+        try:
+            with traced(config.traced):
+                asyncio.run(work())
+        except ExceptionGroup as several:  # the others were cancelled: nothing more is asked
+            if (unwritable := several.subgroup(Unwritable)) is None:
+                raise
+            raise first_of(unwritable) from None
     folder.sort_decisions([item.feature for item in manifest.selection.items])
     return folder.decisions()
+
+
+def first_of(group: BaseExceptionGroup[Unwritable]) -> Unwritable:
+    """The first error in a group of several."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _open_case(item: SelectedFeature, cases: Mapping[str, Case]) -> FeatureState:
@@ -220,11 +240,14 @@ async def _investigate_all(
             group.create_task(investigate_one(state))
 
 
+def calls_of(folder: RunFolder) -> CallStore:
+    """All stored calls of a run, to be read: what equal requests of several features consumed counts once there."""
+    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True)
+
+
 def spent_in(folder: RunFolder) -> Usage:
     """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
-    from agent.calls import CallStore
-
-    return CallStore(folder.path / "llm_calls.jsonl", replay_only=True).spent
+    return calls_of(folder).spent
 
 
 def conclude(
@@ -238,16 +261,17 @@ def conclude(
     """Write `summary.json`, tables, figures and the report."""
     manifest = folder.manifest()
     with watch.time("report"):
-        concepts = tuple(question.rating.concepts) if question.rating else ()
+        concepts, calls = tuple(question.rating.concepts) if question.rating else (), calls_of(folder)
         summary = summarise(
             manifest.run_id,
             decisions,
             evidence,
             manifest.selection,
             d_sae,
-            usage=spent_in(folder),
+            usage=calls.spent,
             concepts=concepts,
             floors=floors_of(folder.path, manifest, evidence),
+            remarks=remark_on(calls),
         )
         write_report(folder, question.title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})

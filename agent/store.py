@@ -11,14 +11,15 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.records import Decision, Manifest, TranscriptStep
 from tools.records import Evidence, FeatureRef
 
@@ -55,15 +56,19 @@ class RunFolder:
 
         Raises:
             RunError: the folder exists already.
+            Unwritable: it cannot be made.
         """
         if path.exists():
             raise RunError(f"{path} exists already: resume it with --resume {path}")
         beginning = cls(path.with_name(f".{path.name}.new"))
-        beginning.path.mkdir(parents=True, exist_ok=True)
-        beginning.write_manifest(manifest)
-        if fill is not None:
-            fill(beginning)
-        beginning.path.rename(path)
+        try:
+            beginning.path.mkdir(parents=True, exist_ok=True)
+            beginning.write_manifest(manifest)
+            if fill is not None:
+                fill(beginning)
+            beginning.path.rename(path)
+        except OSError as error:
+            raise Unwritable.of(path, error) from error
         return cls(path)
 
     @classmethod
@@ -85,8 +90,13 @@ class RunFolder:
 
         Raises:
             RunError: another process works on it.
+            Unwritable: nothing can be written there.
         """
-        with (self.path / ".lock").open("w") as lock:
+        try:
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise Unwritable.of(self.path, error) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -178,11 +188,18 @@ class RunFolder:
 
 
 def append_line(file: Path, line: str) -> None:
-    """Append one line and flush it to disk."""
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(line + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
+    """Append one line and flush it to disk.
+
+    Raises:
+        Unwritable: it cannot be. What was written of it is dropped when a process works on the run again.
+    """
+    try:
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(line + "\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+    except OSError as error:
+        raise Unwritable.of(file, error) from error
 
 
 def write_whole(file: Path, text: str, flush: bool = True) -> None:
@@ -190,14 +207,40 @@ def write_whole(file: Path, text: str, flush: bool = True) -> None:
 
     Without `flush` that holds for a kill but not for a loss of power: for what is written thousands of times and can be
     made again from what is flushed.
+
+    Raises:
+        Unwritable: it cannot be; the old one stays.
     """
     fresh = file.with_name(file.name + ".new")
-    with fresh.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        if flush:
-            opened.flush()
-            os.fsync(opened.fileno())
-    fresh.replace(file)
+    try:
+        with fresh.open("w", encoding="utf-8") as opened:
+            opened.write(text)
+            if flush:
+                opened.flush()
+                os.fsync(opened.fileno())
+        fresh.replace(file)
+    except OSError as error:
+        raise Unwritable.of(file, error) from error
+
+
+def check_writable(runs: Path) -> None:
+    """Make a folder and a file in it, and leave nothing of what was not there.
+
+    Raises:
+        Unwritable: one cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        made += [folder for folder in (runs, *runs.parents) if not folder.exists()]
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs) as file:
+            file.write(b"\n")
+    except OSError as error:
+        raise Unwritable.of(f"the runs folder {runs}", error) from error
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def read_lines(file: Path, kind: type[R]) -> Iterable[R]:

@@ -1,90 +1,130 @@
-"""Structured output: the schema a server is shown, and the strict reading of what comes back.
+"""Structured output: the schema a server is shown, and the reading of what comes back.
 
-Servers may ignore a schema they accepted, so every reply is validated here. Nothing is guessed: no default stands in
-for a missing field, no string for a number, and of two different objects none is chosen.
+Servers may ignore a schema they accepted, so every reply is validated here. A value may be spelt in other ways (see
+`agent.fitting`), but nothing is guessed: no default stands in for a missing field, and of two different objects none
+is chosen.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import re
-from collections.abc import Iterable
-from typing import Any, Literal, NoReturn, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
+
+from agent.errors import Unfit
+from agent.fitting import fitted
+from agent.markup import BROKEN, object_in
+
+__all__ = ["SchemaForm", "Unfit", "instruction", "parse", "repair", "strict_json_schema"]
 
 S = TypeVar("S", bound=BaseModel)
 Schema = dict[str, JsonValue]
 
-_KEPT = {"type", "enum", "const", "description", "required", "additionalProperties"}
-_DROPPED = {"title", "default", "discriminator", "$defs"}
-_IN_WORDS = {
+CLIP = {"clip": True}
+"""The context under which records cut a text that is too long, where else they would refuse it."""
+_KEPT = {"type", "enum", "const", "description", "required"}
+_DROPPED = {"title", "default", "discriminator", "$defs", "additionalProperties"}
+"""The last is written anew for every object."""
+_LIMITS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
     "exclusiveMinimum": "above {}",
     "exclusiveMaximum": "below {}",
     "minItems": "number of items at least {}",
     "maxItems": "number of items at most {}",
+}
+_IN_WORDS = {
     "minLength": "length at least {}",
     "maxLength": "length at most {}",
     "pattern": "matches {}",
 }
+"""Limits of texts: grammars grow too large with them, and servers refuse the whole request."""
+_MOST_ONE_BY_ONE = 20
 _MOST_PROBLEMS = 10
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-_PLAIN_BRACES = re.compile(r"\{[^{}\"']*\}")
-_BROKEN = "there is JSON in it that does not parse: broken off, or not JSON throughout"
 
 
-class Unfit(Exception):
-    """A reply that cannot be used, with what the model is told about it."""
+class SchemaForm(NamedTuple):
+    """How much of a schema a server understands."""
 
-    def __init__(self, type: Literal["unparseable", "wrong_schema"], message: str) -> None:
-        super().__init__(message)
-        self.type: Literal["unparseable", "wrong_schema"] = type
-        self.message = message
+    plain: bool = False
+    """Limits in words, and no `anyOf` where a list of values or of types can say the same."""
+    closed: bool = True
+    """With `additionalProperties`, which strict mode wants and others do not know."""
+
+
+LIMITED = SchemaForm()
 
 
 @functools.cache
-def strict_json_schema(model: type[BaseModel]) -> Schema:
+def strict_json_schema(model: type[BaseModel], form: SchemaForm = LIMITED) -> Schema:
     """The model's schema as strict mode wants it: closed objects, every field required, no references.
 
-    Limits that strict mode does not know (ranges, lengths, patterns) go into the description, for the model to read;
-    `parse` enforces them.
+    Limits of numbers and of lists stay in it, for a server to enforce; those of texts go into the description, for the
+    model to read. `parse` enforces both, or clips.
 
     Raises:
         ValueError: the model is recursive, or holds what strict mode cannot express: free-form dictionaries, tuples of
             mixed types.
     """
     schema = model.model_json_schema()
-    return _strict(schema, schema.get("$defs", {}), ())
+    return _Writer(form, schema.get("$defs", {})).write(schema, ())
 
 
-def _strict(part: dict[str, Any], definitions: dict[str, Any], inside: tuple[str, ...]) -> Schema:
-    if "$ref" in part:
-        name = part["$ref"].rsplit("/", 1)[1]
-        if name in inside:
-            raise ValueError(f"{name} is recursive; strict schemas here have no references")
-        beside = {key: value for key, value in part.items() if key != "$ref"}
-        return _strict({**definitions[name], **beside}, definitions, (*inside, name))
-    strict: Schema = {key: value for key, value in part.items() if key in _KEPT}
-    limits = [words.format(part[key]) for key, words in _IN_WORDS.items() if key in part]
-    for key, value in part.items():
-        if key == "properties":
-            strict[key] = {name: _strict(field, definitions, inside) for name, field in value.items()}
-        elif key == "items":
-            strict[key] = _strict(value, definitions, inside)
-        elif key in ("anyOf", "oneOf"):
-            strict["anyOf"] = [_strict(choice, definitions, inside) for choice in value]
-        elif key not in _KEPT | _DROPPED | _IN_WORDS.keys():
-            raise ValueError(f"strict schemas cannot say {key!r}")
-    if part.get("type") == "object":
+class _Writer(NamedTuple):
+    form: SchemaForm
+    definitions: Mapping[str, Any]
+
+    def write(self, part: dict[str, Any], inside: tuple[str, ...]) -> Schema:
+        if "$ref" in part:
+            name = part["$ref"].rsplit("/", 1)[1]
+            if name in inside:
+                raise ValueError(f"{name} is recursive; strict schemas here have no references")
+            beside = {key: value for key, value in part.items() if key != "$ref"}
+            return self.write({**self.definitions[name], **beside}, (*inside, name))
+        in_words = _IN_WORDS | (_LIMITS if self.form.plain else {})
+        strict: Schema = {key: value for key, value in part.items() if key in _KEPT or key in _LIMITS.keys() - in_words}
+        for key, value in part.items():
+            if key == "properties":
+                strict[key] = {name: self.write(field, inside) for name, field in value.items()}
+            elif key == "items":
+                strict[key] = self.write(value, inside)
+            elif key in ("anyOf", "oneOf"):
+                strict |= self._choice([self.write(choice, inside) for choice in value], value)
+            elif key not in _KEPT | _DROPPED | _LIMITS.keys() | _IN_WORDS.keys():
+                raise ValueError(f"strict schemas cannot say {key!r}")
+        if part.get("type") == "object":
+            strict |= self._object(part)
+        limits = [words.format(part[key]) for key, words in in_words.items() if key in part]
+        if limits:
+            strict["description"] = " ".join(filter(None, [part.get("description"), f"({', '.join(limits)})"]))
+        return strict
+
+    def _object(self, part: dict[str, Any]) -> Schema:
         if not part.get("properties") or part.get("additionalProperties"):
             raise ValueError("strict schemas cannot say which keys a free-form dictionary has")
-        strict |= {"required": list(part["properties"]), "additionalProperties": False}
-    if limits:
-        strict["description"] = " ".join(filter(None, [part.get("description"), f"({', '.join(limits)})"]))
-    return strict
+        closed: Schema = {"additionalProperties": False} if self.form.closed else {}
+        return {"required": list(part["properties"]), **closed}
+
+    def _choice(self, written: list[Schema], choices: list[dict[str, Any]]) -> Schema:
+        """`anyOf`, or for one thing or null a list of values, or of types."""
+        others = [choice for choice in written if choice.get("type") != "null"]
+        if not self.form.plain or len(others) != 1 or len(choices) != 2:
+            return {"anyOf": cast("JsonValue", written)}
+        (other,) = others
+        (limits,) = [choice for choice in choices if choice.get("type") != "null"]
+        if (
+            other.get("type") == "integer"
+            and 0 <= limits.get("maximum", 99) - limits.get("minimum", 0) < _MOST_ONE_BY_ONE
+        ):
+            return {"enum": [*range(limits.get("minimum", 0), limits["maximum"] + 1), None]}
+        if "enum" in other:
+            return {**other, "enum": [*cast("list[JsonValue]", other["enum"]), None]}
+        return (
+            {**other, "type": [other.get("type"), "null"]} if "type" in other else {"anyOf": cast("JsonValue", written)}
+        )
 
 
 def instruction(model: type[BaseModel]) -> str:
@@ -101,19 +141,19 @@ def repair(unfit: Unfit, model: type[BaseModel]) -> str:
 def parse(text: str, model: type[S]) -> S:
     """The one JSON object in a reply, as a record.
 
-    It may stand bare, in a fence, or with prose or a leading `<think>` block around it.
+    What may stand around it is in `agent.markup`, how it may be spelt in `agent.spellings` and `agent.fitting`.
 
     Raises:
         Unfit: `unparseable` for no object, a broken one, or several different ones; `wrong_schema` for one that lacks a
-            field, has one too many, or holds a value the model does not allow. Values are not converted.
+            field, has one too many, or holds a value the model does not allow.
     """
-    found = one_object(text)
+    value = object_in(text)
     try:
-        record = model.model_validate_json(found, strict=True, extra="forbid")
+        record = model.model_validate_json(json.dumps(fitted(value, model)), strict=True, extra="forbid", context=CLIP)
     except ValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":
-            raise Unfit("unparseable", _BROKEN) from None
-        problems = [(_path(problem["loc"]), problem["msg"]) for problem in error.errors(include_url=False)]
+        problems = _problems(error)
+        if problems is None:
+            raise Unfit("unparseable", BROKEN) from None
     else:
         problems = [(path, "Field required") for path in _defaulted(record)]
         if not problems:
@@ -122,49 +162,27 @@ def parse(text: str, model: type[S]) -> S:
     raise Unfit("wrong_schema", f"it does not fit the schema. {listed}")
 
 
-def one_object(text: str) -> str:
-    """The JSON of the only object in a text.
+def _problems(error: ValidationError) -> list[tuple[str, str]] | None:
+    """Where a reply does not fit, and why; None if it is no JSON.
 
-    Braces in prose are passed over if they hold neither quotes nor braces; any other brace that starts no complete
-    object is taken for broken JSON, so that a part of a broken object is never read as the whole.
-
-    Raises:
-        Unfit: `unparseable`.
+    Validation counts only the items of a list that are right in themselves. What is told of its length here is the
+    length it has.
     """
-    text = _THOUGHTS.sub("", text)
-    found: list[tuple[str, JsonValue]] = []
-    start = text.find("{")
-    while start != -1:
-        plain = _PLAIN_BRACES.match(text, start)
-        try:
-            value, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            if plain is None:
-                raise Unfit("unparseable", _BROKEN) from None
-            end = plain.end()
-        else:
-            if text[:start].rstrip().endswith("[") and text[end:].lstrip().startswith((",", "]")):
-                raise Unfit("unparseable", "it holds a list where one JSON object was asked for")
-            found.append((text[start:end], value))
-        start = text.find("{", end)
-    if not found:
-        raise Unfit("unparseable", "there is no JSON object in it")
-    if any(value != found[0][1] for _, value in found):
-        raise Unfit("unparseable", f"there are {len(found)} different JSON objects in it where one was asked for")
-    return found[0][0]
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    problems: list[tuple[str, str]] = []
+    for problem in error.errors(include_url=False):
+        message, given, limits = problem["msg"], problem["input"], problem.get("ctx", {})
+        if problem["type"] == "json_invalid":
+            return None
+        if problem["type"] in ("too_short", "too_long") and isinstance(given, Sequence):
+            number = len(cast("Sequence[object]", given))
+            least, most = limits.get("min_length", 0), limits.get("max_length", number)
+            if least <= number <= most:
+                continue
+            message = f"there must be at least {least} items, and there are {number}"
+            if number > most:
+                message = f"there must be at most {most} items, and there are {number}"
+        problems.append((_path(problem["loc"]), message))
+    return problems
 
 
 def _defaulted(value: object, path: str = "") -> Iterable[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from agent.closing import first_messages
 from agent.floors import keep_living_row
 from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary, Usage
 from tools.floors import ACCEPTED, DeadFloor, keep_alive, reasons_in, steering_reason
@@ -22,6 +23,7 @@ def summarise(
     usage: Usage,
     concepts: Sequence[str] = (),
     floors: Sequence[DeadFloor] = (),
+    remarks: Sequence[str] = (),
 ) -> Summary:
     """Every decision is counted once: yes, no, undecided, rated or failed. What measured nothing has no figure.
 
@@ -34,6 +36,7 @@ def summarise(
         usage: of the run. Decisions sum to more where features asked the same, which is sent once.
         concepts: that were rated.
         floors: instruments that measured nothing.
+        remarks: on the server.
     """
     by_key = {r.feature.key: keep_alive(r, reasons_in(floors, r.stratum)) for r in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}
@@ -58,6 +61,8 @@ def summarise(
         floors=found,
         concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
+        examples=first_messages(decisions),
+        remarks=tuple(remarks),
         usage=usage,
         seconds={},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.closing import failure_lines
 from agent.records import Decision, StratumRow, Summary
 from tools.floors import ACCEPTED, INSTRUMENTS, Instrument
 from tools.maths import wilson_interval
@@ -22,8 +23,7 @@ def format_summary(summary: Summary) -> list[str]:
     if summary.concepts:
         counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
         lines += ["", *_aligned([("concept", *(f"rated {n}" for n in range(5))), *counts])]
-    if summary.failures:
-        lines.append("failed: " + ", ".join(f"{count} {kind}" for kind, count in summary.failures.items()))
+    lines += [*failure_lines(summary), *summary.remarks]
     if summary.usage.calls:
         u = summary.usage
         lines.append(f"{u.calls:,} LLM calls, {u.input_tokens:,} + {u.output_tokens:,} tokens, {u.usd:.4f} USD")

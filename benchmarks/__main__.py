@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
+from tools.egress import guarded
+from tools.machine import add_threads, settle_threads
 from tools.terminal import Parser, door
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from benchmarks.records import Report, Result, Setting
 
 
@@ -45,7 +45,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
     parser.add_argument("--scale", choices=("small", "full"), default="full", help="default: %(default)s")
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="times each arm runs (default: 3)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads of torch (default: its own choice)")
+    add_threads(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here as well")
     parser.add_argument("--figure", metavar="FILE", help="PNG of how the survey's time and memory grow")
     parser.add_argument("--strict", action="store_true", help="exit with 1 also if anything is not reached")
@@ -57,9 +57,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; 1 if one fails, and with `--strict` also if one misses what it is to reach."""
     arguments = parse_arguments(argv)
+    settle_threads(arguments.threads)  # before numpy and torch are loaded, here and in the benchmarks' processes
     from benchmarks.records import Setting
     from benchmarks.tables import print_report
     from tools.console import PatientConsole
@@ -81,13 +83,14 @@ def run_all(names: Sequence[str], setting: Setting, threads: int | None, console
 
     from benchmarks.machine import describe_machine
     from benchmarks.records import Failed, Report
+    from tools.progress import waiting
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     results: list[Result] = []
     failed: list[Failed] = []
     for name in names:
         with (
-            console.status(f"{name}: {BENCHMARKS.get(name)}"),
+            waiting(console, f"{name:<12} {BENCHMARKS.get(name)}", lasting=False),
             # A process for each: its memory is its own, and if it is killed for it, the others still run.
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):

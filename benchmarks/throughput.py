@@ -24,6 +24,7 @@ from rich.console import Console
 
 from agent.assembly import Assembly
 from agent.config import LlmChoice, RunConfig
+from agent.endpoint import Secrets
 from agent.records import Decision, Manifest, Provenance, SelectedFeature, Selection, StratumSize
 from agent.stages import Stopwatch, investigate
 from agent.store import RunFolder
@@ -31,6 +32,7 @@ from benchmarks.evidence import make_evidence
 from benchmarks.measure import Arm, race, row
 from benchmarks.memory import resident_mb
 from benchmarks.records import Reach, Result, Setting
+from tools.egress import reaching
 from tools.records import Evidence
 from tools.studies import Domain, Question
 
@@ -74,7 +76,7 @@ def measure(setting: Setting) -> list[Result]:
 
 def _measure_size(size: Size, setting: Setting) -> Result:
     judged = setting.scale == "full"
-    with TemporaryDirectory() as scratch, serving(size.delay_s) as base_url:
+    with TemporaryDirectory() as scratch, serving(size.delay_s) as base_url, reaching(base_url):
         runs = Runs(Path(scratch), base_url, size)
         warm = runs.work(size.at_once)
         calls = count_calls(warm.decisions)
@@ -160,7 +162,7 @@ class Runs:
         self._last = self._scratch / f"run-{time.monotonic_ns()}"
         RunFolder.create(self._last, make_manifest(config, evidence))
         folder = WatchedFolder(self._last)
-        assembly = Assembly(config, self._choice, self._question, self._last, "any", (), None)
+        assembly = Assembly(config, self._choice, self._question, self._last, Secrets(), (), None)
         quiet = Console(file=StringIO())
         wall, cpu = time.perf_counter(), time.process_time()
         decisions = investigate(folder, self._question, config, evidence, assembly, quiet, Stopwatch())

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
 from tools.terminal import Parser, door, say
 from tools.unseen import page
 
@@ -42,6 +43,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""
     arguments = parse_arguments(argv)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+from tools.machine import add_threads, describe_load, look, settle_threads
 from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="of resamples and permutations (default: 0)")
     parser.add_argument("--device", default="auto", help="that weights are loaded on: auto, cpu, cuda or mps")
+    add_threads(parser)
     arguments = parser.parse_args(argv)
     if arguments.summarise:
         if arguments.runs or arguments.to is None:
@@ -84,21 +87,22 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare or summarise, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
+    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     from tools.console import LineConsole
 
     console = LineConsole(stderr=True)
-    return _summarise(arguments, console) if arguments.summarise else _compare(arguments, console)
+    return _summarise(arguments, console) if arguments.summarise else _compare(arguments, threads, console)
 
 
-def _compare(arguments: argparse.Namespace, console: Console) -> int:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report import as_lines
     from evals.gates import read_requirement, unmet
+    from tools.progress import Bars
 
     requirements = [read_requirement(text) for text in arguments.require]
     base, finetuned = arguments.runs
@@ -113,8 +117,9 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
         seed=arguments.seed,
         device=arguments.device,
     )
-    columns = (TextColumn("{task.description:<28}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    if asked.weights and (note := describe_load(look(), threads)):
+        console.print(note)
+    with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
     say(*as_lines(found), "", str(files[0]))
     missed = unmet(requirements, found.figures)
@@ -123,12 +128,11 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _summarise(arguments: argparse.Namespace, console: Console) -> int:
-    from rich.progress import track
-
     from evals.arms.changes import match_seeds
     from evals.arms.summary import Summarised, read_run, write_summaries
+    from tools.progress import track
 
-    read = [read_run(path) for path in track(arguments.summarise, "reading runs", console=console)]
+    read = [read_run(path) for path in track(arguments.summarise, "read         runs", console=console)]
     known = [Summarised(one.summary, one.origin) for one in read]
     summaries = [one.summary for one in read] if arguments.no_weights else match_seeds(known, arguments.seed)
     write_summaries(arguments.to, summaries)

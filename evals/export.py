@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.terminal import Parser, door, say
-
 if TYPE_CHECKING:
     from evals.exports.source import Source
+
+from tools.egress import guarded
+from tools.terminal import Parser, door, say
 
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",
@@ -48,6 +49,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Export, and say where to and what was left out."""
     arguments = parse_arguments(argv)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
 from tools.terminal import Parser, door, say
 
 if TYPE_CHECKING:
     from evals.records import Import, Label, Remark
 
 SOURCES = {
-    "own": "our CSV or JSONL",
+    "own": "our CSV, TSV or JSONL",
     "study": "a clone of the published study's repository",
     "raters": "ratings of concepts by several people (sae_eval's manual_labels_*.json)",
     "circuits": "feature-circuits' annotations, a JSONL file or a folder of them",
@@ -49,13 +50,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--annotator", help="who labelled, where the source does not say")
     parser.add_argument("--question", default="relevant", help="what plain values answer (default: %(default)s)")
-    parser.add_argument("--sae", help="the SAE's name in the run that these labels are for")
+    parser.add_argument("--sae", help="the SAE's name in the run, or SOURCE=NAME to take one of several")
     parser.add_argument("--study", help="the study of that run; left out, labels fit any study")
     parser.add_argument("--all", action="store_true", help="print every remark")
     return parser.parse_args(argv)
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
     arguments = parse_arguments(argv)
@@ -89,6 +91,7 @@ def import_labels(source: str, path: Path, options: object = None) -> Import:
     from evals.errors import LabelError
     from evals.importers import circuits, delphi, neuronpedia, own, precomputed, raters, scout, study
     from evals.importers.reading import Options
+    from evals.importers.renaming import rename_sae
 
     readers = {
         "own": own.read_own,
@@ -100,8 +103,11 @@ def import_labels(source: str, path: Path, options: object = None) -> Import:
         "delphi": delphi.read_delphi,
         "neuronpedia": neuronpedia.read_neuronpedia,
     }
-    found = readers[source](path, options if isinstance(options, Options) else Options())
-    if not found.labels:
+    asked = options if isinstance(options, Options) else Options()
+    found = readers[source](path, asked)
+    if found.labels:
+        found = rename_sae(found, asked)
+    else:
         first = f": {found.problems[0].where}: {found.problems[0].text}" if found.problems else ""
         raise LabelError(f"{path} holds no label that could be read{first}")
     return found

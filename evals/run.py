@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
 from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)

@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.llm_flags import add_llm_flags
+from tools.egress import guarded, reaching
+from tools.machine import add_threads, describe_load, look, settle_threads
 from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from agent.llm import LlmSettings
+    from agent.endpoint import LlmSettings
+    from agent.preflight import Tell
     from agent.store import RunFolder
     from evals.scores.asking import Asked
     from evals.scores.records import ItemAnswer, ScoreReport, Task
@@ -52,8 +56,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--annotator", metavar="NAME", help="whose, where several people gave annotations")
     llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
-    llm.add_argument("--llm-model", metavar="M", help="its name")
-    llm.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL)")
+    add_llm_flags(llm.add_argument)
     batch = llm.add_mutually_exclusive_group()
     batch.add_argument("--batch", type=_positive, default=5, metavar="N", help="texts a prompt (default: 5)")
     batch.add_argument("--one-per-prompt", action="store_const", const=1, dest="batch", help="the same as --batch 1")
@@ -64,9 +67,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="features of the model's shuffled control (default: %(default)s)",
     )
-    llm.add_argument("--concurrency", type=_positive, default=8, metavar="N", help="requests at once (default: 8)")
-    llm.add_argument("--budget-usd", type=float, metavar="X", help="stop asking when this much is spent")
-    llm.add_argument("--budget-tokens", type=_positive, metavar="N", help="stop asking when so many are spent")
     how = parser.add_argument_group("how")
     how.add_argument(
         "--beside",
@@ -82,13 +82,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--allow-unproved", metavar="REASON", help="go on although the bench fails its proof; the report says so"
     )
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add_threads(how)
     return parser.parse_args(argv)
 
 
 @door("interrupted: what a model answered is kept; the same command goes on from there")
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
     from evals.gates import read_requirement, unmet
     from evals.scores.report import as_lines, write_scores
 
@@ -109,30 +112,34 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     """
     import asyncio
 
-    from rich.progress import Progress
-
     from agent.store import RunFolder
     from evals.labels import read_label_files
     from evals.scores.records import Drawn
     from evals.scores.restaging import restage
     from evals.scores.scorecard import list_answers, make_report, read_beside
     from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from tools.compute import count_threads
     from tools.console import LineConsole
     from tools.heldout import Draw, draw_held_out
+    from tools.progress import Bars, waiting
 
+    console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
-    manifest, settings = folder.manifest(), llm_settings(arguments, os.environ)
+    manifest, settings = folder.manifest(), llm_settings(arguments, os.environ, console.print)
     beside = [row for other in arguments.beside for row in read_beside(other)]
     chosen = choose_decisions(folder.decisions(), arguments.features)
     decisions, labelled_by = take_own_labels(chosen)
     if arguments.labels:
         labels, _ = read_label_files(arguments.labels)
         decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
-    stage = restage(manifest, arguments.device, arguments.allow_unproved)
+    with waiting(console, "load         model and SAE"):
+        if note := describe_load(look(), count_threads()):
+            console.print(note)
+        stage = restage(manifest, arguments.device, arguments.allow_unproved)
     length = stage.study.observation.context_tokens
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
-    with Progress(console=LineConsole(stderr=True)) as progress:
+    with Bars(console, "score") as progress:
         held_out = draw_held_out(stage.bench, stage.held_out, labelled, draw, manifest.config.seed, progress)
         subjects, others = find_subjects(decisions, held_out, arguments.seed)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
@@ -183,7 +190,7 @@ async def ask_scorers(
         batch=arguments.batch,
         prompts=tuple(PromptRef(name=one.name, sha256=one.sha256) for one in prompts.values()),
     )
-    with folder.claimed():
+    with folder.claimed(), reaching(settings.base_url):
         async with LlmClient(settings, CallStore(folder.path / "evals" / CALLS)) as client:
             scorer = LlmScorer(client, prompts, arguments.batch)
             found = await ask_all(scorer, ref, subjects, pairs, arguments.seed, lambda: progress.advance(task))
@@ -191,35 +198,27 @@ async def ask_scorers(
     return [floor, found._replace(scorer=ref.model_copy(update={"usage": used}))]
 
 
-def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmSettings | None:
-    """The client's settings; None without a model. The key goes nowhere else.
+def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], tell: Tell) -> LlmSettings | None:
+    """The client's settings, for an endpoint that answers; None without a model. The key goes nowhere else.
 
     Raises:
-        RunError: a model is named but no endpoint is configured.
+        RunError: a model is named but no endpoint is configured, or it cannot be used.
     """
     if not arguments.llm_model:
         return None
-    from pydantic import SecretStr, ValidationError
-
+    from agent.endpoint import LlmSettings
     from agent.errors import RunError
-    from agent.llm import LlmSettings
+    from agent.llm_flags import KEY, named_address, read_choice, read_limits, read_secrets
+    from agent.preflight import reach
 
-    base_url, key = arguments.base_url or environment.get("OPENAI_BASE_URL"), environment.get("OPENAI_API_KEY")
-    if not (base_url or key):
-        raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
-    try:
-        return LlmSettings(
-            model=arguments.llm_model,
-            base_url=base_url or LlmSettings.model_fields["base_url"].default,
-            api_key=SecretStr(key) if key else None,
-            max_output_tokens=OUTPUT_TOKENS + TOKENS_PER_TEXT * arguments.batch,
-            max_in_flight=arguments.concurrency,
-            budget_usd=arguments.budget_usd,
-            budget_tokens=arguments.budget_tokens,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"the endpoint cannot be used: {first['loc'][0]}: {first['msg']}") from None
+    secrets = read_secrets(arguments, environment)
+    if not (named_address(arguments, environment) or secrets.key):
+        raise RunError(f"no LLM is configured: set {KEY} or OPENAI_BASE_URL, or give --base-url")
+    room = OUTPUT_TOKENS + TOKENS_PER_TEXT * arguments.batch
+    choice = read_choice(arguments, environment, arguments.llm_model, room=room)
+    limits = read_limits(arguments)
+    reached = reach(choice, secrets, tell)
+    return LlmSettings.of(reached.choice, secrets, limits, framing=reached.framing)
 
 
 def _count(text: str) -> int:

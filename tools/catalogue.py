@@ -269,7 +269,7 @@ def _scaled(subject: Subject, strength: float) -> Float[Tensor, " d_model"]:
 
 
 def _word_tokens(subject: Subject, word: str) -> list[int]:
-    ids = subject.bench.tokenize(" " + word.strip())
+    ids = subject.bench.reader.word(word.strip())
     if not word.strip() or len(word.split()) > 1 or not ids:
         raise ToolError(f"{word[:40]!r} is not a single word")
     return ids

@@ -56,6 +56,11 @@ def choose_dtype(precision: Precision, n_parameters: int, memory: int) -> torch.
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
+def count_threads() -> int:
+    """Threads that one operation on the processor is divided among."""
+    return torch.get_num_threads()
+
+
 def device_memory(device: str) -> int:
     """Bytes of a device; of the machine where it shares the machine's memory."""
     if device.startswith("cuda"):

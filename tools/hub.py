@@ -9,12 +9,13 @@ import json
 import re
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
+from tools.egress import reaching
 from tools.errors import LoadError
 
 PROBE_SECONDS = 1.0
@@ -24,6 +25,8 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model
 SAE_FILES = ("cfg.json", "sae_weights.safetensors")
 """Of SAELens' own format; other formats are recognised by their folder."""
 _REGISTRY = "pretrained_saes.yaml"
+CONTENT = ("https://*.hf.co", "https://*.huggingface.co")
+"""Where the hub, and mirrors of it, lead a download on to."""
 _NAMED = 5
 """Known SAE ids named in an error."""
 
@@ -140,7 +143,8 @@ def require_hub(needed_by: str, name: str, remedy: str) -> None:
         if constants.is_offline_mode():
             raise OSError("HF_HUB_OFFLINE is set")
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-        socket.create_connection((endpoint.hostname or "", port), timeout=PROBE_SECONDS).close()
+        with reaching(constants.ENDPOINT):
+            socket.create_connection((endpoint.hostname or "", port), timeout=PROBE_SECONDS).close()
     except OSError as error:
         raise LoadError(
             f"{needed_by} needs {name!r} from the Hugging Face hub, which cannot be reached ({error}); {remedy}"
@@ -149,12 +153,16 @@ def require_hub(needed_by: str, name: str, remedy: str) -> None:
 
 @contextmanager
 def offline_mode(wanted: bool) -> Generator[None]:
-    """Within it, and if it is wanted, the hub libraries take files from their cache and ask no server about them."""
+    """Within it, and if it is wanted, the hub libraries take files from their cache and ask no server about them.
+
+    If it is not wanted, what was asked for by name still has to be fetched, and the hub may be reached.
+    """
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or wanted  # pyright: ignore[reportConstantRedefinition]
     try:
-        yield
+        with nullcontext() if wanted else reaching(constants.ENDPOINT, *CONTENT):
+            yield
     finally:
         constants.HF_HUB_OFFLINE = before  # pyright: ignore[reportConstantRedefinition]

@@ -27,6 +27,7 @@ from tools.hub import locate_sae, offline_mode
 from tools.reference import Reference, read_reference
 from tools.sparsify_format import convert
 from tools.studies import Study
+from tools.text_part import without_processors
 from tools.weights import check_tensors
 from tools.workbench import Workbench
 
@@ -107,9 +108,10 @@ def _load_model(name: str, device: str, precision: Precision) -> Bridged:
         model: Any = loaded.model
         reference = read_reference(model, loaded.tokenizer)
         try:
-            bridge = TransformerBridge.boot_transformers(
-                name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
-            )
+            with without_processors():
+                bridge = TransformerBridge.boot_transformers(
+                    name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
+                )
         except (ValueError, RuntimeError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
             raise LoadError(
                 f"model {name} ({type(model).__name__}) is of an architecture that TransformerLens does not read: "

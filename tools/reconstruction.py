@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from rich.progress import track
 from torch import Tensor
 
 from tools.autoencoder import Autoencoder
 from tools.corpus import TokenRows
+from tools.progress import track
 from tools.records import Record
 from tools.workbench import ResidualEdit, Workbench
 
@@ -111,7 +111,8 @@ def measure_side_by_side(
     bare = np.zeros(3)  # loss with the residual as it is, with 0 and with the mean in its place
     variance = 0.0
     n_batches = len(range(0, len(rows.tokens), _rows_per_batch(rows)))
-    for tokens, real in track(batches(rows), description, total=n_batches, disable=not description):
+    shown = track(batches(rows), description, n_batches) if description else batches(rows)
+    for tokens, real in shown:
         residuals = bench.residuals(tokens)
         text, body = real[:, 1:].to(bench.device), residuals[:, 1:]
         variance += float((body[text].double() - mean).pow(2).sum())

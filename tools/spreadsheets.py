@@ -27,10 +27,10 @@ def bare(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def to_csv(rows: Iterable[Sequence[object]]) -> str:
+def to_csv(rows: Iterable[Sequence[object]], delimiter: str = ",") -> str:
     """Rows as CSV. Texts are made inert, their line ends line feeds; None is an empty cell."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\n", delimiter=delimiter)
     writer.writerows([_cell(one) if isinstance(one, str) else one for one in row] for row in rows)
     return out.getvalue()
 
@@ -40,6 +40,6 @@ def _cell(text: str) -> str:
     return inert(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def records_to_csv(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:
+def records_to_csv(columns: Sequence[str], records: Iterable[Mapping[str, object]], delimiter: str = ",") -> str:
     """Records as CSV under a line of their columns' names; a column that a record lacks is empty."""
-    return to_csv([columns, *([record.get(name) for name in columns] for record in records)])
+    return to_csv([columns, *([record.get(name) for name in columns] for record in records)], delimiter)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from tools.coherence import (
 )
 from tools.corpus import cut_rows, load_passages
 from tools.errors import LoadError, StudyError
+from tools.gensim_data import load_named_vectors
 from tools.keywords import TokenWord, count_substring_hits, load_vocabulary, match_keywords, token_words
 from tools.lens import make_lens
 from tools.maths import upper_share
@@ -99,10 +100,8 @@ def load_study_vectors(study: Study) -> WordVectors:
         raise StudyError(
             f"study {study.name} names no word vectors: set vectors.file and vectors.words, or vectors.gensim"
         )
-    import gensim.downloader
-
     try:
-        keyed: Any = gensim.downloader.load(source.gensim)
+        keyed = load_named_vectors(source.gensim)
     except (OSError, ValueError) as error:
         raise LoadError(
             f"word vectors {source.gensim!r} are not in gensim's cache and cannot be fetched: {error}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.errors import StudyError, UnveilError
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ARCHIVE = b"PK\x03\x04"
 _REMEDY = "save it again as UTF-8"
 
 
@@ -38,6 +39,8 @@ def decode(data: bytes, name: str, error: type[UnveilError] = StudyError) -> str
     Raises:
         UnveilError: of that kind; they are not UTF-8.
     """
+    if data.startswith(_ARCHIVE):
+        raise error(f"{name} is not text but an archive, as spreadsheets and documents are: save it as text or CSV")
     if data.startswith(_UTF_16) or b"\0" in data:
         raise error(f'{name} is not UTF-8 but looks like UTF-16 (as some editors\' "Unicode"): {_REMEDY}')
     try:

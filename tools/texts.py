@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.errors import StudyError
-from tools.hub import require_hub
+from tools.hub import offline_mode, require_hub
 from tools.text_files import decode
 
 HUB = "hub:"
@@ -188,8 +188,9 @@ def _read_hub(name: str, documents: int) -> tuple[Passage, ...]:
     disable_progress_bars()
     dataset, _, config = name.partition(":")
     try:
-        stream: Any = load_dataset(dataset, config or None, split="train", streaming=True)
-        rows: list[dict[str, Any]] = list(islice(stream, documents))
+        with offline_mode(False):
+            stream: Any = load_dataset(dataset, config or None, split="train", streaming=True)
+            rows: list[dict[str, Any]] = list(islice(stream, documents))
     except (DatasetsError, OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
         raise StudyError(f"the data set {name} cannot be read from the hub: {' '.join(str(error).split())}") from error
     found = (

@@ -14,6 +14,7 @@ from tools.errors import LoadError
 _NEIGHBOURS = ("a", "0", ".", "the", "x")
 """Texts whose last token may stand before the one that is read."""
 _PROBE = "the"
+_BEFORE = "a"
 _OPENING_TOKENS = ("<|endoftext|>", "<|begin_of_text|>", "<s>", "<bos>", "[BOS]")
 """What opens a text in tokenizers that name nothing for it; the first that is there."""
 _BATCH = 16_384
@@ -60,6 +61,18 @@ class TokenReader:
                 return read[len(self._prefix) :]
         return self._raw(kept)
 
+    def word(self, word: str) -> list[int]:
+        """Ids of a word as it stands inside a text, one space before it; some tokenizers put a space before any text."""
+        before, whole = self._encode(_BEFORE), self._encode(f"{_BEFORE} {word}")
+        return whole[len(before) :] if whole[: len(before)] == before else self._encode(f" {word}")
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, nothing added; special tokens that the model has no row for are left out."""
+        return [i for i in self._encode(text) if i < self.size]
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
     def _read_each(self, ids: Sequence[int]) -> list[str]:
         if self._neighbour is None:
             return self._raw_batch([[i] for i in ids])
@@ -72,7 +85,7 @@ class TokenReader:
     def _find_neighbour(self) -> int | None:
         """A token that reads the same whatever comes after it; None where every token stands alone anyway."""
         for text in _NEIGHBOURS:
-            encoded: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            encoded = self._encode(text)
             if not encoded or encoded[-1] in self._special or encoded[-1] not in self.ids:
                 continue
             alone = self._raw(encoded[-1:])

@@ -112,8 +112,7 @@ class Workbench:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text, no BOS; special tokens that the model has no row for are left out."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return [i for i in ids if i < self.n_tokens]
+        return self.reader.encode(text)
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, with the space that leads it; special tokens are left out."""

@@ -55,7 +55,7 @@ def _read_row(where: str, row: dict[str, Any], model: str, options: Options, int
             return
     part = name.split("/", 1)[0]
     note = str(row.get("Notes") or row.get("notes") or "").strip() or None
-    item = Item(study=options.study, sae=options.sae or f"{model}/{part}", index=int(found["index"]))
+    item = Item(study=options.study, sae=f"{model}/{part}", index=int(found["index"]))
     annotator = options.annotator or ANNOTATOR
     text = str(row["Annotation"]).strip()
     into.add(where, annotator=annotator, item=item, question=ANNOTATION, value=text, note=note)

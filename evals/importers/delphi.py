@@ -42,7 +42,7 @@ def read_delphi(path: Path, options: Options) -> Import:
         if found is None:
             into.refuse(where, "its name is not MODULE_latentINDEX.txt")
             continue
-        item = Item(study=options.study, sae=options.sae or found["module"], index=int(found["index"]))
+        item = Item(study=options.study, sae=found["module"], index=int(found["index"]))
         if file.parent.name == "explanations":
             into.add(where, annotator="delphi", item=item, question=ANNOTATION, value=content, machine=True)
             continue

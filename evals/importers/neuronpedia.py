@@ -37,7 +37,7 @@ def read_neuronpedia(path: Path, options: Options) -> Import:
 
 
 def _rows(file: Path, into: Collector) -> Iterator[Row]:
-    if file.suffix != ".gz":
+    if file.suffix.lower() != ".gz":
         yield from read_jsonl(file, into)
         return
     with TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ def _read_row(where: str, row: dict[str, Any], options: Options, into: Collector
     into.add(
         where,
         annotator=str(model or row.get("authorId") or options.annotator or "neuronpedia"),
-        item={"study": options.study, "sae": options.sae or str(row["layer"]), "index": int(row["index"])},
+        item={"study": options.study, "sae": str(row["layer"]), "index": int(row["index"])},
         question=ANNOTATION,
         value=row["description"],
         time=row.get("createdAt"),

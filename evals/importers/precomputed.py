@@ -37,7 +37,7 @@ def read_precomputed(path: Path, options: Options) -> Import:
 
 
 def _records(path: Path, into: Collector) -> Iterator[Row]:
-    if path.suffix == ".jsonl":
+    if path.suffix.lower() == ".jsonl":
         yield from read_jsonl(path, into)
         return
     records = read_json(path)

@@ -51,7 +51,7 @@ def _read_entry(
 ) -> None:
     try:
         sae = "/".join(str(entry["sae"]).rstrip("/").split("/")[-_SAE_PARTS:])
-        item = Item(study=options.study, sae=options.sae or sae, index=entry["sae_feat_index"])
+        item = Item(study=options.study, sae=sae, index=entry["sae_feat_index"])
         ratings = dict(entry["per_class_scores"])
     except (KeyError, TypeError, ValueError) as error:
         into.refuse(where, f"no SAE, latent and ratings in it: {type(error).__name__} {error}".splitlines()[0])

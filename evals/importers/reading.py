@@ -22,6 +22,11 @@ _YES = ("yes", "true", "1", "1.0", "c", "correct")
 _NO = ("no", "false", "0", "0.0", "i", "incorrect")
 _UNDECIDED = ("undecided", "n", "p", "unsure", "0.5")
 """Inspect's letters are among them: C correct, I incorrect, P partial, N no answer."""
+_TRUE = ("yes", "true", "1", "1.0", "y", "x", "wahr", "ja", "vrai", "oui", "verdadero", "vero")
+_FALSE = ("", "no", "false", "0", "0.0", "n", "falsch", "nein", "faux", "non", "falso")
+"""As spreadsheets write truth values in English, German, French, Spanish and Italian; an empty cell is no."""
+_DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 
 
 class Options(NamedTuple):
@@ -32,8 +37,18 @@ class Options(NamedTuple):
     question: str = RELEVANT
     """What plain values answer."""
     sae: str | None = None
-    """The SAE of rows that give an index only."""
+    """What the SAE is called in the run, or `SOURCE=NAME`: which one of the source is meant, and what to call it."""
     study: str | None = None
+
+    @property
+    def sae_name(self) -> str:
+        """What the SAE is to be called."""
+        return (self.sae or "").rpartition("=")[2]
+
+    @property
+    def sae_source(self) -> str | None:
+        """What the source calls the one that is meant, if that was said."""
+        return (self.sae or "").rpartition("=")[0] or None
 
 
 class Row(NamedTuple):
@@ -142,8 +157,9 @@ def read_csv(file: Path, into: Collector) -> Iterator[tuple[str, list[str]]]:
     Raises:
         LabelError: the file cannot be read.
     """
-    reader = csv.reader(io.StringIO(read_text(file)), skipinitialspace=True, strict=True)
-    line = 1
+    text, skipped = _without_separator_line(read_text(file))
+    reader = csv.reader(io.StringIO(text), delimiter=_find_delimiter(text), skipinitialspace=True, strict=True)
+    line = 1 + skipped
     while True:
         try:
             cells = next(reader)
@@ -154,7 +170,51 @@ def read_csv(file: Path, into: Collector) -> Iterator[tuple[str, list[str]]]:
             return
         if any(cell.strip() for cell in cells):
             yield f"{file.name}:{line}", [cell.strip() for cell in cells]
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + skipped
+
+
+def _without_separator_line(text: str) -> tuple[str, int]:
+    """Without the line `sep=;` that Excel takes for its own, and how many lines that were."""
+    first, _, rest = text.partition("\n")
+    return (rest, 1) if _SEPARATOR_LINE.fullmatch(first.strip()) else (text, 0)
+
+
+def _find_delimiter(text: str) -> str:
+    """What stands between the cells of the first line: a comma, or a semicolon or tab if there are more of them."""
+    header = next((line for line in text.split("\n") if line.strip()), "")
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(_DELIMITERS, key=bare.count)
+
+
+def read_truth(text: str) -> bool:
+    """A truth value as people, spreadsheets and programs write it; empty is no.
+
+    Raises:
+        ValueError: it is none.
+    """
+    spelt = text.strip().lower()
+    if spelt in _TRUE:
+        return True
+    if spelt in _FALSE:
+        return False
+    raise ValueError(f"it is yes or no, or empty, not {text!r}")
+
+
+def read_verdict(value: object) -> object:
+    """A verdict as people, spreadsheets and programs write it; anything else as it is.
+
+    Inspect's letters are none of these: in a list that a person wrote, N is no.
+    """
+    if isinstance(value, bool | int | float | str):
+        spelt = str(value).strip().lower()
+        for verdict, spellings in (
+            ("yes", _TRUE),
+            ("no", _FALSE[1:]),
+            ("undecided", ("undecided", "unsure", "0.5", "0,5", "?")),
+        ):
+            if spelt in spellings:
+                return verdict
+    return value
 
 
 def read_item(text: str, options: Options) -> Item:
@@ -166,9 +226,9 @@ def read_item(text: str, options: Options) -> Item:
     found = _KEY.fullmatch(text) or _PATH.fullmatch(text)
     if found is not None:
         kind = "random_direction" if found.groupdict().get("kind") else "feature"
-        return Item(study=options.study, sae=options.sae or found["sae"], index=int(found["index"]), kind=kind)
+        return Item(study=options.study, sae=found["sae"], index=int(found["index"]), kind=kind)
     if text.isdigit() and options.sae is not None:
-        return Item(study=options.study, sae=options.sae, index=int(text))
+        return Item(study=options.study, sae=options.sae_name, index=int(text))
     hint = "; name its SAE with --sae" if text.isdigit() else ": use SAE-000123, SAE/123, or 123 with --sae"
     raise ValueError(f"{text!r} names no feature{hint}")
 

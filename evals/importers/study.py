@@ -73,7 +73,7 @@ def read_study(path: Path, options: Options) -> Import:
             *((i, "yes", source) for i in sorted(arm.kept)),
             *((i, "no", f"coherence_scores_{name}_features_all.csv") for i in sorted(rejected)),
         ]:
-            item = Item(study=options.study, sae=options.sae or name, index=index)
+            item = Item(study=options.study, sae=name, index=index)
             note = None if verdict == "yes" else _REASON
             annotator = options.annotator or ANNOTATOR
             if into.add(

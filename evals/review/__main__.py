@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tools.egress import guarded, reaching
 from tools.terminal import Parser, complain, door, say
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -42,6 +43,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the runs and serve them until interrupted; 2 when something cannot be read or the port is taken."""
     arguments = parse_arguments(argv)
@@ -69,7 +71,8 @@ def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:  # left to itself, the library takes it modulo 65,536
         raise OSError(f"{port} is no port: they go from 0 to 65535")
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with reaching(f"http://[{host}]" if ":" in host else f"http://{host}"):  # its own name may have to be looked up
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((str(address[0]), port), family=family)
     except OSError as error:
         raise OSError(f"cannot serve on {host}:{port}: {error.strerror}; try another --port") from None

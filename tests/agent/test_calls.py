@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.calls import CallStore
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.records import Failure, LlmCall, Usage
 
 
@@ -100,7 +100,7 @@ def test_a_write_that_fails_reaches_every_caller_and_leaves_the_file_whole(tmp_p
         path.mkdir()  # nothing can be appended to a folder
         return await asyncio.gather(*(store.put(call(number)) for number in (2, 3, 4)), return_exceptions=True)
 
-    assert [type(result) for result in asyncio.run(fill())] == [IsADirectoryError] * 3
+    assert [type(result) for result in asyncio.run(fill())] == [Unwritable] * 3
 
 
 def test_a_cancelled_caller_loses_no_line(tmp_path: Path) -> None:

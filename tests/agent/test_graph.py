@@ -220,7 +220,7 @@ def over_http(policy: Any, folder: Path, evidence: Evidence | None = None, **set
     with serve(policy) as server:
 
         async def run() -> FeatureState:
-            given = {"backoff_s": 0.001, "max_attempts": 2, "timeout_s": 5, **settings}
+            given = {"backoff_s": 0.001, "max_attempts": 2, "timeout_seconds": 5, **settings}
             store = CallStore(folder / "llm_calls.jsonl", replay_only=replay)
             async with LlmClient(LlmSettings(model="stub", base_url=server.base_url, **given), store) as client:
                 bench = None if replay else StrawBench()

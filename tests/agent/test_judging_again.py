@@ -19,7 +19,7 @@ from agent.store import RunFolder
 from prompts import loader
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
-from tests.agent.cases import make_evidence
+from tests.agent.conftest import GUIDELINE
 from tests.agent.test_briefing import poisoned
 from tests.servers.openai_stub import (
     SCRIPTS,
@@ -37,7 +37,6 @@ from tests.servers.openai_stub import (
 from tools.records import FeatureRef
 
 KEY = "sk-planted-0123456789abcdef"
-GUIDELINE = "Illness and its cure count. Food does not."
 
 
 @pytest.fixture(autouse=True)
@@ -52,18 +51,6 @@ def server() -> Iterator[StubServer]:
 
 
 @pytest.fixture
-def domain(tmp_path: Path) -> Path:
-    folder = tmp_path / "medicine"
-    folder.mkdir()
-    (folder / "guideline.md").write_text(GUIDELINE)
-    (folder / "study.toml").write_text(
-        'name = "medicine"\ntitle = "Medicine"\n[domain]\nname = "medicine"\ndefinition = "Care."\n'
-        'guideline = "guideline.md"\n'
-    )
-    return folder
-
-
-@pytest.fixture
 def concepts(tmp_path: Path) -> Path:
     folder = tmp_path / "concepts"
     folder.mkdir()
@@ -75,20 +62,9 @@ def concepts(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def evidence(tmp_path: Path) -> Path:
-    file = tmp_path / "evidence.jsonl"
-    whole = make_evidence(feature=FeatureRef(study="toy", sae="base", index=7))
-    plain = [
-        {"feature": n, "top_tokens": ["heart", f"valve{n}"], "contexts": ["a <<heart>>(3) beat"]} for n in range(4)
-    ]
-    file.write_text(whole.model_dump_json() + "\n" + "\n".join(map(json.dumps, plain)) + "\n")
-    return file
-
-
-def start(stub: StubServer, runs: Path, *more: str) -> RunFolder:
+def start(stub: StubServer, runs: Path, *more: str, ends: int = 0) -> RunFolder:
     before = set(runs.glob("*/"))
-    assert main(["--base-url", stub.base_url, "--llm-model", "stub", "--runs", str(runs), *more]) == 0
+    assert main(["--base-url", stub.base_url, "--llm-model", "stub", "--runs", str(runs), *more]) == ends
     (new,) = set(runs.glob("*/")) - before
     return RunFolder(new)
 
@@ -145,7 +121,7 @@ def test_a_reply_that_leaves_a_concept_out_is_a_failure_after_one_repair(
         return Scripted(content=json.dumps({**value, "ratings": {"dentist": 4}}))
 
     with serve(forgetful) as stub:
-        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(concepts))
+        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(concepts), ends=1)
         assert len(stub.requests) == 10
     assert summary_of(folder).failures == {"wrong_schema": 5}
 
@@ -219,7 +195,7 @@ def test_a_replay_of_failures_is_the_same_to_the_byte(
     tmp_path: Path, domain: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(at_first(failing(400, "no"), 10**6)) as stub:
-        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
+        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain), ends=1)
     assert summary_of(folder).failures == {"bad_request": 5}
     forbid_network(monkeypatch)
     assert main(["--replay", str(folder.path)]) == 0
@@ -231,12 +207,12 @@ def test_what_failed_is_investigated_again_when_asked_and_its_failure_is_kept(
     down = {"yes": True}
     policy = failing(400, "down")
     with serve(lambda body, attempt: (policy if down["yes"] else happy)(body, attempt)) as stub:
-        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
+        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain), ends=1)
         assert summary_of(folder).failures == {"bad_request": 5}
         down["yes"] = False
-        assert main(["--resume", str(folder.path)]) == 0
+        assert main(["--resume", str(folder.path)]) == 1
         assert summary_of(folder).failures == {"bad_request": 5}
-        assert main(["--resume", str(folder.path), "--retry-failed"]) == 0
+        assert main(["--resume", str(folder.path), "--retry-failed", "--base-url", stub.base_url]) == 0
     assert summary_of(folder).failures == {}
     assert [d.feature.index for d in folder.decisions()] == [7, 0, 1, 2, 3]
     assert (folder.path / "retried.jsonl").read_text().count("bad_request") >= 5
@@ -262,7 +238,8 @@ def test_the_key_is_in_nothing_that_a_run_writes_or_says(
     tmp_path: Path, domain: Path, evidence: Path, script: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve(SCRIPTS[script]) as stub:
-        folder = start(stub, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
+        more = ["--evidence", str(evidence), "--study", str(domain)]
+        folder = start(stub, tmp_path / "runs", *more, ends=0 if script == "happy" else 1)
         assert {request.key for request in stub.requests} == {KEY}  # it was really sent
     written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(written) > 8

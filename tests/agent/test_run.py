@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from agent.command import configure
+from agent.config import RunConfig, open_study
 from agent.floors import find_floors
-from agent.records import Summary
+from agent.records import Manifest, Summary
 from agent.run import main, parse_arguments
 from agent.store import RunFolder
 from tools.studies import load_study
@@ -173,3 +179,97 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(arguments: list[str
 def test_the_arms_of_the_shipped_studies_are_named() -> None:
     assert {"base", "finetuned"} <= set(load_study("pocket").arms)
     assert set(load_study("gpt2-medical").arms) == {"base", "control", "finetuned"}
+
+
+def test_the_number_of_threads_is_kept_in_the_manifest(finished: RunFolder) -> None:
+    assert finished.manifest().threads == torch.get_num_threads()
+    old = finished.manifest().model_dump(mode="json")
+    del old["threads"]
+    assert Manifest.model_validate(old).threads is None
+
+
+# An SAE of the user's own
+
+
+def own(study_folder: Path, tmp_path: Path, **metadata: object) -> list[str]:
+    """Flags for the tiny study's model and a copy of its SAE that says something else of itself."""
+    sae = Path(shutil.copytree(study_folder / "base" / "sae", tmp_path / "sae"))
+    config = json.loads((sae / "cfg.json").read_text("utf-8"))
+    config["metadata"] |= metadata
+    (sae / "cfg.json").write_text(json.dumps(config), "utf-8")
+    return ["--sae", str(sae), "--model", str(study_folder / "base" / "model")]
+
+
+def test_hook_may_be_named_on_the_command_line(
+    study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = own(study_folder, tmp_path, hook_name=None)
+    assert run(study_folder, tmp_path / "runs", *flags, "--dry-run") == 2
+    assert "name it with --hook" in capsys.readouterr().err
+    assert run(study_folder, tmp_path / "runs", *flags, "--hook", "transformer.h.1", "--dry-run") == 0
+
+
+def test_hook_named_goes_into_the_config_and_the_arm(study_folder: Path, tmp_path: Path) -> None:
+    flags = [*own(study_folder, tmp_path, hook_name="blocks.0.hook_mlp_out"), "--study", str(study_folder)]
+    config = configure(parse_arguments([*flags, "--hook", "blocks.1.hook_resid_post"]), {})
+    assert config.hook == "blocks.1.hook_resid_post"
+    arm = open_study(config).arms[config.sae]
+    assert (arm.hook_name, arm.hook_overrides) == ("blocks.1.hook_resid_post", True)
+    assert configure(parse_arguments(flags), {}).hook is None
+    study_arm = ["--study", str(study_folder), "--sae", "base", "--hook", "model.layers.1"]
+    assert open_study(configure(parse_arguments(study_arm), {})).arms["base"].hook_overrides
+
+
+def test_config_of_a_run_before_there_was_a_hook_reads() -> None:
+    stored = json.loads(RunConfig().model_dump_json())
+    del stored["hook"]
+    assert RunConfig.model_validate(stored).hook is None
+
+
+def spoil_weights(model: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    weights["transformer.ln_f.weight"].fill_(float("inf"))
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def spoil_tokenizer(model: Path) -> None:
+    (model / "tokenizer.json").write_text("{}", "utf-8")
+
+
+def drop_tokenizer(model: Path) -> None:
+    for file in model.glob("token*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("damage", [spoil_weights, spoil_tokenizer, drop_tokenizer])
+def test_model_that_does_not_load_leaves_no_run(
+    study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    damage(study_copy / "base" / "model")
+    assert run(study_copy, tmp_path / "runs") == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    assert "\n" not in said
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_entries_of_a_vocabulary_that_match_nothing_are_named_once(
+    study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study_copy / "vocabulary.txt").write_text("Heart\nblood pressure\nx-ray\n", "utf-8")
+    assert run(study_copy, tmp_path, "--dry-run") == 0
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert warning.endswith("never matched: blood pressure, x-ray")
+
+
+@pytest.mark.parametrize("name", ["vocabulary.txt", "guideline.md", "words.txt", "study.toml", "corpus.jsonl"])
+def test_file_of_another_encoding_is_refused_before_a_run_is_made(
+    study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = study_copy / name
+    file.write_text(file.read_text("utf-8"), "utf-16")
+    assert run(study_copy, tmp_path / "runs") == 2
+    assert f"{name} is not UTF-8" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").glob("*"))

@@ -15,6 +15,7 @@ from benchmarks.records import Setting
 from benchmarks.words import spell
 
 
+@pytest.mark.timeout(300)  # `busy` loads the libraries twice more
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmark_runs_and_its_arms_agree(name: str, tmp_path: Path) -> None:
     figure = tmp_path / "figure.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from agent.imported import read_evidence
 from evals.errors import LabelError
+from evals.importers.own import write_own
 from evals.importers.reading import Options, read_item, read_value
 from evals.importers.study import decode_token
 from evals.labels import import_labels, main, settle
@@ -408,3 +410,155 @@ def test_other_tools_spellings_of_a_verdict(value: object, verdict: str) -> None
             "source": "t",
         }
     )
+
+
+# Our own, as spreadsheets and data frames write them.
+
+ROWS = (("annotator", "sae", "index", "question", "value"), ("ana", "base", "123", "relevant", "yes"))
+
+
+def write_table(folder: Path, rows: Sequence[Sequence[str]], name: str = "labels.csv", separator: str = ",") -> Path:
+    file = folder / name
+    file.write_text("".join(separator.join(row) + "\n" for row in rows), "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", ["labels.csv", "LABELS.CSV", "labels.tsv", "labels.TSV"])
+def test_own_table_is_read_whatever_stands_between_its_cells(tmp_path: Path, separator: str, name: str) -> None:
+    found = import_labels("own", write_table(tmp_path, ROWS, name, separator))
+    assert answers(found) == {("ana", "base", 123, "relevant"): "yes"}
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;"])
+def test_excels_separator_line_is_passed_over(tmp_path: Path, first: str) -> None:
+    file = write_table(tmp_path, ROWS, separator=";")
+    file.write_text(f"\ufeff{first}\r\n" + file.read_text("utf-8") + "ana;base;124;relevant;perhaps\n", "utf-8")
+    found = import_labels("own", file)
+    assert len(found.labels) == 1
+    assert [problem.where for problem in found.problems] == ["labels.csv:4"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "verdict"),
+    [
+        *((cell, "yes") for cell in ("Yes", "YES", "TRUE", "True", "1", "1.0", "y", "x", "WAHR", "VRAI", "ja")),
+        *((cell, "no") for cell in ("No", "FALSE", "False", "0", "0.0", "N", "n", "FALSCH", "FAUX", "nein")),
+        *((cell, "undecided") for cell in ("Undecided", "unsure", "?", "0.5")),
+    ],
+)
+def test_own_verdicts_are_read_in_any_spelling(tmp_path: Path, cell: str, verdict: str) -> None:
+    table = import_labels("own", write_table(tmp_path, (ROWS[0], (*ROWS[1][:-1], cell))))
+    assert [label.value for label in table.labels] == [verdict]
+    row = {"annotator": "ana", "item": {"sae": "base", "index": 1}, "question": "relevant", "value": cell}
+    lines = import_labels("own", write_lines(tmp_path / "labels.jsonl", row))
+    assert [label.value for label in lines.labels] == [verdict]
+
+
+@pytest.mark.parametrize("cell", ["perhaps", "c", "p", "i", "2"])
+def test_own_verdict_that_is_none_is_refused(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(LabelError, match="relevant is answered yes, no or undecided"):
+        import_labels("own", write_table(tmp_path, (ROWS[0], (*ROWS[1][:-1], cell))))
+
+
+def test_columns_without_a_name_are_passed_over(tmp_path: Path) -> None:
+    """An empty last column, the row numbers of a data frame, and cells that trail off."""
+    rows = (("", "Unnamed: 0", *ROWS[0], ""), ("0", "7", *ROWS[1], "", "", ""))
+    assert answers(import_labels("own", write_table(tmp_path, rows))) == {("ana", "base", 123, "relevant"): "yes"}
+
+
+def test_columns_names_may_have_capitals_and_decimals_a_comma(tmp_path: Path) -> None:
+    rows = (tuple(name.upper() for name in ROWS[0]), ("ana", "base", "123", "similarity", "0,75"))
+    found = import_labels("own", write_table(tmp_path, rows, separator=";"))
+    assert answers(found) == {("ana", "base", 123, "similarity"): 0.75}
+
+
+@pytest.mark.parametrize(
+    ("header", "said"), [(("note", "note"), "note is there twice"), (("mood",), "mood is unknown")]
+)
+def test_columns_that_cannot_be_told_are_refused(tmp_path: Path, header: tuple[str, ...], said: str) -> None:
+    with pytest.raises(LabelError, match=said):
+        import_labels("own", write_table(tmp_path, ((*ROWS[0], *header), (*ROWS[1], *("a" for _ in header)))))
+
+
+def test_cell_with_line_ends_is_one_cell(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(b'annotator,sae,index,question,value,note\r\nana,base,1,relevant,no,"one\r\ntwo, three"\r\n')
+    (label,) = import_labels("own", file).labels
+    assert label.note == "one\ntwo, three"
+
+
+@pytest.mark.parametrize("name", ["labels.xlsx", "labels.ods"])
+def test_workbook_is_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(LabelError, match="save it as CSV"):
+        import_labels("own", tmp_path / name)
+
+
+MADE_BY = {
+    **dict.fromkeys(("yes", "TRUE", "True", "1", "x", "1.0", "wahr"), True),
+    **dict.fromkeys(("", "no", "FALSE", "0", "falsch"), False),
+}
+
+
+@pytest.mark.parametrize(("cell", "machine"), MADE_BY.items())
+def test_label_of_a_program_is_told_in_any_spelling(tmp_path: Path, cell: str, machine: bool) -> None:
+    table = import_labels("own", write_table(tmp_path, ((*ROWS[0], "machine"), (*ROWS[1], cell))))
+    assert [label.machine for label in table.labels] == [machine]
+    row = {
+        "annotator": "ana",
+        "item": {"sae": "base", "index": 1},
+        "question": "relevant",
+        "value": "yes",
+        "machine": cell,
+    }
+    lines = import_labels("own", write_lines(tmp_path / "labels.jsonl", row))
+    assert [label.machine for label in lines.labels] == [machine]
+
+
+@pytest.mark.parametrize("cell", ["gpt-4o", "perhaps", "2", "-"])
+def test_label_is_never_a_persons_by_mistake(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(LabelError, match=f"machine: it is yes or no, or empty, not '{cell}'"):
+        import_labels("own", write_table(tmp_path, ((*ROWS[0], "machine"), (*ROWS[1], cell))))
+
+
+def test_written_tables_are_read_back(tmp_path: Path) -> None:
+    found = import_labels("own", write_table(tmp_path, (*ROWS, ("ben", "base", "4", "annotation", "talks; of, wards"))))
+    for name in ("again.csv", "again.tsv", "AGAIN.CSV", "again.jsonl"):
+        write_own(tmp_path / name, found.labels)
+        assert answers(import_labels("own", tmp_path / name)) == answers(found)
+
+
+# One SAE at a time
+
+
+def test_two_saes_of_a_source_never_become_one(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    with pytest.raises(LabelError, match=r"labels of 2 SAEs \(baseline, finetuned\).*--sae baseline=base"):
+        import_labels("study", tmp_path, Options(sae="base"))
+
+
+def test_one_of_several_saes_is_taken_under_another_name(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    whole = import_labels("study", tmp_path)
+    found = import_labels("study", tmp_path, Options(sae="baseline=base"))
+    assert {label.item.sae for label in found.labels} == {shown.sae for shown in found.evidence} == {"base"}
+    kept = {label.item.index: label.value for label in whole.labels if label.item.sae == "baseline"}
+    assert {label.item.index: label.value for label in found.labels} == kept
+    assert any("are of other SAEs than baseline" in remark.text for remark in found.remarks)
+
+
+def test_sae_of_a_source_is_taken_by_its_own_name(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    found = import_labels("study", tmp_path, Options(sae="finetuned"))
+    assert {label.item.sae for label in found.labels} == {"finetuned"}
+
+
+def test_only_sae_of_a_source_is_renamed(tmp_path: Path) -> None:
+    found = import_labels("own", write_table(tmp_path, ROWS), Options(sae="release/id"))
+    assert answers(found) == {("ana", "release/id", 123, "relevant"): "yes"}
+
+
+def test_sae_that_the_source_has_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="no label is of an SAE called 'other': the source has base"):
+        import_labels("own", write_table(tmp_path, ROWS), Options(sae="other=mine"))

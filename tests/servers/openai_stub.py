@@ -6,7 +6,7 @@ a server in a thread of its own for a test; by hand it is
     python -m tests.servers.openai_stub --port 8000 --script happy
     OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=any python -m agent.run
 
-It speaks `POST /v1/chat/completions` (tools, response_format, usage, error bodies, headers; no streaming) and
+It speaks `POST /v1/chat/completions` (tools, response_format, usage, error bodies, headers, streamed or whole) and
 `GET /v1/models`, refuses what the real one refuses, and keeps every request for assertions.
 """
 
@@ -24,12 +24,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 JsonDict = dict[str, Any]
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
@@ -57,6 +57,16 @@ class Scripted:
     hang: bool = False
     """No answer ever comes."""
     usage: bool = True
+    pace: float = 0.0
+    """Seconds between the pieces of a streamed reply."""
+    silent_after: int | None = None
+    """Nothing comes after so many pieces."""
+    thoughts: int = 0
+    """Tokens that the usage tells of as thoughts."""
+    pieces: tuple[bytes, ...] | None = None
+    """Set by the server: the body as it is streamed."""
+    scripted_raw: bool = False
+    """Set by the server: the body was given, and is sent as it is."""
 
 
 Policy = Callable[[JsonDict, int], Scripted]
@@ -72,6 +82,10 @@ class Recorded(NamedTuple):
     key: str
     at: float
     """Monotonic seconds."""
+    headers: Mapping[str, str] = {}
+    """By name in lower case."""
+    streamed: bool = False
+    """Whether a stream was asked for."""
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------
@@ -282,12 +296,32 @@ class StubServer:
         policy: what to reply.
         delay: seconds added to every reply.
         keep: keep the requests' bodies; without it only `counts` grows, for measurements of memory.
+        models: names that it lists.
+        probing: what it replies to a client that only looks whether it is there; such requests stand in `probes` alone.
+        streaming: whether it streams when asked to, ignores it, or refuses it, with the usage or altogether.
+        root: where it is served; a base URL ends in it.
     """
 
-    def __init__(self, policy: Policy, delay: float = 0.0, keep: bool = True) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        delay: float = 0.0,
+        keep: bool = True,
+        models: Sequence[str] = (),
+        probing: Policy | None = None,
+        streaming: Literal["yes", "ignored", "no usage", "no"] = "yes",
+        root: str = "/v1",
+    ) -> None:
         self.policy = policy
         self.delay = delay
         self.keep = keep
+        self.models = models
+        self.probing = probing or saying("OK")
+        self.streaming = streaming
+        self.root = root
+        self.probes: list[Recorded] = []
+        self.listed = 0
+        """Times the models were asked for."""
         self.requests: list[Recorded] = []
         self.counts: Counter[str] = Counter()
         self.in_flight = 0
@@ -297,7 +331,7 @@ class StubServer:
     @property
     def base_url(self) -> str:
         """What a client is given."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://127.0.0.1:{self.port}{self.root}"
 
     async def start(self, port: int = 0) -> asyncio.Server:
         """Listen on loopback; port 0 takes a free one."""
@@ -321,33 +355,78 @@ class StubServer:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
             method, path, _ = head.split(" ", 2)
-            key = headers.get("authorization", "").removeprefix("Bearer ")
-            reply = self._reply(method, path, data, key)
+            reply = self._reply(method, path, data, headers)
             await asyncio.sleep(self.delay + reply.delay)
             if reply.hang:
                 await reader.read()
                 return False
+            if reply.pieces is not None:
+                return await _stream(writer, reader, reply)
             return await _write(writer, reply)
         finally:
             self.in_flight -= 1
 
-    def _reply(self, method: str, path: str, data: bytes, key: str) -> Scripted:
-        if (method, path) == ("GET", "/v1/models"):
-            models = {"object": "list", "data": [{"id": "stub", "object": "model", "created": 0, "owned_by": "stub"}]}
-            return Scripted(raw=json.dumps(models).encode())
-        if (method, path) != ("POST", "/v1/chat/completions"):
-            return failing(404, f"Invalid URL ({method} {path})")({}, 1)
+    def _reply(self, method: str, path: str, data: bytes, headers: Mapping[str, str]) -> Scripted:
+        if (method, path) == ("GET", f"{self.root}/models"):
+            self.listed += 1
+            models = [{"id": name, "object": "model", "created": 0, "owned_by": "stub"} for name in self.models]
+            return Scripted(raw=json.dumps({"object": "list", "data": models}).encode())
+        if (method, path) != ("POST", f"{self.root}/chat/completions"):
+            return _sealed(failing(404, f"Invalid URL ({method} {path})")({}, 1), {}, "")
         try:
             body: JsonDict = json.loads(data)
         except ValueError:
-            return failing(400, "We could not parse the JSON body of your request.")({}, 1)
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.counts[sha256] += 1
+            return _sealed(failing(400, "We could not parse the JSON body of your request.")({}, 1), {}, "")
+        stream, options = body.pop("stream", False), body.pop("stream_options", None)
+        if stream and (self.streaming == "no" or (options and self.streaming == "no usage")):
+            field = "stream" if self.streaming == "no" else "stream_options"
+            return _sealed(failing(400, f"Unknown field: {field}", param=field)(body, 1), body, "")
+        # What is hashed and counted is the request as content: how its reply is sent is no part of it.
+        sha256 = hashlib.sha256(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        probe = is_probe(body)
+        self.counts[sha256] += not probe
+        seen = Recorded(sha256, body, self.counts[sha256], key, time.monotonic(), headers, bool(stream))
         if self.keep:
-            self.requests.append(Recorded(sha256, body, self.counts[sha256], key, time.monotonic()))
+            (self.probes if probe else self.requests).append(seen)
         wrong = _objection(body)
-        reply = failing(400, wrong)(body, 1) if wrong else self.policy(body, self.counts[sha256])
-        return replace(reply, raw=_body(body, reply, key))
+        policy = self.probing if probe else self.policy
+        reply = failing(400, wrong)(body, 1) if wrong else policy(body, self.counts[sha256])
+        reply = _sealed(reply, body, key)
+        streamed = stream and self.streaming != "ignored" and reply.status == 200 and not reply.scripted_raw
+        return replace(reply, pieces=_pieces(reply.raw or b"", bool(options))) if streamed else reply
+
+
+def is_probe(body: JsonDict) -> bool:
+    """Whether a client only looks whether somebody is there."""
+    messages = body.get("messages") or [{}]
+    return len(messages) == 1 and messages[0].get("content") == "Reply with OK."
+
+
+def _sealed(reply: Scripted, body: JsonDict, key: str) -> Scripted:
+    """The reply with its body."""
+    return replace(reply, scripted_raw=reply.raw is not None, raw=_body(body, reply, key))
+
+
+def _pieces(whole: bytes, usage: bool) -> tuple[bytes, ...]:
+    """A reply as the events in which it is streamed: a few letters each."""
+    body = json.loads(whole)
+    (choice,) = body["choices"]
+    message, head = choice["message"], {"id": body["id"], "object": "chat.completion.chunk", "model": body["model"]}
+    content, calls = message["content"] or "", message.get("tool_calls", ())
+    deltas: list[JsonDict] = [{"role": "assistant", "content": content[:0]}]
+    deltas += [{"content": content[start : start + 12]} for start in range(0, len(content), 12)]
+    deltas += [{"refusal": message["refusal"]}] if message["refusal"] else []
+    for index, call in enumerate(calls):
+        function = call["function"]
+        begun = {**call, "index": index, "function": {"name": function["name"], "arguments": ""}}
+        deltas += [{"tool_calls": [begun]}]
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]}]
+    events = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if usage and "usage" in body:
+        events.append({**head, "choices": [], "usage": body["usage"]})
+    return (*(f"data: {json.dumps(event)}\n\n".encode() for event in events), b"data: [DONE]\n\n")
 
 
 def _objection(body: JsonDict) -> str | None:
@@ -413,6 +492,11 @@ def _body(request: JsonDict, reply: Scripted, key: str) -> bytes:
     if reply.usage:
         total = tokens_in + tokens_out
         body["usage"] = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": total}
+        if reply.thoughts:
+            body["usage"] |= {
+                "completion_tokens": tokens_out + reply.thoughts,
+                "completion_tokens_details": {"reasoning_tokens": reply.thoughts},
+            }
     return json.dumps(body).encode()
 
 
@@ -424,8 +508,35 @@ async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
     writer.write(head + (body if reply.reset_after is None else body[: reply.reset_after]))
     await writer.drain()
-    if reply.reset_after is None:
-        return True
+    return True if reply.reset_after is None else await _reset(writer)
+
+
+async def _stream(writer: asyncio.StreamWriter, reader: asyncio.StreamReader, reply: Scripted) -> bool:
+    """Server-sent events, each a chunk of its own."""
+    lines = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+    sent = 0
+    for number, piece in enumerate(reply.pieces or ()):
+        if number == reply.silent_after:
+            await reader.read()
+            return False
+        if reply.reset_after is not None and sent + len(piece) > reply.reset_after:
+            part = piece[: reply.reset_after - sent]
+            writer.write(b"%x\r\n" % len(part) + part + b"\r\n")
+            return await _reset(writer)
+        writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        sent += len(piece)
+        if reply.pace:
+            await writer.drain()
+            await asyncio.sleep(reply.pace)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+async def _reset(writer: asyncio.StreamWriter) -> bool:
+    await writer.drain()
     await asyncio.sleep(0.01)  # so that the client has read the head before the reset
     # Linger 0 turns the close into a reset.
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -434,9 +545,11 @@ async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
 
 
 @contextlib.contextmanager
-def serve(policy: Policy, delay: float = 0.0, keep: bool = True) -> Iterator[StubServer]:
+def serve(
+    policy: Policy, delay: float = 0.0, keep: bool = True, kind: type[StubServer] = StubServer, **more: Any
+) -> Iterator[StubServer]:
     """A running server, in a thread with a loop of its own, stopped at the end."""
-    stub = StubServer(policy, delay, keep)
+    stub = kind(policy, delay, keep, **more)
     started: Future[Callable[[], object]] = Future()
 
     async def run() -> None:

@@ -13,8 +13,10 @@ from tools.keywords import (
     MIN_JOINED,
     TokenWord,
     count_substring_hits,
+    describe_passed_over,
     load_vocabulary,
     match_keywords,
+    read_vocabulary,
     token_words,
     words_of,
 )
@@ -49,11 +51,75 @@ def test_shipped_vocabulary_has_a_word_for_every_line() -> None:
     assert "hearth" not in vocabulary
 
 
-@pytest.mark.parametrize("line", ["inflammation antibiotic", "inflammation,", "Antibiotic", "x-ray", "naïve", "b12"])
-def test_malformed_vocabulary_line_is_named(tmp_path: Path, line: str) -> None:
-    path = write(tmp_path, f"heart\n{line}\n")
-    with pytest.raises(StudyError, match=r"vocabulary\.txt:2: .* is not one lower-case word"):
-        load_vocabulary(path)
+@pytest.mark.parametrize("entry", ["blood pressure", "covid-19", "x-ray", "b12", "l'hôpital", "don't", "heart_rate"])
+def test_entry_that_no_token_can_stand_for_is_passed_over_and_named(tmp_path: Path, entry: str) -> None:
+    path = write(tmp_path, f"heart\n{entry}\n{entry.upper()}\n")
+    found = read_vocabulary(path)
+    assert found == (frozenset({"heart"}), (entry,))
+    assert describe_passed_over(path, found).endswith(f"are never matched: {entry}")
+
+
+def test_passed_over_entries_are_named_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "heart\n" + "\n".join(f"two words {i}" for i in range(20)))
+    said = describe_passed_over(path, read_vocabulary(path))
+    assert said.startswith(f"20 of 21 entries of {path}")
+    assert said.endswith(", …")
+    assert describe_passed_over(path, read_vocabulary(write(tmp_path, "heart\n"))) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Heart\nCOVID\nnaïve\n",
+        "heart,covid,naïve",
+        "heart;covid;naïve;\n",
+        "heart\tcovid\tnaïve\t\n",
+        '"heart"\n"covid"\n“naïve”\n',
+        "heart\r\n covid \r\nna\u0069\u0308ve\r\n",
+        "\ufeffheart\ncovid\nNAÏVE",
+        "heart # beats, and more\ncovid\nnaïve",
+    ],
+)
+def test_vocabulary_is_read_as_editors_and_spreadsheets_write_it(tmp_path: Path, text: str) -> None:
+    assert load_vocabulary(write(tmp_path, text)) == {"heart", "covid", "naïve"}
+
+
+def test_words_of_every_alphabet_are_words(tmp_path: Path) -> None:
+    words = [
+        "fièvre",
+        "œdème",
+        "ärztin",
+        "больница",
+        "ιατρός",
+        "醫院",
+        "いしゃ",
+        "بیمارستان",
+        "डॉक्टर",
+        "โรงพยาบาล",
+        "בית",
+        "sağlık",
+    ]
+    found = read_vocabulary(write(tmp_path, "\n".join(words)))
+    assert not found.passed_over
+    assert len(found.words) == len(words)
+    for word in words:
+        assert token_words([f" {word}"], KNOWN) == [TokenWord(word, False)]
+        assert hits([f" {word}"], {word}) == [(f" {word}", word, False)]
+
+
+def test_word_of_a_script_without_spaces_needs_none() -> None:
+    assert [entry.word for entry in token_words(["醫院", "いしゃ", "โรง", "больница", "fièvre"], KNOWN)] == [
+        "醫院",
+        "いしゃ",
+        "โรง",
+        None,
+        None,
+    ]
+
+
+def test_vocabulary_of_phrases_alone_is_an_error_that_names_them(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="holds no word.*blood pressure, heart rate are no single words"):
+        load_vocabulary(write(tmp_path, "blood pressure\nheart rate\n"))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
@@ -101,7 +167,9 @@ def test_rare_whole_word_is_not_lost() -> None:
     assert hits([" nephrology"], {"nephrology"}) == [(" nephrology", "nephrology", False)]
 
 
-@pytest.mark.parametrize("piece", ["heart", "ptoms", "12", " 12", ".", " ", "", "\n", "�", " co2", " naïve", "Ġheart"])
+@pytest.mark.parametrize(
+    "piece", ["heart", "ptoms", "12", " 12", ".", " ", "", "\n", "�", " co2", " don't", " x-ray", "é"]
+)
 def test_inner_pieces_numbers_and_signs_stand_for_nothing(piece: str) -> None:
     assert token_words([piece], KNOWN) == [TokenWord(None, False)]
 
@@ -123,3 +191,4 @@ def test_every_hit_is_a_vocabulary_word_its_token_begins(tokens: list[str], know
 
 def test_running_text_becomes_lower_case_words_in_order() -> None:
     assert words_of("The Heart's beat: 72 per-minute.") == ["the", "heart", "s", "beat", "per", "minute"]
+    assert words_of("Der Ärztin naïve Fälle, 3_4") == ["der", "ärztin", "naïve", "fälle"]

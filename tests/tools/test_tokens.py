@@ -161,6 +161,12 @@ def test_continuation_keeps_its_leading_space() -> None:
     assert not TokenReader(made, 1000).text(inner[:1]).startswith(" ")
 
 
+def test_word_inside_a_text_is_its_own_tokens(tokenizer: Any, reader: TokenReader) -> None:
+    """Whether or not the tokenizer puts a space before a text by itself."""
+    strings = reader.strings()
+    assert "".join(strings[i] for i in reader.word("river")) == reader.text(reader.word("river")) == " river"
+
+
 def test_reading_a_large_vocabulary_takes_seconds() -> None:
     words = {f"▁w{i}": i for i in range(256_000)}
     made = Tokenizer(models.WordLevel({**words, "a": 256_000}, unk_token="a"))

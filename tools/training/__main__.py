@@ -19,8 +19,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from tools.egress import guarded
 from tools.errors import StudyError
-from tools.terminal import Parser, door, say
+from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.terminal import Parser, complain, door, say
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
@@ -44,32 +46,33 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    add_threads(parser)
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
 
 
 @door()
+@guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
-    _run(parse_arguments(argv))
+    arguments = parse_arguments(argv)
+    threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
+    _run(arguments, threads)
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    import torch
-
+def _run(arguments: argparse.Namespace, threads: int) -> None:
     from tools.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.study / "study.toml")
     device = choose_device(arguments.device)
     data: Path = arguments.data
     if not data.is_dir():
         raise StudyError(f"--data {data} is no folder")
+    if note := describe_load(look(), threads):
+        complain(note)
     work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile

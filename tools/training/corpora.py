@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer
-from rich.progress import track
 from torch import Tensor, from_numpy
 from transformers import PreTrainedTokenizerFast
 
 from tools.errors import StudyError
+from tools.progress import track
 
 SEPARATOR = "\n\n<|doc|>\n"
 _ENCODE_BATCH = 256
@@ -67,7 +67,7 @@ def tokenize_corpus(
         dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
         parts: list[Any] = []
         documents = read_documents(data, corpus)
-        for start in track(range(0, len(documents), _ENCODE_BATCH), description=f"tokenize {corpus}"):
+        for start in track(range(0, len(documents), _ENCODE_BATCH), f"tokenize     {corpus}"):
             batch = tokenizer(documents[start : start + _ENCODE_BATCH], add_special_tokens=False, verbose=False)
             parts += [np.asarray([*ids, tokenizer.eos_token_id], dtype=dtype) for ids in batch["input_ids"]]
         cache.mkdir(parents=True, exist_ok=True)

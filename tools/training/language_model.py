@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from tools.console import LineConsole
 from tools.errors import LoadError, StudyError
+from tools.progress import Bars
 from tools.training.corpora import bos_id, iterate_batches, load_rows
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 
@@ -162,16 +163,15 @@ def train_language_model(
     # Loss and model are compiled together: the softmax over the vocabulary then never exists in float32 as a whole.
     loss_of = torch.compile(partial(_loss, model), dynamic=False) if compile_model else partial(_loss, model)
     autocast = _autocast(model.device, recipe.precision)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
-        task = progress.add_task("train", total=steps, completed=step)
+    with Bars(LineConsole()) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
+        task = progress.add_task("train        steps", total=steps, completed=step)
         began, first = time.monotonic(), step
         while step < steps:
             parts = [next(batches).to(model.device) for _ in range(micro_batches)]
             loss = _step(loss_of, parts, autocast, optimizers, rate_factor(step, steps, recipe))
             step += 1
             rate = (step - first) * micro_batches * recipe.rows_per_batch * context_size / (time.monotonic() - began)
-            progress.update(task, completed=step, description=f"train loss {loss:.3f} {rate:,.0f} tok/s")
+            progress.update(task, completed=step, status=f"loss {loss:.3f}, {rate:,.0f} tokens/s")
             if step % 10 == 0:
                 log.write(f"{step}\t{loss:.4f}\t{rate:.0f}\n")
                 log.flush()

@@ -74,7 +74,7 @@ def measure_arm(
             for part in (stream, stream[half:])
         )
         in_context[corpus] = _loss_in_context(bench, later, half)
-        measured, active = measure_reconstruction(bench, cut, description=f"measure {corpus}")
+        measured, active = measure_reconstruction(bench, cut, description=f"measure      {corpus}")
         loss[corpus] = measured.ce_clean
         sae[corpus] = SaeFigures(
             explained_variance=measured.explained_variance, ce_score=measured.ce_score, l0=measured.l0

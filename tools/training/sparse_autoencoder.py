@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
 from tools.errors import StudyError
+from tools.text_part import without_processors
 from tools.training.corpora import load_rows
 from tools.training.recipe import SaeRecipe
 
@@ -67,7 +68,8 @@ def train_sae(
         from sae_lens import LanguageModelSAETrainingRunner
         from transformer_lens.model_bridge import TransformerBridge
 
-        bridge: Any = TransformerBridge.boot_transformers(model, device=device, dtype=torch.float32)
+        with without_processors():
+            bridge: Any = TransformerBridge.boot_transformers(model, device=device, dtype=torch.float32)
         _check_fit(bridge, recipe)
         torch.manual_seed(seed)
         runner = LanguageModelSAETrainingRunner(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 from safetensors.numpy import save_file
 
+from tools.progress import track
 from tools.training.corpora import read_documents
 from tools.training.recipe import VectorsRecipe
 
@@ -23,7 +23,7 @@ class _Sentences:
         self.paragraphs = paragraphs
 
     def __iter__(self) -> Iterator[list[str]]:
-        return iter(track(self.paragraphs, description="word vectors"))
+        return iter(track(self.paragraphs, "vectors      paragraphs"))
 
 
 def train_vectors(data: Path, recipe: VectorsRecipe, out: Path) -> None:

@@ -41,7 +41,7 @@ def ask_served(policy: Policy, some: list[Subject], path: Path, batch: int = 5, 
     with serve(policy) as server:
 
         async def run() -> Asked:
-            given = {"backoff_s": 0.001, "max_attempts": 2, "timeout_s": 5, **settings}
+            given = {"backoff_s": 0.001, "max_attempts": 2, "timeout_seconds": 5, **settings}
             llm = LlmSettings(model="stub", base_url=server.base_url, **given)
             async with LlmClient(llm, CallStore(path)) as client:
                 prompts = {"detection": load_prompt("detect"), "fuzzing": load_prompt("fuzz")}

@@ -237,7 +237,7 @@ def test_requirements_decide_the_exit_status(scored: tuple[Path, ScoreReport], r
         (["--features", ","], "none"),
         (["--beside", "nowhere"], "was not scored yet"),
         (["--llm-model", "m"], "no LLM is configured"),
-        (["--llm-model", "m", "--base-url", "no-url"], "the endpoint cannot be used"),
+        (["--llm-model", "m", "--base-url", "no-url"], "no http:// or https://"),
         (["--require", "f1 is high"], "f1 is high"),
     ],
 )
