@@ -17,9 +17,7 @@ def list_recipients(config: RunConfig, environment: Mapping[str, str]) -> list[s
     """URLs that a run may reach while it investigates; none for a run by rules that is not traced."""
     urls: list[str] = []
     if config.llm is not None:
-        from agent.assembly import DEFAULT_BASE_URL
-
-        urls.append(config.llm.base_url or DEFAULT_BASE_URL)
+        urls.append(config.llm.base_url)
     if config.traced:
         urls.append(tracing_url(environment))
     return urls
