@@ -11,17 +11,17 @@ the form of automated-interpretability prompts. The other form is a line of a ru
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from agent.errors import RunError
 from agent.records import SelectedFeature, Selection, StratumSize
+from tools.json_text import read_json
 from tools.records import (
     ActivationEvidence,
     Context,
@@ -33,19 +33,26 @@ from tools.records import (
 )
 from tools.text_files import read_text
 
-_MARK = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
+_NUMBER = re.compile(r"\((-?\d{1,30}(?:\.\d{1,30})?)\)")
+"""Of an activation, after a mark."""
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 _NAMED = 3
 """Bad lines named in an error; the rest are counted."""
 
 Name = Annotated[str, Field(min_length=1, max_length=400)]
+Text = Annotated[str, Field(max_length=20_000)]
+"""A token or a context: longer ones are no evidence that a judge could be shown."""
+Weight = Annotated[float, Field(allow_inf_nan=False)]
+
+
+Tokens = Annotated[tuple[Text | tuple[Text, Weight], ...], Field(max_length=1_000)]
 
 
 class MarkedContext(Record):
     """A context whose tokens are told apart."""
 
-    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
-    activations: tuple[float, ...] | None = None
+    tokens: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20_000)]
+    activations: tuple[Weight, ...] | None = None
 
 
 class ImportedFeature(Record):
@@ -53,9 +60,9 @@ class ImportedFeature(Record):
 
     feature: Annotated[int, Field(ge=0)]
     sae: Name = "imported"
-    top_tokens: tuple[str | tuple[str, float], ...] = ()
-    bottom_tokens: tuple[str | tuple[str, float], ...] = ()
-    contexts: tuple[str | MarkedContext, ...] = ()
+    top_tokens: Tokens = ()
+    bottom_tokens: Tokens = ()
+    contexts: Annotated[tuple[Text | MarkedContext, ...], Field(max_length=1_000)] = ()
     density: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def evidence(self, study: str) -> Evidence:
@@ -141,9 +148,7 @@ def select_imported(evidence: Sequence[Evidence], features: Sequence[int] | None
 
 def _read_line(line: str, study: str) -> Evidence:
     try:
-        value = json.loads(line)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        value = read_json(line)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -173,15 +178,15 @@ def _read_marked(text: str, place: int) -> Context:
 
     Marks without numbers stay in the text as they are: an activation is not made up.
     """
-    marks = list(_MARK.finditer(text))
-    if not marks or any(mark[2] is None for mark in marks):
+    marks = list(_marks_in(text))
+    if not marks or any(mark.activation is None for mark in marks):
         return Context(document=f"context {place + 1}", tokens=(text,))
     tokens, values, end = list[str](), list[float](), 0
     for mark in marks:
-        silent = _WORD.findall(text[end : mark.start()])
-        tokens += [*silent, mark[1]]
-        values += [0.0] * len(silent) + [float(mark[2])]
-        end = mark.end()
+        silent = _WORD.findall(text[end : mark.start])
+        tokens += [*silent, mark.text]
+        values += [0.0] * len(silent) + [mark.activation or 0.0]
+        end = mark.end
     silent = _WORD.findall(text[end:])
     return Context(
         document=f"context {place + 1}",
@@ -189,3 +194,20 @@ def _read_marked(text: str, place: int) -> Context:
         activations=(*values, *[0.0] * len(silent)),
         max_activation=max(values),
     )
+
+
+class _Mark(NamedTuple):
+    start: int
+    end: int
+    text: str
+    activation: float | None
+
+
+def _marks_in(text: str) -> Iterator[_Mark]:
+    """Each `<<stretch>>` of at least a letter, with the number behind it. The text is gone through once."""
+    start = text.find("<<")
+    while start != -1 and (close := text.find(">>", start + 3)) != -1:
+        number = _NUMBER.match(text, close + 2)
+        end = number.end() if number else close + 2
+        yield _Mark(start, end, text[start + 2 : close], float(number[1]) if number else None)
+        start = text.find("<<", end)

@@ -29,6 +29,8 @@ from tools.machine import add_threads, settle_threads
 from tools.terminal import Parser, door
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from benchmarks.records import Report, Result, Setting
 
 
