@@ -30,7 +30,21 @@ _NO_LANGUAGE_MODEL = (
     "wav2vec2",
     "whisper",
 )
-_INTEGERS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+_NO_REALS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL", "C64")
+_WEIGHTS = (
+    "weight",
+    "qweight",
+    "weight_packed",
+    "W_enc",
+    "W_dec",
+    "b_enc",
+    "b_dec",
+    "bias",
+    "threshold",
+    "log_threshold",
+)
+_MASKS = (".attn.bias", ".attention.bias", ".attn.attention.bias")
+"""Not weights but causal masks, which older versions of transformers saved beside them."""
 _NAMED = 4
 
 
@@ -129,9 +143,10 @@ def check_header(file: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise LoadError(f"{file} is corrupt ({error}): restore it (git checkout) or train it anew") from error
     for name, kind in kinds.items():
-        if kind in _INTEGERS and name.rsplit(".", 1)[-1] in ("weight", "qweight", "W_enc", "W_dec", "weight_packed"):
+        if kind in _NO_REALS and name.rsplit(".", 1)[-1] in _WEIGHTS and not f".{name}".endswith(_MASKS):
+            what = "complex numbers" if kind == "C64" else "integers"
             raise LoadError(
-                f"{file} holds integers ({kind}) as its weight {name}: a quantised checkpoint is not read, save the "
+                f"{file} holds {what} ({kind}) as its weight {name}: a quantised checkpoint is not read, save the "
                 "weights in half or single precision"
             )
 
