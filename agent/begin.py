@@ -63,6 +63,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     from agent.reaching import prepare
     from tools.floors import find_dead
     from tools.studies import load_question
+    from tools.text_files import read_text
 
     question = load_question(config.study)
     file = Path(config.evidence or "")
@@ -71,6 +72,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     keys = {item.feature.key for item in selection.items}
     chosen = [record for record in evidence if record.feature.key in keys]
     files = {"guideline": question.guideline, "evidence": file}
+    read_text(question.guideline)  # before a run is made
     _greet(question, config, console)
     if arguments.dry_run:
         return _estimate(question, config, len(chosen), chosen, console, arguments)
@@ -89,6 +91,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     from agent.recall import recall_cases, write_cases
     from agent.store import RunFolder
     from tools.studies import load_question
+    from tools.text_files import read_text
 
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
@@ -97,6 +100,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
+    read_text(question.guideline)  # before a run is made
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
     _warn(known, console)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.errors import LoadError
-from tools.folders import check_header, check_model_path, find_sae, read_sae_config
+from tools.folders import GGUF, check_header, check_model_path, find_sae, read_sae_config
 from tools.hooks import choose_hook, hook_of
 from tools.hub import is_model_cached, is_sae_cached, require_hub
 from tools.records import Record
@@ -119,7 +119,8 @@ def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
 
 
 def _is_on_hub(study: Study, name: str) -> bool:
-    return study.hub and not name.startswith(".") and not _is_here(study, name)
+    is_path = name.startswith((".", "/")) or name.lower().endswith(GGUF)
+    return study.hub and not is_path and not _is_here(study, name)
 
 
 def _is_here(study: Study, name: str) -> bool:

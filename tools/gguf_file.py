@@ -17,6 +17,9 @@ import torch
 from tools.errors import LoadError
 
 _ROPE_FACTORS = "rope_freqs.weight"
+_CUT_AS_GPT2 = ("default", "gpt-2", "mpt", "olmo", "jais")
+_CUT_DIGITWISE = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone")
+"""Rules by llama.cpp's names for them: as GPT-2 cuts text, and the same with every digit by itself."""
 _SOFT_CAPS = ("final_logit_softcapping", "attn_logit_softcapping")
 
 
@@ -87,6 +90,7 @@ def load_source(source: GgufSource, dtype: torch.dtype) -> tuple[Any, Any, dict[
         loaded: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(**where)
     model, info = loaded
+    _set_cut(source, tokenizer)
     _check_landed(source, model)
     _check_numbers(source, model)
     if source.rope_factors is not None:
@@ -116,6 +120,21 @@ def _check_whole(path: Path, fields: dict[str, Any], n_tensors: int) -> None:
         raise LoadError(
             f"{path} stretches its positions ({stretched}), which is not read from GGUF: give the model's folder"
         )
+
+
+def _set_cut(source: GgufSource, tokenizer: Any) -> None:
+    """The rule by which a byte-level tokenizer cuts text before it merges; transformers knows some and is silent on others."""
+    rule = str(source.fields.get("tokenizer.ggml.pre", "default"))
+    if source.fields.get("tokenizer.ggml.model") != "gpt2" or rule in _CUT_AS_GPT2:
+        return
+    from tokenizers import pre_tokenizers
+
+    backend = tokenizer.backend_tokenizer
+    if rule in _CUT_DIGITWISE:
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    elif isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):  # left as it was made
+        raise LoadError(f"{source.path} cuts text by a rule that is not read ({rule}): give the model's folder")
 
 
 def _check_landed(source: GgufSource, model: Any) -> None:

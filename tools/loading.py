@@ -27,7 +27,7 @@ from tools.hub import locate_sae, offline_mode
 from tools.reference import Reference, read_reference
 from tools.sparsify_format import convert
 from tools.studies import Study
-from tools.text_part import without_processors
+from tools.text_part import is_unread, without_processors
 from tools.weights import check_tensors
 from tools.workbench import Workbench
 
@@ -96,8 +96,6 @@ class Bridged(NamedTuple):
 def _load_model(name: str, device: str, precision: Precision) -> Bridged:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
-        from transformer_lens.model_bridge import TransformerBridge
-
         try:
             loaded = _read_weights(name, device, precision)
         except LoadError:
@@ -105,22 +103,40 @@ def _load_model(name: str, device: str, precision: Precision) -> Bridged:
         except Exception as error:  # the tokenizers library raises bare ones, and every format its own
             raise LoadError(f"model {name} does not load: {_one_line(error)}") from error
         _check_keys(name, loaded)
-        model: Any = loaded.model
-        reference = read_reference(model, loaded.tokenizer)
-        try:
-            with without_processors():
-                bridge = TransformerBridge.boot_transformers(
-                    name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
-                )
-        except (ValueError, RuntimeError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
-            raise LoadError(
-                f"model {name} ({type(model).__name__}) is of an architecture that TransformerLens does not read: "
-                f"{_one_line(error)[:120]}"
-            ) from error
+        reference = read_reference(loaded.model, loaded.tokenizer)
+        bridge = _bridge(name, loaded, reference, device)
     bridge.eval()
-    _compare_logits(bridge.original_model, reference, f"{name} ({type(model).__name__})")
     _hand_cache_on(bridge)
     return Bridged(bridge, loaded.source, reference)
+
+
+def _bridge(name: str, loaded: LoadedModel, reference: Reference, device: str) -> Any:
+    """The model behind TransformerLens' hooks, computing what it computed without them.
+
+    Raises:
+        LoadError: its architecture is not read, or not rightly.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model: Any = loaded.model
+    kind = f"model {name} ({type(model).__name__})"
+    try:
+        with without_processors():
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=model, tokenizer=loaded.tokenizer, device=device, dtype=model.dtype
+            )
+        drift = _drift(bridge.original_model, reference)
+    except Exception as error:  # an adapter that does not fit the model fails wherever it first meets what it lacks
+        raise LoadError(
+            f"{kind} is of an architecture that TransformerLens does not read, or not in "
+            f"{str(model.dtype).removeprefix('torch.')}: {_one_line(error)[:120]}"
+        ) from error
+    if not drift < MOST_DRIFT:
+        raise LoadError(
+            f"{kind} computes other logits on the bench than alone (they differ by {drift:.1%}): "
+            "TransformerLens does not read its architecture rightly, so that it cannot be studied"
+        )
+    return bridge
 
 
 def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
@@ -132,11 +148,15 @@ def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
         source = read_source(Path(name))
         dtype = choose_dtype(precision, source.n_elements, memory)
         return LoadedModel(*load_source(source, dtype), source.description)
-    n_parameters = count_parameters(AutoConfig.from_pretrained(name)) if precision == "auto" else 0
+    n_parameters = (
+        count_parameters(AutoConfig.from_pretrained(name, trust_remote_code=False)) if precision == "auto" else 0
+    )
     dtype = choose_dtype(precision, n_parameters, memory)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        name, dtype=dtype, output_loading_info=True, trust_remote_code=False
+    )
     model, info = loaded
-    return LoadedModel(model, AutoTokenizer.from_pretrained(name), info, "")
+    return LoadedModel(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False), info, "")
 
 
 def _check_keys(name: str, loaded: LoadedModel) -> None:
@@ -147,7 +167,8 @@ def _check_keys(name: str, loaded: LoadedModel) -> None:
     }
     if unfit:
         raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
-    check_tensors(loaded.model.named_parameters(), f"model {name}")
+    read = ((weight, values) for weight, values in loaded.model.named_parameters() if not is_unread(weight))
+    check_tensors(read, f"model {name}")
 
 
 def _hand_cache_on(bridge: Any) -> None:
@@ -169,15 +190,10 @@ def _hand_cache_on(bridge: Any) -> None:
 
 
 @torch.no_grad()
-def _compare_logits(model: Any, reference: Reference, name: str) -> None:
-    """The bridge computes attention and norms of some families anew, and not of all of them rightly."""
-    found = model(reference.tokens.to(model.device), use_cache=False).logits.float().cpu()
-    error = float((found - reference.logits).norm() / reference.logits.norm().clamp_min(1e-30))
-    if not error < MOST_DRIFT:
-        raise LoadError(
-            f"model {name} computes other logits on the bench than alone (they differ by {error:.1%}): "
-            "TransformerLens does not read its architecture rightly, so that it cannot be studied"
-        )
+def _drift(model: Any, reference: Reference) -> float:
+    """Relative difference: the bridge computes attention and norms of some families anew, and not always rightly."""
+    found = model.eval()(reference.tokens.to(model.device), use_cache=False).logits.float().cpu()
+    return float((found - reference.logits).norm() / reference.logits.norm().clamp_min(1e-30))
 
 
 def _load_sae(source: Path | str, device: str) -> tuple[Any, Bool[Tensor, " d_sae"]]:

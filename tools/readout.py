@@ -171,6 +171,8 @@ def _fit_last_step(bridge: Any, tokens: Tensor, n_tokens: int) -> LastStep:
     last = f"blocks.{int(bridge.cfg.n_layers) - 1}.hook_resid_post"
     with bridge.hooks(fwd_hooks=[(last, keep)]):
         logits = bridge(tokens, return_type="logits").float()[..., :n_tokens]
+    if not caught:
+        raise LoadError(_unreadable(bridge, "TransformerLens has no hook behind its last layer"))
     norm = getattr(bridge, "ln_final", None)
     normed = caught[0] if norm is None else norm(caught[0])
     output = bridge.unembed(normed).float()[..., :n_tokens]

@@ -8,6 +8,8 @@ from typing import Any
 
 PARTS = ("vision", "audio", "speech")
 """Whose settings stand in a model's configuration as `<part>_config`."""
+_UNREAD = ("vision", "visual", "image", "audio", "speech", "multi_modal", "multimodal")
+"""In the names of weights that only images or sound reach."""
 PROCESSORS = ("AutoProcessor", "AutoFeatureExtractor", "AutoImageProcessor")
 
 
@@ -42,6 +44,11 @@ def describe_unread(model: Any) -> str | None:
         return None
     parts = f"{' and '.join(found)} part{'s' if len(found) > 1 else ''}"
     return f"the model is read without its {parts}: only text is given to it"
+
+
+def is_unread(weight: str) -> bool:
+    """A weight that text never reaches, told by its name: nothing that is measured depends on it."""
+    return any(part in weight for part in _UNREAD)
 
 
 def _none(*_: object, **__: object) -> None:

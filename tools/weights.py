@@ -28,5 +28,5 @@ def check_tensors(tensors: Iterable[tuple[str, Tensor]], owner: str) -> None:
         low, high = (float(bound) for bound in torch.aminmax(tensor))
         if not (abs(low) < float("inf") and abs(high) < float("inf")):
             raise LoadError(f"{owner}: its weight {name} holds values that are not finite numbers")
-        if low == high == 0 and tensor.dim() > 1 and tensor.numel() > 1:
+        if low == high == 0 and tensor.dim() > 1 and tensor.numel() > 1 and not name.endswith("bias"):
             raise LoadError(f"{owner}: its weight {name} is 0 everywhere, as weights are that were never trained")

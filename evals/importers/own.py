@@ -12,12 +12,12 @@ Only JSONL can take an answer back, or say that it settles a question: that is w
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.errors import LabelError
-from evals.importers.reading import Collector, Options, read_csv, read_jsonl, read_truth, read_verdict
+from evals.importers.reading import Collector, Options, Row, read_csv, read_json, read_jsonl, read_truth, read_verdict
 from evals.records import ANNOTATION, RELEVANT, Import, Label, plain_number
 from tools.spreadsheets import bare, records_to_csv
 
@@ -55,12 +55,23 @@ def read_own(path: Path, options: Options) -> Import:
     if kind in _TABLES:
         _read_csv(path, options, into)
     else:
-        for where, value in read_jsonl(path, into):
+        for where, value in _read_array(path, into) if kind == ".json" else read_jsonl(path, into):
             source = value.pop("source", None)
             if value.get("question") == RELEVANT and "value" in value:
                 value["value"] = read_verdict(value["value"])
             _add(where, where if source is None else str(source), value, options, into)
     return into.done()
+
+
+def _read_array(path: Path, into: Collector) -> Iterator[Row]:
+    """One JSON array of labels, as other programs write lists."""
+    rows = read_json(path)
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+        where = f"{path.name}, entry {number}"
+        if isinstance(row, dict):
+            yield Row(where, row)
+        else:
+            into.refuse(where, "not a JSON object")
 
 
 def write_own(file: Path, labels: Sequence[Label]) -> None:

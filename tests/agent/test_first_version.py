@@ -51,7 +51,7 @@ def test_a_run_of_the_first_version_replays_as_it_went(model: str, question: str
     async def work(client: LlmClient) -> tuple[object, object, int]:
         return await end_of(client.with_model(model), question)
 
-    assert with_client(nowhere, STORED, work, replay_only=True) == ENDS[question]
+    assert with_client(nowhere, STORED, work, replay_only=True, max_output_tokens=1200) == ENDS[question]
 
 
 def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_pa
         return happy(body, attempt)
 
     with serve(policy) as server:
-        ends = with_client(server, calls, work)
+        ends = with_client(server, calls, work, max_output_tokens=1200)
     assert ends == {**ENDS, "refused": (FITS, False, 1)}
     asked = [request.body["messages"][0]["content"] for request in server.requests]
     assert asked == ["refused", "refused"], "only what had failed for the server's sake, with a seed and without"
@@ -76,7 +76,7 @@ def test_a_run_of_the_first_version_resumes_with_no_reply_asked_for_again(tmp_pa
 def test_calls_stored_now_carry_the_rules_they_are_read_by(tmp_path: Path) -> None:
     calls = tmp_path / "llm_calls.jsonl"
     with serve(happy) as server:
-        with_client(server, calls, lambda client: end_of(client, "new"))
+        with_client(server, calls, lambda client: end_of(client, "new"), max_output_tokens=1200)
     assert '"rules":2' in calls.read_text("utf-8")
     assert CallStore(calls).notes() == {"stub": ()}
 

@@ -752,3 +752,8 @@ def test_the_server_starts_by_hand() -> None:
 def test_obedient_replies_fit_the_schema_asked_for() -> None:
     body = {"messages": user('Fit this:\n{"type": "object", "properties": {"a": {"enum": ["x", "y"]}}}')}
     assert json.loads(answer(body)) == {"a": "x"}
+
+
+def test_the_mixed_script_is_no_part_of_itself() -> None:
+    for number in range(300):
+        SCRIPTS["mixed"]({"model": "m", "messages": user(f"question {number}")}, 1)

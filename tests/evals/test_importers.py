@@ -522,6 +522,20 @@ def test_label_is_never_a_persons_by_mistake(tmp_path: Path, cell: str) -> None:
         import_labels("own", write_table(tmp_path, ((*ROWS[0], "machine"), (*ROWS[1], cell))))
 
 
+def test_array_of_labels_is_read(tmp_path: Path) -> None:
+    row = {"annotator": "ana", "item": {"sae": "base", "index": 1}, "question": "relevant", "value": True}
+    (tmp_path / "labels.json").write_text(json.dumps([row, "no label"], indent=2), "utf-8")
+    found = import_labels("own", tmp_path / "labels.json")
+    assert answers(found) == {("ana", "base", 1, "relevant"): "yes"}
+    assert [problem.where for problem in found.problems] == ["labels.json, entry 2"]
+
+
+@pytest.mark.parametrize("cell", ["123", "123.0", "0123"])
+def test_index_may_be_written_as_a_data_frame_writes_it(tmp_path: Path, cell: str) -> None:
+    found = import_labels("own", write_table(tmp_path, (ROWS[0], ("ana", "base", cell, "relevant", "yes"))))
+    assert [label.item.index for label in found.labels] == [123]
+
+
 def test_written_tables_are_read_back(tmp_path: Path) -> None:
     found = import_labels("own", write_table(tmp_path, (*ROWS, ("ben", "base", "4", "annotation", "talks; of, wards"))))
     for name in ("again.csv", "again.tsv", "AGAIN.CSV", "again.jsonl"):

@@ -279,7 +279,7 @@ SCRIPTS: dict[str, Policy] = {
 def mixed(body: JsonDict, attempt: int) -> Scripted:
     """Half of all bodies are served, each of the others meets one misbehaviour, chosen by its content."""
     number = int.from_bytes(hashlib.sha256(json.dumps(body["messages"]).encode()).digest()[:4], "big")
-    names = sorted(SCRIPTS.keys() - {"happy", "hang"})
+    names = sorted(SCRIPTS.keys() - {"happy", "hang", "mixed"})
     return happy(body, attempt) if number % 2 else SCRIPTS[names[number // 2 % len(names)]](body, attempt)
 
 

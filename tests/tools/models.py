@@ -57,10 +57,30 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "glm": ("Glm", {**_HEADS, "pad_token_id": 0}),
     "exaone4": ("Exaone4", _GROUPED),
     "nemotron": ("Nemotron", _GROUPED),
+    "gpt_bigcode": ("GPTBigCode", _GPT),
+    "xglm": (
+        "XGLM",
+        {
+            "d_model": D_MODEL,
+            "ffn_dim": 64,
+            "num_layers": N_LAYERS,
+            "attention_heads": 4,
+            "max_position_embeddings": CONTEXT,
+        },
+    ),
+    "nanochat": ("NanoChat", _HEADS),
+    "granite_moe": (
+        "GraniteMoe",
+        {**_GROUPED, "num_local_experts": 2, "num_experts_per_tok": 1, "logits_scaling": 6.0},
+    ),
+    "mixtral": ("Mixtral", {**_GROUPED, "num_local_experts": 2}),
 }
 """Name -> the class's first part in transformers, and its configuration."""
 MISREAD: dict[str, tuple[str, dict[str, Any]]] = {
     "cohere": ("Cohere", {**_GROUPED, "logit_scale": 0.0625}),
+    "cohere2": ("Cohere2", {**_HEADS, "sliding_window": 16}),
+    "openai_gpt": ("OpenAIGPT", _GPT),
+    "codegen": ("CodeGen", {**_GPT, "rotary_dim": 4}),
     "opt_with_projections": ("OPT", {**_WIDE, "ffn_dim": 64, "word_embed_proj_dim": 16, "do_layer_norm_before": False}),
 }
 """Families that the bridge, or the bench, does not read rightly."""

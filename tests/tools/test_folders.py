@@ -287,6 +287,11 @@ def test_sae_of_sparsify_that_cannot_be_read_is_refused(
     assert said in refused(lambda: load_arm(own(study, model, sparsify(name, **config)), "own"))
 
 
+@pytest.mark.parametrize("name", ["nowhere.Q4_0.gguf", "/nowhere/model"])
+def test_path_that_leads_nowhere_is_never_looked_for_on_the_hub(study: Study, sae: Path, name: str) -> None:
+    assert "is missing" in refused(lambda: check_arm_files(own(study, Path(name), sae), "own"))
+
+
 def test_place_insisted_on_goes_before_the_saes_own(study: Study, model: Path, sae: Path) -> None:
     insisted = own(study, model, sae)
     arm = insisted.arms["own"].model_copy(update={"hook_name": "blocks.2.hook_resid_pre", "hook_overrides": True})

@@ -55,6 +55,7 @@ def write_gguf(
     tokenizer: Path,
     quantised: bool = False,
     change: Callable[[Any, dict[str, Any]], None] | None = None,
+    rule: str = "gpt-2",
 ) -> Path:
     """Write a tiny Llama; `change` may alter the tensors or add to the header."""
     writer = with_writer.GGUFWriter(file, "llama")
@@ -69,7 +70,7 @@ def write_gguf(
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    _write_tokenizer(writer, tokenizer, config.vocab_size)
+    _write_tokenizer(writer, tokenizer, config.vocab_size, rule)
     tensors: dict[str, Any] = {}
     for name, weight in model.state_dict().items():
         values = weight.float().numpy()
@@ -90,12 +91,12 @@ def write_gguf(
     return file
 
 
-def _write_tokenizer(writer: Any, folder: Path, size: int) -> None:
+def _write_tokenizer(writer: Any, folder: Path, size: int, rule: str) -> None:
     model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
     entries = sorted(model["vocab"], key=model["vocab"].__getitem__)
     padded = entries + [f"[PAD{i}]" for i in range(len(entries), size)]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(rule)
     writer.add_token_list(padded)
     writer.add_token_types([3, *[1] * (len(entries) - 1), *[5] * (size - len(entries))])
     writer.add_token_merges([" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]])
@@ -171,6 +172,25 @@ def test_stretched_frequencies_are_applied(
         rotary.inv_freq.copy_(before)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(found, plain, atol=1e-2)
+
+
+DIGITWISE = (" doctor", " ", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("rule", "pieces"), [("smollm", DIGITWISE), ("qwen2", DIGITWISE), ("gpt-2", (" doctor", " 12"))]
+)
+def test_text_is_cut_as_the_file_says(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, rule: str, pieces: list[str]
+) -> None:
+    found = load(write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, rule=rule)).tokenizer.backend_tokenizer
+    cut = [piece.replace("Ġ", " ") for piece, _ in found.pre_tokenizer.pre_tokenize_str(" doctor 12")]
+    assert cut == list(pieces)
+
+
+def test_rule_that_nobody_reads_is_refused(tmp_path: Path, llama: Any, tokenizer: Path, load: Any) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, rule="deepseek-llm")
+    refused(lambda: load(file), r"cuts text by a rule that is not read \(deepseek-llm\)")
 
 
 def test_hash_of_the_file_is_the_models_identity(

@@ -296,9 +296,12 @@ def test_sae_of_attention_heads_is_refused(study_copy: Path) -> None:
     refuse(load_study(str(study_copy)), StudyError, r"blocks\.1\.attn\.hook_z' is not on the residual stream")
 
 
-def test_sae_that_reshapes_what_it_reads_is_refused(study_copy: Path) -> None:
-    save_sae("standard", study_copy / "base" / "sae", reshape_activations="hook_z")
-    refuse(load_study(str(study_copy)), LoadError, r"reads attention heads \(hook_z\), not the residual stream")
+def test_sae_of_attention_heads_is_refused_wherever_it_is_said_to_belong(study_copy: Path) -> None:
+    save_sae("standard", study_copy / "base" / "sae", hook_name="blocks.1.attn.hook_z", reshape_activations="hook_z")
+    study = load_study(str(study_copy))
+    arm = study.arms["base"].model_copy(update={"hook_overrides": True})
+    insisted = study.model_copy(update={"arms": {"base": arm}})
+    refuse(insisted, LoadError, r"reads attention heads \(hook_z\), not the residual stream")
 
 
 @pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk"])
