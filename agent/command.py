@@ -248,10 +248,10 @@ def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
 
 
 def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of feature numbers such as 12,700") from None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and len(part) < 12 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a list of feature numbers such as 12,700")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _positive(text: str) -> int:
