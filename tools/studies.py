@@ -117,11 +117,11 @@ class SteeringDefaults(Record):
     """What a feature's strength is set by; `kl` searches for the strength that has the effect `target_kl`."""
     target_kl: Number = Field(default=0.5, gt=0)
     """Nats between the unsteered and steered next-token distributions."""
-    strength: Number | None = Field(default=None, gt=0)
+    strength: Number | None = Field(default=None, gt=0, le=1e6)
     """In mean residual norms or in each feature's largest activation, as `unit` says."""
-    max_strength: Number = Field(default=2.0, gt=0)
+    max_strength: Number = Field(default=2.0, gt=0, le=1e6)
     """In mean residual norms; a feature that needs more to reach `target_kl` is steered at this."""
-    fluency_factor: Number = Field(default=5.0, gt=0)
+    fluency_factor: Number = Field(default=5.0, gt=0, le=1e6)
     """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
 
     @model_validator(mode="after")

@@ -366,3 +366,62 @@ def test_an_interruption_is_the_third_way(places: dict[str, str], monkeypatch: p
     ended = run(["--study", places["study"], "--runs", places["runs"], "--dry-run"])
     assert (ended.status, ended.err.count("\n")) == (130, 1)
     assert ended.err.startswith("interrupted: ")
+
+
+EXTREMES: tuple[dict[tuple[str, str], Any], ...] = (
+    {("survey", "top_k"): 363, ("survey", "candidate_hits"): 11, ("survey", "null_directions"): 1, ("survey", "alpha"): 1e-300},
+    {("survey", "top_k"): 1, ("observation", "context_tokens"): 10**6, ("observation", "top_contexts"): 1000},
+    {("observation", "context_tokens"): 2, ("observation", "top_contexts"): 1, ("observation", "quantile_contexts"): 0},
+    {("steering", "top_k"): 10**9, ("steering", "temperature"): 0, ("steering", "seeds"): [2**63 - 1]},
+    {("steering", "temperature"): 1e-300, ("steering", "target_kl"): 1e300, ("steering", "max_strength"): 1e6},
+    {("steering", "temperature"): 100, ("steering", "target_kl"): 1e-300, ("steering", "fluency_factor"): 1e6},
+    {("steering", "unit"): "residual_norm", ("steering", "strength"): 1e6, ("steering", "fluency_factor"): 1e-300},
+    {("controls", "near"): 0, ("controls", "unrelated"): 0, ("controls", "random_directions"): 0, ("", "candidate_limit"): 0},
+    {("steering", "prompts"): ["\x00"], ("corpus", "held_out_share"): 0.999},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(EXTREMES)))
+def test_settings_at_their_bounds_run_to_the_end(
+    number: int, study_copy: Path, tmp_path: Path, nothing_else: None
+) -> None:
+    change_study(study_copy, EXTREMES[number])
+    line = ["--study", str(study_copy), "--runs", str(tmp_path / "runs"), "--controls", "0.05", "--limit", "1"]
+    ended = run(line)
+    assert_ended_well(ended)
+    assert (tmp_path / "runs").exists() == (ended.status == 0)
+    if ended.status == 0:
+        (made,) = (tmp_path / "runs").iterdir()
+        assert (made / "report.html").is_file()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:50])
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "vectors cut off": ("vectors.safetensors", _cut),
+    "fewer words than vectors": ("words.txt", lambda file: file.write_text("one\n")),
+    "vectors of other words": ("vocabulary.txt", lambda file: file.write_text("qqqq\n")),
+    "no vocabulary": ("vocabulary.txt", lambda file: file.write_text("")),
+    "no corpus": ("corpus.jsonl", lambda file: file.write_text("")),
+    "another corpus": ("corpus.jsonl", lambda file: file.write_text("{}\n")),
+    "lists longer than the vocabulary": ("study.toml", lambda file: change_study(file.parent, {("survey", "top_k"): 999})),
+    "longer texts than the model reads": ("study.toml", lambda file: change_study(file.parent, {("steering", "new_tokens"): 99})),
+    "no vectors": (
+        "study.toml",
+        lambda file: change_study(file.parent, {("vectors", "file"): None, ("vectors", "words"): None}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_study_that_cannot_be_run_leaves_no_run(
+    what: str, study_copy: Path, tmp_path: Path, nothing_else: None
+) -> None:
+    name, how = DAMAGES[what]
+    how(study_copy / name)
+    ended = run(["--study", str(study_copy), "--runs", str(tmp_path / "runs")])
+    assert ended.status == 2
+    assert_ended_well(ended)
+    assert not (tmp_path / "runs").exists()
