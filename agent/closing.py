@@ -11,6 +11,7 @@ from agent.calls import CallStore
 from agent.config import RunConfig
 from agent.names import is_same_model
 from agent.records import Decision, Summary
+from agent.replies import CIRCLE
 
 _SHOWN = 300
 """Characters of a message on the terminal."""
@@ -50,8 +51,15 @@ def shown(message: str) -> str:
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …"
 
 
-def remedy(run: Path, failures: Mapping[str, int], config: RunConfig) -> str:
-    """The command that has the failed features investigated again, with the flags that may help."""
+def remedy(run: Path, failures: Mapping[str, int], config: RunConfig, cut: str = "") -> str:
+    """The command that has the failed features investigated again, with the flags that may help.
+
+    Args:
+        run: its folder.
+        failures: how many of each type.
+        config: of the run.
+        cut: the message of a reply that was cut at its limit.
+    """
     choice, limits, flags = config.llm, config.limits, dict[str, object]()
     if choice is not None and "timeout" in failures:
         flags |= {"--timeout": f"{3 * choice.timeout_seconds:g}", "--concurrency": max(1, choice.concurrency // 4)}
@@ -63,13 +71,15 @@ def remedy(run: Path, failures: Mapping[str, int], config: RunConfig) -> str:
         flags |= {"--budget-tokens": 2 * limits.budget_tokens}
     words = ["python", "-m", "agent.run", "--resume", str(run), "--retry-failed"]
     command = shlex.join([*words, *(str(part) for pair in flags.items() for part in pair)])
-    return command + _beforehand(failures, config)
+    return command + _beforehand(failures, config, cut)
 
 
-def _beforehand(failures: Mapping[str, int], config: RunConfig) -> str:
+def _beforehand(failures: Mapping[str, int], config: RunConfig, cut: str) -> str:
     """What no flag of a resumed run can mend."""
     if "authentication" in failures:
         return "   with another key in OPENAI_API_KEY"
+    if "length" in failures and CIRCLE in cut:
+        return "   or anew with --temperature 0.7, or another model"
     if "length" in failures and config.llm is not None:
         return f"   or anew with --max-output-tokens {4 * config.llm.max_output_tokens}"
     if "context_length" in failures:

@@ -90,7 +90,8 @@ def _go_through(
     for line in format_summary(summary):
         console.print(line)
     if summary.failures:
-        console.print(f"again: {remedy(folder.path, summary.failures, config)}")
+        cut = summary.examples.get("length", "")
+        console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
     for line in next_lines(folder.path, folder.manifest().measures):
         console.print(line)
     if (reason := all_failed(summary)) is not None:

@@ -27,6 +27,10 @@ from tools.records import Record
 S = TypeVar("S", bound=BaseModel)
 
 _MOST_CHARACTERS = 500
+CIRCLE = "without end"
+"""In the message of a reply that ran in a circle."""
+_TAIL, _TURNS, _SEEN = 400, 5, 80
+"""Characters looked at for a circle, the least turns that make one, and how many characters show where a turn begins."""
 
 
 class Reply(Record, Generic[S]):
@@ -86,6 +90,25 @@ class Reply(Record, Generic[S]):
         return message
 
 
+def find_circle(text: str) -> str | None:
+    """What a text repeats without end at its end; None if it does not.
+
+    Small models run in circles at temperature 0, most of all inside a grammar that bounds no text.
+    """
+    tail = text[-_TAIL:]
+    period = (tail + tail).find(tail[:_SEEN], 1)
+    if len(tail) < _TAIL or not 0 < period <= _TAIL // _TURNS:
+        return None
+    return tail[:period] if all(tail[i] == tail[i % period] for i in range(len(tail))) else None
+
+
+def _say_circle(text: str) -> str:
+    turn = find_circle(text)
+    if turn is None:
+        return ""
+    return f": it repeats {turn[:40]!r} {CIRCLE}; try --temperature 0.7, or another model"
+
+
 def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
     """The reply in a stored call, by the rules of its time.
 
@@ -113,7 +136,8 @@ def read_reply(call: LlmCall, *, cached: bool) -> Reply[Any]:
     if ending == "content_filter":
         raise failure("content_filter", "the server's content filter cut the reply")
     if ending == "length":
-        raise failure("length", f"the reply was cut at its limit after {call.usage.output_tokens} tokens")
+        why = "" if first else _say_circle(text)
+        raise failure("length", f"the reply was cut at its limit after {call.usage.output_tokens} tokens{why}")
     if said.foreign:
         raise failure("unparseable", f"the reply holds a part that is no text: {said.foreign}")
     if not text.strip() and not tool_calls:

@@ -41,7 +41,7 @@ def write_report(
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
     html = environment.get_template("report.html.j2").render(
         manifest=(manifest := folder.manifest()),
-        remedy=remedy(folder.path, summary.failures, manifest.config),
+        remedy=remedy(folder.path, summary.failures, manifest.config, summary.examples.get("length", "")),
         title=title,
         header=header_of(summary),
         rows=format_cells(summary),

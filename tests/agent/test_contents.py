@@ -12,6 +12,7 @@ import pytest
 from agent.contents import tool_calls_in
 from agent.errors import LlmFailure
 from agent.llm import Reply
+from agent.replies import find_circle
 from tests.agent.test_llm import Verdict, ask, outcome, with_client
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, answer, serve
 
@@ -167,3 +168,30 @@ def test_a_call_written_as_text_is_one_if_the_tool_was_offered(said: str) -> Non
 )
 def test_prose_and_a_call_that_broke_off_are_no_call(said: str) -> None:
     assert not tool_calls_in({"content": said}, strict=False, text=said, offered=["f"])
+
+
+# --- circles ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", ["1.", "a", "I am sorry. ", "the the ", '{"a": [1, 2]}, ', "x" * 79 + "y"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_text_that_runs_in_a_circle_is_found_out(turn: str, cut: int) -> None:
+    text = '{"reasons": "' + turn * (900 // len(turn) + 1)
+    found = find_circle(text[: len(text) - cut])
+    assert found is not None
+    assert len(found) <= len(turn)
+    assert found in turn * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1.1.1.1.",
+        " ".join(f"Sentence {n} says something else than the one before." for n in range(40)),
+        "ab" * 300 + "a quite different end of the text, " + " ".join(str(n * n) for n in range(120)),
+        "".join(f"{n:080d}" for n in range(20)),
+    ],
+)
+def test_a_text_that_goes_somewhere_is_in_no_circle(text: str) -> None:
+    assert find_circle(text) is None

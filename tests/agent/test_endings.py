@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -104,6 +103,13 @@ def test_the_command_has_the_flags_that_may_help(failures: dict[str, int], confi
     assert said == " ".join(["python -m agent.run --resume 'runs/a b' --retry-failed", *([flags] if flags else [])])
 
 
+def test_a_reply_that_ran_in_a_circle_needs_no_more_room_but_another_temperature() -> None:
+    cut = "the reply was cut at its limit after 2000 tokens: it repeats '1.' without end; try --temperature 0.7"
+    said = remedy(Path("runs/a"), {"length": 4}, RunConfig(llm=LlmChoice(model="m")), cut)
+    assert "--temperature 0.7" in said
+    assert "--max-output-tokens" not in said
+
+
 def test_another_model_that_answered_is_told_in_terminal_report_and_summary(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,18 +192,30 @@ def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_h
 def test_ctrl_c_names_the_run_and_the_command_to_go_on(arguments: list[str], tmp_path: Path) -> None:
     with serve(to_one("valve3", saying(hang=True))) as server:
         command = [sys.executable, "-W", "ignore", "-m", "agent.run", *arguments, "--base-url", server.base_url]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=listen_to_ctrl_c,
+        )
+        try:
             wait_until(lambda: len(server.requests) >= 9)
-            os.kill(process.pid, signal.SIGINT)
-            assert process.stderr is not None
-            said = process.stderr.read()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
         run = only_run(tmp_path)
     assert process.returncode == 130
     assert said.strip() == (
         f"interrupted: what was finished is kept; go on with python -m agent.run --resume {run.path}"
     )
+
+
+def listen_to_ctrl_c() -> None:
+    """Whatever started these tests: what runs behind a shell's `&` ignores it, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
