@@ -144,10 +144,10 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 
 def environments() -> st.SearchStrategy[dict[str, str]]:
-    values = {
-        name: st.sampled_from(some) | st.sampled_from([one for one in HOSTILE if one != "\udcff"])
-        for name, some in ENVIRONMENT.items()
-    }
+    hostile = st.sampled_from([one for one in HOSTILE if one != "\udcff"])
+    values = {name: st.sampled_from(some) | hostile for name, some in ENVIRONMENT.items()}
+    # Libraries make folders where this one says, and any text is a folder's name.
+    values["XDG_CACHE_HOME"] = st.sampled_from(ENVIRONMENT["XDG_CACHE_HOME"])
     return st.fixed_dictionaries({}, optional=values)
 
 
