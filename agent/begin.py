@@ -33,12 +33,14 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
 
     with waiting(console, "check        libraries and files", lasting=False):
         from agent.config import open_study
+        from agent.inputs import check_features, check_settings
         from agent.provenance import study_files
         from agent.reaching import prepare
         from tools.corpus import hash_corpus
 
         study = open_study(config)
         hashes = check_inputs(study, config)
+        check_settings(study, config, arguments.runs)
     _greet(study.question, config, console)
     _warn_of_vocabulary(study, console)
     if arguments.dry_run:
@@ -52,6 +54,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.stages import Stopwatch, open_bench
     watch = Stopwatch()
     opened = open_bench(study, reached.config, console, watch)  # before there is a folder: much can be wrong here
+    check_features(config.features or (), len(opened.bench.directions))
     described = _describe(study.question, reached, arguments, command, known, study_files(study))
     folder = _create(arguments.runs, described.model_copy(update=opened.found))
     return conduct(folder, study.question, reached, console, opened=opened, watch=watch)
@@ -60,10 +63,12 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
     from agent.conduct import conduct
     from agent.imported import read_evidence, select_imported
+    from agent.inputs import check_runs_folder
     from agent.reaching import prepare
     from tools.floors import find_dead
     from tools.studies import load_question
 
+    check_runs_folder(arguments.runs)
     question = load_question(config.study)
     file = Path(config.evidence or "")
     evidence = read_evidence(file, question.name)
@@ -87,11 +92,13 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     from agent.conduct import conduct
     from agent.entrusted import INPUTS, check_rejudged, open_question
     from agent.floors import floors_of
+    from agent.inputs import check_runs_folder
     from agent.reaching import prepare
     from agent.recall import recall_cases, write_cases
     from agent.soundness import check_folder
     from agent.store import RunFolder
 
+    check_runs_folder(arguments.runs)
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)

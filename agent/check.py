@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.egress import guarded
+from tools.errors import UnveilError
+from tools.terminal import Parser, complain, door, say
+
 if TYPE_CHECKING:
     from agent.findings import Checked
 
@@ -29,7 +33,7 @@ whether the decisions follow from what is stored.
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m agent.check",
         description=DESCRIPTION,
         epilog="exit status: 0 all is well, 1 something was found, 2 a folder is no run, or cannot be read at all",
@@ -39,22 +43,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@guarded(__name__)
+@door()
 def main(argv: Sequence[str] | None = None) -> int:
     """Check each run and say what was found; the worst of them decides the exit status."""
     arguments = parse_arguments(argv)
     from agent.soundness import check_folder
     from agent.store import RunFolder
-    from tools.errors import UnveilError
 
     worst = 0
     for path in arguments.runs:
         try:
             checked = check_folder(RunFolder.open(path))
         except (UnveilError, OSError) as error:
-            sys.stderr.write(f"error: {error}\n")
+            complain(f"error: {error}")
             worst = BAD_INPUT
             continue
-        sys.stdout.write("".join(f"{line}\n" for line in describe(path, checked)))
+        say(*describe(path, checked))
         worst = max(worst, NOT_SOUND if checked.caveats else 0)
     return worst
 

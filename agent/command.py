@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.llm_flags import KEY, add_llm_flags, make, named_address, read_choice, read_limits
 from tools.machine import add_threads
+from tools.terminal import Parser
 
 if TYPE_CHECKING:
     from agent.config import LlmChoice, RunConfig
@@ -32,7 +33,7 @@ python -m agent.run --evidence FILE --study FILE          judge what another too
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_subject(parser)
@@ -256,10 +257,10 @@ def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
 
 
 def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of feature numbers such as 12,700") from None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and len(part) < 12 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a list of feature numbers such as 12,700")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _positive(text: str) -> int:

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from agent.spellings import read_text
 from agent.store import canonical_json
 from agent.told_calls import told_calls
+from tools.json_text import is_deep
 from tools.records import Record
 
 _TEXTS = ("text", "output_text", None)
@@ -145,7 +146,7 @@ def _is_plain(raw: str, parsed: dict[str, JsonValue] | None) -> bool:
 def _object(raw: str, *, strict: bool) -> dict[str, JsonValue] | None:
     """A JSON object; otherwise than `strict`, also in other spellings, as text within JSON, and from null."""
     try:
-        value: JsonValue = from_json(raw, allow_inf_nan=False)
+        value: JsonValue = None if is_deep(raw) else from_json(raw, allow_inf_nan=False)
     except ValueError:
         value = _respelt(raw) if not strict else None
     if strict or isinstance(value, dict):

@@ -11,7 +11,6 @@ the form of automated-interpretability prompts. The other form is a line of a ru
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from pydantic import Field, ValidationError
 from agent.errors import RunError
 from agent.lines import strict_json
 from agent.records import SelectedFeature, Selection, StratumSize
+from tools.json_text import DEEPEST, is_deep
 from tools.records import (
     LARGEST_INDEX,
     ActivationEvidence,
@@ -36,7 +36,7 @@ from tools.records import (
 from tools.text_files import read_text
 
 _NUMBER = re.compile(r"\((-?\d{1,30}(?:\.\d{1,30})?)\)")
-"""Behind a marked stretch."""
+"""Of an activation, after a mark."""
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 _NAMED = 3
 """Bad lines named in an error; the rest are counted."""
@@ -47,13 +47,19 @@ LONGEST_TEXT = 200_000
 """Most characters of one piece of text: a context is a few hundred."""
 
 Name = Annotated[str, Field(min_length=1, max_length=400)]
+Text = Annotated[str, Field(max_length=20_000)]
+"""A token or a context: longer ones are no evidence that a judge could be shown."""
+Weight = Annotated[float, Field(allow_inf_nan=False)]
+
+
+Tokens = Annotated[tuple[Text | tuple[Text, Weight], ...], Field(max_length=1_000)]
 
 
 class MarkedContext(Record):
     """A context whose tokens are told apart."""
 
-    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
-    activations: tuple[float, ...] | None = None
+    tokens: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20_000)]
+    activations: tuple[Weight, ...] | None = None
 
 
 class ImportedFeature(Record):
@@ -61,9 +67,9 @@ class ImportedFeature(Record):
 
     feature: Annotated[int, Field(ge=0, le=LARGEST_INDEX)]
     sae: Name = "imported"
-    top_tokens: tuple[str | tuple[str, float], ...] = ()
-    bottom_tokens: tuple[str | tuple[str, float], ...] = ()
-    contexts: tuple[str | MarkedContext, ...] = ()
+    top_tokens: Tokens = ()
+    bottom_tokens: Tokens = ()
+    contexts: Annotated[tuple[Text | MarkedContext, ...], Field(max_length=1_000)] = ()
     density: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def evidence(self, study: str) -> Evidence:
@@ -157,10 +163,10 @@ def _read_line(line: str, study: str) -> Evidence:
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it has more than {LONGEST_LINE:,} characters")
     try:
+        if is_deep(line):
+            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
         value = strict_json(line)
         _check_lengths(value)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -9,13 +9,13 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.errors import RunError
-from agent.records import TranscriptStep
-from agent.soundness import caveats_of
-from agent.store import RunFolder, read_lines
 from tools.egress import guarded
-from tools.errors import UnveilError
+from tools.terminal import Parser, door, say
+
+if TYPE_CHECKING:
+    from agent.records import TranscriptStep
 
 WIDTH = 116
 _SPARE = 60
@@ -26,7 +26,7 @@ SHOWN = 600
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m agent.read",
         description="Show how one feature was investigated and judged, step by step: what the model was shown and said, "
         "what was measured, and what was recorded.",
@@ -37,18 +37,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)
-    try:
-        caveats = caveats_of(RunFolder.open(arguments.run))
-        steps = find_transcript(arguments.run, arguments.feature)
-        lines = [f"warning: {caveat}" for caveat in caveats] + list(show(steps, None if arguments.whole else SHOWN))
-    except UnveilError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write("\n".join(lines) + "\n")
+    from agent.soundness import caveats_of
+    from agent.store import RunFolder
+
+    caveats = caveats_of(RunFolder.open(arguments.run))
+    steps = find_transcript(arguments.run, arguments.feature)
+    say(*(f"warning: {caveat}" for caveat in caveats), *show(steps, None if arguments.whole else SHOWN))
     return 0
 
 
@@ -58,6 +57,10 @@ def find_transcript(run: Path, feature: str) -> list[TranscriptStep]:
     Raises:
         RunError: there is no such run or feature, or the number fits several.
     """
+    from agent.errors import RunError
+    from agent.records import TranscriptStep
+    from agent.store import RunFolder, read_lines
+
     known = [decision.feature for decision in RunFolder.open(run).decisions()]
     chosen = [ref for ref in known if ref.key == feature]
     if not chosen and feature.isdigit():

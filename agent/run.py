@@ -11,11 +11,13 @@ from agent.command import parse_arguments
 from tools.egress import guarded
 from tools.errors import UnveilError
 from tools.machine import settle_threads
+from tools.terminal import door
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+@door("interrupted: nothing was begun")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it.
@@ -26,12 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from rich.console import Console
-
     from agent.errors import EveryFeatureFailed
+    from tools.console import LineConsole
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    console, errors = LineConsole(), LineConsole(stderr=True)
     try:
         return _begin(arguments, console, list(sys.argv[1:] if argv is None else argv))
     except UnveilError as error:

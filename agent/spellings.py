@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from pydantic import JsonValue
 
 _DEEPEST = 60
-_SPACE = re.compile(r"(?:[\s\ufeff\u200b]|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_SPACE = re.compile(r"(?:[\s\ufeff\u200b]|//[^\n]{0,1000}|/\*.{0,1000}?\*/)*", re.DOTALL)
+"""Comments have bounds, or one that never ends would be gone through anew from every brace before it."""
 _STRINGS = {
     '"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL),
     "'": re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL),

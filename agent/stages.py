@@ -82,12 +82,14 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
         from tools.loading import load_arm
         from tools.proof import require_proof
         from tools.steering import check_room
+        from tools.survey import check_survey
         from tools.text_part import describe_unread
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
         bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    check_survey(bench, study)
     if unread := describe_unread(bench.bridge.original_model):
         console.print(f"note: {unread}")
     with watch.time("proof"), waiting(console, "proof        of the bench", lasting=False):

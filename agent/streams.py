@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
+from tools.json_text import read_json
+
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _END = "[DONE]"
 _BEGINNING = 4000
@@ -262,9 +264,9 @@ def _json_in(text: str) -> list[dict[str, Any]] | None:
     values: list[object] = []
     try:
         try:
-            values.append(json.loads(text))
+            values.append(read_json(text))
         except ValueError:
-            values += [json.loads(line) for line in text.split("\n") if line.strip()]
+            values += [read_json(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError):
         return None
     flat = [each for value in values for each in (cast("list[object]", value) if isinstance(value, list) else [value])]
@@ -279,7 +281,7 @@ def _complete(text: str) -> bool:
     if not stripped.endswith("}"):
         return False
     try:
-        json.loads(stripped)
+        read_json(stripped)
     except (ValueError, RecursionError):
         return False
     return True

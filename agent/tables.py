@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from agent.closing import failure_lines
@@ -11,6 +9,7 @@ from agent.records import Decision, StratumRow, Summary
 from tools.floors import ACCEPTED, INSTRUMENTS, Instrument
 from tools.maths import wilson_interval
 from tools.records import STRATA, Evidence
+from tools.spreadsheets import to_csv
 
 VERDICTS = ("yes", "no", "undecided")
 DEAD = "dead"
@@ -94,10 +93,8 @@ def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def strata_csv(summary: Summary) -> str:
     """One line a stratum, with counts and the interval of the steering wins; what measured nothing has no numbers."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     fields = [name for name in StratumRow.model_fields if name != "stratum"]
-    writer.writerow(["stratum", *fields, "win_rate_low", "win_rate_high", DEAD])
+    table: list[Sequence[object]] = [["stratum", *fields, "win_rate_low", "win_rate_high", DEAD]]
     rows = [(row.stratum, row) for row in summary.strata] + ([(ACCEPTED, summary.accepted)] if summary.accepted else [])
     for name, row in rows:
         interval = wilson_interval(row.steering_wins, row.steering_n)
@@ -106,16 +103,14 @@ def strata_csv(summary: Summary) -> str:
         dead = [one for one in INSTRUMENTS if _is_dead(row, name, one, summary)]
         if "steering" in dead:
             cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "low", "high"))
-        writer.writerow([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])
-    return out.getvalue()
+        table.append([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])
+    return to_csv(table)
 
 
 def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> str:
     """One line a feature: the verdict beside the numbers it rests on."""
     by_key = {record.feature.key: record for record in evidence}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
+    table: list[Sequence[object]] = [
         [
             "feature",
             "kind",
@@ -140,11 +135,11 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
             "auroc",
             "failure",
         ]
-    )
+    ]
     for d in decisions:
         e = by_key[d.feature.key]
         k, c, a, s = e.keywords, e.coherence, e.activations, e.steering
-        writer.writerow(
+        table.append(
             [
                 d.feature.index,
                 d.feature.kind,
@@ -162,4 +157,4 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
                 d.failure.type if d.failure else None,
             ]
         )
-    return out.getvalue()
+    return to_csv(table)

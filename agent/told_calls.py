@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from agent.markup import THOUGHT_ENDS
 from agent.spellings import read_object
 
-_MARKS = re.compile(r"<tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>|<function=|to=functions\.|\A\s*\[?\s*\{")
+_MARKS = re.compile(r"<tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>|<function=|to=functions\.|\A\s*+(?:\[\s*+)?\{")
 _NAMED = re.compile(
     r"(?:<function=(?P<tag>[\w.-]+)>|\[TOOL_CALLS\]\s*(?P<list>[\w.-]+)\s*(?:\[ARGS\])?"
     r"|to=functions\.(?P<channel>[\w.-]+)[^{}]*<\|message\|>)\s*\Z"

@@ -21,8 +21,11 @@ from agent.offers import Instrument, describe, document
 from agent.requests import ToolSpec
 from agent.store import append_line, canonical_json, read_lines
 from tools.errors import ToolError
+from tools.json_text import read_json
 from tools.records import Evidence, Record
 
+LONGEST_ARGUMENTS, SHOWN_OF_LONG = 100_000, 200
+"""Characters: a dozen sentences as long as a model reads, and of more than that what is kept."""
 CLOCK = "clock"
 """Stored beside the measurements: that a feature's time was up, so that a replay, which is faster, stops there too."""
 
@@ -114,6 +117,8 @@ class Toolbox:
         Raises:
             LlmFailure: `replay_missing` if nothing may be measured and nothing is stored.
         """
+        if len(arguments) > LONGEST_ARGUMENTS:
+            return self._refuse(evidence, instrument, arguments)
         given = _parsed(arguments)
         sha256 = address_of(instrument, evidence.feature.key, given)
         if sha256 in self._known:
@@ -137,6 +142,17 @@ class Toolbox:
             return sha256 in self._known
         self._keep(sha256, CLOCK, evidence.feature.key, given, "ok", {"time_is_up": True})
         return True
+
+    def _refuse(self, evidence: Evidence, instrument: str, arguments: str) -> Measurement:
+        """What is too long is neither read nor kept; that it was refused needs no memory to be so again."""
+        return Measurement(
+            sha256=_address(instrument, evidence.feature.key, arguments),
+            instrument=instrument,
+            feature=evidence.feature.key,
+            arguments=arguments[:SHOWN_OF_LONG],
+            status="error",
+            result=f"{len(arguments):,} characters of arguments: at most {LONGEST_ARGUMENTS:,} are read",
+        )
 
     def close(self) -> None:
         """Wait for the instrument that is running and let its thread go."""
@@ -194,7 +210,7 @@ def address_of(instrument: str, feature: str, arguments: JsonValue) -> str:
 def _parsed(arguments: str) -> JsonValue:
     """The arguments as JSON, or their text when they are none, or hold what JSON in UTF-8 cannot: infinities, half letters."""
     try:
-        value: JsonValue = json.loads(arguments or "{}")
+        value: JsonValue = read_json(arguments or "{}")
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return arguments

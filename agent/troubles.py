@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from agent.dialect import names_a_part
 from agent.errors import FailureType
+from tools.json_text import read_json
 
 _MOST_CHARACTERS = 1000
 
@@ -174,7 +175,7 @@ def error_in(text: str) -> tuple[str, tuple[str, ...]]:
     quotes of the request is not: its words would be taken for the server's.
     """
     try:
-        body: object = json.loads(text)
+        body: object = read_json(text)
     except (ValueError, RecursionError):
         return " ".join(text.split()) or "no text", ()
     if isinstance(body, list) and len(cast("list[object]", body)) == 1 and isinstance(body[0], dict):

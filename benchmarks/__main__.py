@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
 from tools.egress import guarded
 from tools.machine import add_threads, settle_threads
+from tools.terminal import Parser, door
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy has been imported when this returns."""
     width = max(map(len, BENCHMARKS))
     names = "\n".join(f"  {name:<{width}}  {what}" for name, what in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog=f"benchmarks:\n{names}",
@@ -57,17 +58,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; 1 if one fails, and with `--strict` also if one misses what it is to reach."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded, here and in the benchmarks' processes
-    from rich.console import Console
-
     from benchmarks.records import Setting
     from benchmarks.tables import print_report
+    from tools.console import PatientConsole
 
-    console = Console()
+    console = PatientConsole()
     setting = Setting(arguments.scale, arguments.rounds, arguments.figure)
     report = run_all(arguments.names or list(BENCHMARKS), setting, arguments.threads, console)
     print_report(report, console)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.egress import guarded
+from tools.terminal import Parser, door, say
+from tools.unseen import page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +23,10 @@ if TYPE_CHECKING:
     from evals.audit.records import Audit
     from evals.published import Likeness
 
-BAD_INPUT = 2
-
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.audit_study",
         description="Hold the published study's figures against its own recorded files, line by line. A part of the "
         "repository will do: what cannot be checked for want of a file says so. Exit status 2: a file does not read.",
@@ -42,25 +42,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""
     arguments = parse_arguments(argv)
     from evals.audit.clone import read_clone
     from evals.audit.layout import as_document, as_terminal
-    from tools.errors import UnveilError
 
-    try:
-        clone = read_clone(arguments.clone)
-        audit = audit_clone(clone, load_likeness(arguments.study))
-        if arguments.markdown:
-            arguments.markdown.write_text("\n".join(as_document(audit, arguments.study)) + "\n", "utf-8")
-        if arguments.json:
-            arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    sys.stdout.write("\n".join(as_terminal(audit)) + "\n")
+    clone = read_clone(arguments.clone)
+    audit = audit_clone(clone, load_likeness(arguments.study))
+    if arguments.markdown:
+        arguments.markdown.write_text(page(as_document(audit, arguments.study)), "utf-8")
+    if arguments.json:
+        arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
+    say(*as_terminal(audit))
     return 0
 
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from tools.egress import guarded
 from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-UNMET, BAD_INPUT = 1, 2
+UNMET = 1
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.compare",
         description="Compare two arms of a study: are features more relevant, sharper, more steerable? "
         "Exit status 1: a requirement is not met; 2: bad input, or runs that must not be compared.",
@@ -85,23 +86,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare or summarise, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from rich.console import Console
+    from tools.console import LineConsole
 
-    from tools.errors import UnveilError
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    try:
-        if arguments.summarise:
-            return _summarise(arguments, console)
-        return _compare(arguments, threads, console)
-    except (UnveilError, OSError) as error:
-        console.print(f"error: {error}")
-        return BAD_INPUT
+    console = LineConsole(stderr=True)
+    return _summarise(arguments, console) if arguments.summarise else _compare(arguments, threads, console)
 
 
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
@@ -127,10 +121,9 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
         console.print(note)
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
-    sys.stdout.write("\n".join([*as_lines(found), "", str(files[0])]) + "\n")
+    say(*as_lines(found), "", str(files[0]))
     missed = unmet(requirements, found.figures)
-    for line in missed:
-        sys.stderr.write(f"not met: {line}\n")
+    complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
 
@@ -143,7 +136,7 @@ def _summarise(arguments: argparse.Namespace, console: Console) -> int:
     known = [Summarised(one.summary, one.origin) for one in read]
     summaries = [one.summary for one in read] if arguments.no_weights else match_seeds(known, arguments.seed)
     write_summaries(arguments.to, summaries)
-    sys.stdout.write(f"{arguments.to}: {len(summaries)} runs\n")
+    say(f"{arguments.to}: {len(summaries)} runs")
     return 0
 
 

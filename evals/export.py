@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from evals.exports.source import Source
 
 from tools.egress import guarded
+from tools.terminal import Parser, door, say
 
-BAD_INPUT = 2
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",
     "delphi": "a results folder: explanations, and scores if evals.score has been run",
@@ -24,7 +24,7 @@ FORMATS = {
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     lines = "\n".join(f"  {name:14s}{what}" for name, what in FORMATS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.export",
         description="Write a finished run in another tool's format, from its folder alone. Exit status 2: bad input.",
         epilog=f"formats:\n{lines}",
@@ -48,18 +48,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Export, and say where to and what was left out."""
     arguments = parse_arguments(argv)
-    from tools.errors import UnveilError
-
-    try:
-        out, lines = export_run(arguments)
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    sys.stdout.write("\n".join([str(out), *lines]) + "\n")
+    out, lines = export_run(arguments)
+    say(str(out), *lines)
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.egress import guarded
+from tools.terminal import Parser, door, say
 
 if TYPE_CHECKING:
     from evals.records import Import, Label, Remark
@@ -35,7 +36,7 @@ _NAMED = 20
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     lines = "\n".join(f"  {name:13s}{what}" for name, what in SOURCES.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.labels",
         description="Read labels that people made, report every row that does not read, and write them in one form.",
         epilog=f"sources:\n{lines}",
@@ -55,28 +56,24 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
     arguments = parse_arguments(argv)
     from evals.errors import LabelError
     from evals.importers.reading import Options
-    from tools.errors import UnveilError
 
     options = Options(arguments.annotator, arguments.question, arguments.sae, arguments.study)
-    try:
-        found = import_labels(arguments.source, arguments.path, options)
-        labels, settled = settle(found.labels)
-        if arguments.evidence and not found.evidence:
-            raise LabelError("this source shows nothing of what people saw: leave out --evidence")
-        if arguments.labels:
-            _write_labels(arguments.labels, labels)
-        if arguments.evidence:
-            _write_evidence(arguments.evidence, found)
-    except UnveilError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write("\n".join(_report(labels, found, settled, None if arguments.all else _NAMED)) + "\n")
+    found = import_labels(arguments.source, arguments.path, options)
+    labels, settled = settle(found.labels)
+    if arguments.evidence and not found.evidence:
+        raise LabelError("this source shows nothing of what people saw: leave out --evidence")
+    if arguments.labels:
+        _write_labels(arguments.labels, labels)
+    if arguments.evidence:
+        _write_evidence(arguments.evidence, found)
+    say(*_report(labels, found, settled, None if arguments.all else _NAMED))
     return 1 if found.problems else 0
 
 

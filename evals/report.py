@@ -27,6 +27,7 @@ from evals.tables import (
     statistics_csv,
     strata_table,
 )
+from tools.unseen import page
 
 _SHOWN = 10
 
@@ -42,7 +43,7 @@ def write_report(folder: Path, report: Agreement) -> list[Path]:
     suffix = "" if report.question in (RELEVANT, POOLED) else "-" + re.sub(r"[^A-Za-z0-9]+", "_", report.question)[:60]
     figures = draw_figures(folder, report, suffix)
     texts = {
-        f"agreement{suffix}.md": "\n".join(as_page(report, figures)) + "\n",
+        f"agreement{suffix}.md": page(as_page(report, figures)),
         f"agreement{suffix}.json": report.model_dump_json(indent=1) + "\n",
         f"agreement{suffix}.csv": statistics_csv(report.rows),
         f"disagreements{suffix}.csv": as_csv(disagreement_table(report)),

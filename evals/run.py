@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.egress import guarded
+from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from evals.results import Agreement
 
-UNMET, BAD_INPUT = 1, 2
+UNMET = 1
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.run",
         description="Compare a run's verdicts with people's labels. Exit status 1: a requirement is not met; 2: bad input.",
     )
@@ -59,25 +60,20 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.gates import read_requirement, unmet
     from evals.report import as_lines, write_report
-    from tools.errors import UnveilError
 
-    try:
-        requirements = [read_requirement(text) for text in arguments.require]
-        report, remarks = examine_run(arguments)
-        files = write_report(arguments.run / "evals", report)
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    sys.stdout.write("\n".join([*as_lines(report), *remarks, "", str(files[0])]) + "\n")
+    requirements = [read_requirement(text) for text in arguments.require]
+    report, remarks = examine_run(arguments)
+    files = write_report(arguments.run / "evals", report)
+    say(*as_lines(report), *remarks, "", str(files[0]))
     missed = unmet(requirements, report.figures)
-    for line in missed:
-        sys.stderr.write(f"not met: {line}\n")
+    complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.llm_flags import add_llm_flags
 from tools.egress import guarded, reaching
 from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from prompts.loader import Prompt
     from tools.studies import Study
 
-UNMET, BAD_INPUT, INTERRUPTED = 1, 2, 130
+UNMET = 1
 SHUFFLED = 40
 CALLS = "score_calls.jsonl"
 """Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
@@ -35,7 +36,7 @@ OUTPUT_TOKENS, TOKENS_PER_TEXT = 1000, 40
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.score",
         description="Do a run's labels tell held-out texts in which their features are active from others (detection), "
         "and rightly from wrongly marked tokens (fuzzing)? Without --llm-model only words are compared. "
@@ -85,6 +86,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door("interrupted: what a model answered is kept; the same command goes on from there")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
@@ -92,22 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     settle_threads(arguments.threads)  # before numpy and torch are loaded
     from evals.gates import read_requirement, unmet
     from evals.scores.report import as_lines, write_scores
-    from tools.errors import UnveilError
 
-    try:
-        requirements = [read_requirement(text) for text in arguments.require]
-        report, answers = score_run(arguments)
-        files = write_scores(arguments.run / "evals", report, answers)
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what a model answered is kept; the same command goes on from there\n")
-        return INTERRUPTED
-    sys.stdout.write("\n".join([*as_lines(report), "", str(files[0])]) + "\n")
+    requirements = [read_requirement(text) for text in arguments.require]
+    report, answers = score_run(arguments)
+    files = write_scores(arguments.run / "evals", report, answers)
+    say(*as_lines(report), "", str(files[0]))
     missed = unmet(requirements, report.figures)
-    for line in missed:
-        sys.stderr.write(f"not met: {line}\n")
+    complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
 
@@ -119,8 +112,6 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     """
     import asyncio
 
-    from rich.console import Console
-
     from agent.soundness import check_folder
     from agent.store import RunFolder
     from evals.labels import read_label_files
@@ -129,10 +120,11 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     from evals.scores.scorecard import list_answers, make_report, read_beside
     from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
     from tools.compute import count_threads
+    from tools.console import LineConsole
     from tools.heldout import Draw, draw_held_out
     from tools.progress import Bars, waiting
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
     manifest, settings = folder.manifest(), llm_settings(arguments, os.environ, console.print)
     beside = [row for other in arguments.beside for row in read_beside(other)]

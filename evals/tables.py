@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from evals.results import Agreement, AltTest, Calibration, Estimate, Prevalence, Row, Share
+from tools.spreadsheets import to_csv
 
 VERDICT_COLUMNS = ("accuracy", "kappa", "alpha", "ac1", "mcc", "precision_yes", "recall_yes", "f1_yes", "recall_no")
 RATING_COLUMNS = ("accuracy", "kappa", "kappa_quadratic", "alpha", "ac1", "kappa_any", "accuracy_any")
@@ -126,9 +125,7 @@ def statistics_csv(rows: Sequence[Row]) -> str:
 
 def as_csv(table: Table) -> str:
     """A table as CSV."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(table)
-    return out.getvalue()
+    return to_csv(table)
 
 
 def as_text(table: Table) -> list[str]:

@@ -96,6 +96,21 @@ def hash_weights(path: Path) -> str:
     return digest.hexdigest()
 
 
+def count_directions(study: Study, arm_name: str) -> int | None:
+    """How many features an arm's SAE has, by the header of its file; None where it lies on a hub, or does not say.
+
+    Raises:
+        StudyError, LoadError: as `find_folder` and `find_sae`.
+    """
+    from safetensors import safe_open
+
+    arm = study.arm(arm_name)
+    if _is_on_hub(study, arm.sae):
+        return None
+    with safe_open(find_sae(find_folder(study, arm.sae)).weights, framework="np") as opened:
+        return int(opened.get_slice("W_dec").get_shape()[0]) if "W_dec" in opened.keys() else None  # noqa: SIM118
+
+
 def check_sae_path(path: Path, arm: Arm) -> None:
     """Find out early what would keep an SAE from being loaded, or from being put anywhere in the model.
 

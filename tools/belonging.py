@@ -18,6 +18,7 @@ is that of a good SAE.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -79,15 +80,25 @@ def probe_rows(bench: Workbench, study: Study, split: SplitName = "train", most:
 
 
 def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:
-    """How much of the variance the SAE explains, at the hook it is put at and at every other place."""
+    """How much of the variance the SAE explains, at the hook it is put at and at every other place.
+
+    Raises:
+        LoadError: somewhere that is no number, so that nothing could be said by it.
+    """
     tokens, text = torch.from_numpy(rows.tokens), torch.from_numpy(rows.real[:, 1:]).to(bench.device)
     places = _residual_hooks(bench)
     streams = _read_stream(bench, tokens, [name for name in places if name != bench.hook_name])
     explained = {name: explained_variance(bench.autoencoder, stream[:, 1:], text) for name, stream in streams.items()}
+    explained[bench.hook_name] = explained_variance(bench.autoencoder, bench.residuals(tokens)[:, 1:], text)
+    for name, share in explained.items():
+        if not math.isfinite(share):
+            raise LoadError(
+                f"the SAE of arm {bench.arm_name} explains a share of the variance at {name} that is no number"
+            )
     return Probe(
         hook_name=bench.hook_name,
         n_tokens=int(rows.real.sum()),
-        explained_variance=explained_variance(bench.autoencoder, bench.residuals(tokens)[:, 1:], text),
+        explained_variance=explained.pop(bench.hook_name),
         elsewhere=explained,
         lowest=LOWEST_EXPLAINED,
         margin=MARGIN,
@@ -137,6 +148,8 @@ def check_arms(left: Workbench, right: Workbench, rows: TokenRows) -> ArmsProbe:
         right_by_left=explained_variance(left.autoencoder, on_right, text),
         least_advantage=LEAST_ADVANTAGE,
     )
+    if not math.isfinite(probe.advantage + probe.divergence):
+        raise LoadError(f"{names} are compared by figures that are no numbers: {probe.model_dump()}")
     if probe.advantage < LEAST_ADVANTAGE:
         raise LoadError(
             f"the SAEs of {names} explain the other arm's model no worse than their own "

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from tools.installers import name_installer
 from tools.places import Place, canonical, find_proxy, host_text, is_address
 from tools.quiet import quietly
+from tools.terminal import complain
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -123,7 +124,7 @@ def behind_border(to_the_end: bool = False) -> Generator[Guard]:
             yield guard
     finally:
         if line := guard.told():
-            sys.stderr.write(f"{line}\n")
+            complain(line)
         if not to_the_end:
             _GUARDS.remove(guard)
 

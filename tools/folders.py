@@ -6,13 +6,15 @@ and are refused; what is said then is how to save the same weights anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from tools.errors import LoadError
 from tools.hub import TOKENIZER_FILES
+from tools.json_text import read_json
 from tools.text_files import read_text
 
 GGUF, _GGUF_MAGIC = ".gguf", b"GGUF"
@@ -30,8 +32,23 @@ _NO_LANGUAGE_MODEL = (
     "wav2vec2",
     "whisper",
 )
-_INTEGERS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+_NO_REALS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL", "C64")
+_WEIGHTS = (
+    "weight",
+    "qweight",
+    "weight_packed",
+    "W_enc",
+    "W_dec",
+    "b_enc",
+    "b_dec",
+    "bias",
+    "threshold",
+    "log_threshold",
+)
+_MASKS = (".attn.bias", ".attention.bias", ".attn.attention.bias")
+"""Not weights but causal masks, which older versions of transformers saved beside them."""
 _NAMED = 4
+Width = Annotated[int, Field(gt=0, le=10**9)]
 
 
 class SaeFolder(NamedTuple):
@@ -40,6 +57,26 @@ class SaeFolder(NamedTuple):
     path: Path
     form: Literal["sae_lens", "sparsify"]
     weights: Path
+
+
+class SaeSettings(BaseModel):
+    """Fields of an SAE's configuration that decide how it is read, in all versions of SAELens; others may be anything."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    architecture: str | None = None
+    d_in: Width | None = None
+    d_sae: Width | None = None
+    dtype: str | None = None
+    device: str | None = None
+    model_name: str | None = None
+    hook_name: str | None = None
+    hook_point: str | None = None
+    apply_b_dec_to_input: bool | None = None
+    normalize_activations: str | bool | None = None
+    reshape_activations: str | None = None
+    k: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    metadata: dict[str, JsonValue] | None = None
 
 
 _SAE_FILES: dict[str, Literal["sae_lens", "sparsify"]] = {
@@ -129,9 +166,10 @@ def check_header(file: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise LoadError(f"{file} is corrupt ({error}): restore it (git checkout) or train it anew") from error
     for name, kind in kinds.items():
-        if kind in _INTEGERS and name.rsplit(".", 1)[-1] in ("weight", "qweight", "W_enc", "W_dec", "weight_packed"):
+        if kind in _NO_REALS and name.rsplit(".", 1)[-1] in _WEIGHTS and not f".{name}".endswith(_MASKS):
+            what = "complex numbers" if kind == "C64" else "integers"
             raise LoadError(
-                f"{file} holds integers ({kind}) as its weight {name}: a quantised checkpoint is not read, save the "
+                f"{file} holds {what} ({kind}) as its weight {name}: a quantised checkpoint is not read, save the "
                 "weights in half or single precision"
             )
 
@@ -184,8 +222,8 @@ def _read_object(file: Path, owner: str) -> dict[str, Any]:
     if not file.is_file():
         raise LoadError(f"{owner} does not load: it has no {file.name}")
     try:
-        read: Any = json.loads(read_text(file, LoadError))
-    except (ValueError, RecursionError) as error:
+        read: Any = read_json(read_text(file, LoadError))
+    except ValueError as error:
         raise LoadError(f"{owner} does not load: its {file.name} is not JSON: {error}") from None
     if not isinstance(read, dict):
         raise LoadError(f"{owner} does not load: its {file.name} is no JSON object")
@@ -196,9 +234,17 @@ def read_sae_config(found: SaeFolder) -> dict[str, Any]:
     """The configuration beside an SAE's weights, as it was saved.
 
     Raises:
-        LoadError: there is none, or it is not JSON.
+        LoadError: there is none, it is not JSON, or what it says of the SAE is of another kind than such settings are.
     """
-    return _read_object(found.path / "cfg.json", f"SAE {found.path}")
+    owner = f"SAE {found.path}"
+    config = _read_object(found.path / "cfg.json", owner)
+    try:
+        SaeSettings.model_validate(config)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise LoadError(f"{owner} does not load: its cfg.json: {where}: {first['msg']}") from None
+    return config
 
 
 def _matching(path: Path, patterns: Iterable[str]) -> list[Path]:

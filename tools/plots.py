@@ -13,4 +13,5 @@ STYLE: dict[RcKeyType, Any] = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "figure.dpi": 140,
+    "text.parse_math": False,  # names are no formulas: a dollar sign in one would be an error
 }

@@ -23,6 +23,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tools.console import LineConsole
+from tools.unseen import spell_out
+
 T = TypeVar("T")
 Status = str | Callable[[], str]
 """A few words that go with a task, or what says them whenever they are shown; it is called from another thread."""
@@ -174,7 +177,7 @@ def seconds_left(task: Task) -> float | None:
 def status_of(task: Task) -> str:
     """What else there is to say of a task just now."""
     status: Status = task.fields.get("status", "")
-    return status if isinstance(status, str) else status()
+    return spell_out(status if isinstance(status, str) else status())
 
 
 def clock_time(seconds: float) -> str:
@@ -188,7 +191,7 @@ def track(
     items: Iterable[T], description: str, total: int | float | None = None, console: Console | None = None
 ) -> Iterator[T]:
     """The items, with a bar of how many there were."""
-    with Bars(console or Console()) as bars:
+    with Bars(console or LineConsole()) as bars:
         yield from bars.track(items, total=total, description=description)
 
 

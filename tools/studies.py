@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,6 +18,8 @@ R = TypeVar("R", bound=Record)
 STUDIES = Path("studies")
 LARGEST = 2**20
 """Most bytes of a `study.toml`."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""What TOML may also write as `nan` or `inf`, which no setting may be."""
 
 
 class Arm(Record):
@@ -29,7 +31,7 @@ class Arm(Record):
     """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
     hook_name: str
     """Empty: the hook that the SAE's own configuration names."""
-    explained_variance: tuple[float, float] | None = None
+    explained_variance: tuple[Number, Number] | None = None
     """The range that the SAE's published figures claim for it; a run on one that does not reach it is refused."""
     hook_overrides: bool = False
     """The hook stands though the SAE's configuration names another; how much it explains there is measured (`Probe`)."""
@@ -73,9 +75,9 @@ class CorpusSource(Record):
     """Files in gensim's test data, one document a line."""
     texts: tuple[str, ...] = ()
     """Files (.jsonl, .parquet, .txt), folders of such files, or `hub:NAME[:CONFIG]` for a data set on the hub."""
-    documents: int = Field(default=2000, gt=0)
+    documents: int = Field(default=2000, gt=0, le=10**9)
     """Most documents taken of each of `texts`: its first ones."""
-    held_out_share: float = Field(default=0.25, gt=0, lt=1)
+    held_out_share: Number = Field(default=0.25, gt=0, lt=1)
 
 
 LensName = Literal["direct", "effect"]
@@ -87,42 +89,42 @@ class SurveyDefaults(Record):
     lens: LensName = "direct"
     """How directions are read as tokens (`tools.lens`); the published study reads directly."""
 
-    top_k: int = 10
-    candidate_hits: int = 2
+    top_k: int = Field(default=10, ge=1, le=1000)
+    candidate_hits: int = Field(default=2, ge=1)
     """Keyword hits among the top tokens that make a candidate, as in the published study."""
-    null_directions: int = 4000
+    null_directions: int = Field(default=4000, ge=1, le=10**6)
     """Random directions the survey's null is estimated from."""
-    alpha: float = 0.01
+    alpha: Number = Field(default=0.01, gt=0, lt=1)
     """A keyword count that random directions reach more often than this is no evidence."""
 
 
 class ObservationDefaults(Record):
     """How a selected feature is looked at more closely."""
 
-    context_tokens: int = 32
-    top_contexts: int = 8
-    quantile_contexts: int = 4
+    context_tokens: int = Field(default=32, ge=2, le=10**6)
+    top_contexts: int = Field(default=8, ge=1, le=1000)
+    quantile_contexts: int = Field(default=4, ge=0, le=1000)
 
 
 class SteeringDefaults(Record):
     """How text is continued with the feature added."""
 
     prompts: tuple[str, ...] = Field(min_length=1)
-    new_tokens: int = Field(default=20, ge=1)
-    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
-    temperature: float = Field(default=0.8, ge=0)
-    top_k: int = Field(default=40, ge=1)
+    new_tokens: int = Field(default=20, ge=1, le=10**6)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0, 1), min_length=1, max_length=1000)
+    temperature: Number = Field(default=0.8, ge=0, le=100)
+    top_k: int = Field(default=40, ge=1, le=10**9)
     kind: InterventionKind = "add"
     policy: Policy = "all"
     unit: StrengthUnit = "kl"
     """What a feature's strength is set by; `kl` searches for the strength that has the effect `target_kl`."""
-    target_kl: float = Field(default=0.5, gt=0)
+    target_kl: Number = Field(default=0.5, gt=0)
     """Nats between the unsteered and steered next-token distributions."""
-    strength: float | None = Field(default=None, gt=0)
+    strength: Number | None = Field(default=None, gt=0, le=1e6)
     """In mean residual norms or in each feature's largest activation, as `unit` says."""
-    max_strength: float = Field(default=2.0, gt=0)
+    max_strength: Number = Field(default=2.0, gt=0, le=1e6)
     """In mean residual norms; a feature that needs more to reach `target_kl` is steered at this."""
-    fluency_factor: float = Field(default=5.0, gt=0)
+    fluency_factor: Number = Field(default=5.0, gt=0, le=1e6)
     """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
 
     @model_validator(mode="after")
@@ -136,9 +138,9 @@ class SteeringDefaults(Record):
 class ControlDefaults(Record):
     """Sizes of the control strata."""
 
-    near: int = 30
-    unrelated: int = 30
-    random_directions: int = 60
+    near: int = Field(default=30, ge=0, le=10_000)
+    unrelated: int = Field(default=30, ge=0, le=10_000)
+    random_directions: int = Field(default=60, ge=0, le=10_000)
 
 
 class Question(Record):
@@ -200,7 +202,7 @@ class Study(Record):
     observation: ObservationDefaults = ObservationDefaults()
     steering: SteeringDefaults
     controls: ControlDefaults = ControlDefaults()
-    candidate_limit: int = 60
+    candidate_limit: int = Field(default=60, ge=0, le=10**6)
     """Most candidates investigated by default; those with the most hits come first."""
     hub: bool = False
     """Some asset comes from a hub and may have to be downloaded."""

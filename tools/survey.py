@@ -10,7 +10,7 @@ several words of any specialist domain, and a raw count of keyword hits would ta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,9 +114,7 @@ def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
     vocabulary = load_vocabulary(study.asset(study.domain.vocabulary))
     vectors = load_study_vectors(study)
     words = token_words(tokens, vectors.words)
-    rows = [vectors.row[word] for word in sorted(vocabulary) if word in vectors.row]
-    if not rows:
-        raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
+    rows = _rows_of_domain(vocabulary, vectors, study)
     centre = vectors.matrix[rows].mean(axis=0)
     of_words = word_rows(words, vectors)
     known = of_words >= 0
@@ -132,6 +130,27 @@ def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
         is_domain=np.array([entry.word is not None and entry.word in vocabulary for entry in words]),
         likeness=likeness,
     )
+
+
+def _rows_of_domain(vocabulary: Collection[str], vectors: WordVectors, study: Study) -> list[int]:
+    rows = [vectors.row[word] for word in sorted(vocabulary) if word in vectors.row]
+    if not rows:
+        raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
+    return rows
+
+
+def check_survey(bench: Workbench, study: Study) -> None:
+    """See that the model knows as many tokens as the study's lists are long, and that its words have vectors.
+
+    Vectors of gensim's take long to read, and are looked at when they are needed.
+
+    Raises:
+        StudyError, LoadError: it does not, or they have none, or cannot be read.
+    """
+    if study.survey.top_k > bench.W_U.shape[1]:
+        raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
+    if study.vectors.file or not study.vectors.gensim:
+        _rows_of_domain(load_vocabulary(study.asset(study.domain.vocabulary)), load_study_vectors(study), study)
 
 
 def survey_features(bench: Workbench, study: Study, seed: int, progress: Progress | None = None) -> Survey:

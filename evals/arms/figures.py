@@ -19,10 +19,13 @@ from tools.floors import Instrument
 from tools.keywords import load_vocabulary, token_words
 from tools.plots import STYLE
 from tools.studies import Study
+from tools.unseen import spell_out
 
 BASE, FINETUNED = "#5b7083", "#0b6e4f"
 WRAP = 26
 """Letters a line of a panel's title."""
+LONGEST = 30
+"""Letters of an arm's name in a legend."""
 SHORT = 8
 """Letters of an arm's name under a strip."""
 
@@ -66,6 +69,7 @@ def draw_comparison(
     folder: Path, found: Comparison, arms: tuple[Arm, Arm], weights: tuple[DomainWeights | None, DomainWeights | None]
 ) -> list[Path]:
     """Write each figure that there is something to show in, as PNG, and return their paths."""
+    arms = (_named(arms[0]), _named(arms[1]))
     drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
         "hits_direct": ("Figure 1: keyword hits, direct lens", lambda axes: _draw_hits(axes, arms, "hits_direct")),
         "hits": ("Figure 1: keyword hits, the study's lens", lambda axes: _draw_hits(axes, arms, "hits")),
@@ -83,8 +87,13 @@ def draw_comparison(
     paths = [_save(folder, name, title, draw) for name, title, draw in drawn]
     tested = [one for one in found.measured if one.claim is not None and one.seeds is not None]
     if tested:
-        paths.append(_save_seeds(folder, tested, (found.base.arm, found.finetuned.arm)))
+        paths.append(_save_seeds(folder, tested, (arms[0].name, arms[1].name)))
     return paths
+
+
+def _named(arm: Arm) -> Arm:
+    """Fonts have no glyphs for characters that are not seen, and a figure no room for a long name."""
+    return arm._replace(name=spell_out(arm.name)[:LONGEST])
 
 
 def _save(folder: Path, name: str, title: str, draw: Callable[[Axes], None]) -> Path:

@@ -12,6 +12,7 @@ from agent.store import write_whole
 from evals.arms.results import Comparison, FeatureChange, Verdict
 from evals.arms.tables import changes_csv, list_sections, show_estimate
 from evals.tables import Table, as_csv, as_markdown, as_text
+from tools.unseen import page
 
 _TITLES = {
     "relevant": "More relevant features?",
@@ -30,7 +31,7 @@ def write_comparison(
     sections = list(list_sections(found))
     texts = {
         "report.html": _as_html(found, figures),
-        "comparison.md": "\n".join(as_page(found, figures)) + "\n",
+        "comparison.md": page(as_page(found, figures)),
         "comparison.json": found.model_dump_json(indent=1) + "\n",
         **{f"{section.name}.csv": as_csv(section.table) for section in sections},
     }

@@ -5,13 +5,12 @@
 
 Of the columns, the first five are needed. In CSV, an `annotation` is always text and other numbers are numbers. Tables are
 read as spreadsheets write them: with commas, semicolons or tabs, with TRUE or WAHR for yes, with empty columns.
+Blanks at either end of a cell do not count, nor does the apostrophe before what would be a formula (`tools.spreadsheets`).
 Only JSONL can take an answer back, or say that it settles a question: that is what the desk appends to.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from evals.errors import LabelError
 from evals.importers.reading import Collector, Options, Row, read_csv, read_json, read_jsonl, read_truth, read_verdict
 from evals.records import ANNOTATION, RELEVANT, Import, Label, plain_number
+from tools.spreadsheets import bare, records_to_csv
 
 COLUMNS = (
     "annotator",
@@ -79,16 +79,13 @@ def write_own(file: Path, labels: Sequence[Label]) -> None:
     if file.suffix.lower() not in _TABLES:
         file.write_text("".join(label.model_dump_json(exclude_defaults=True) + "\n" for label in labels), "utf-8")
         return
-    out = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(
-        out, COLUMNS, lineterminator="\n", delimiter="\t" if file.suffix.lower() == ".tsv" else ","
-    )
-    writer.writeheader()
-    for label in labels:
-        fields: dict[str, Any] = label.model_dump(mode="json", exclude={"withdrawn", "settles"})
-        fields |= fields.pop("item") | {"machine": "yes" if label.machine else ""}
-        writer.writerow(fields)
-    file.write_text(out.getvalue(), "utf-8")
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    file.write_text(records_to_csv(COLUMNS, map(_cells, labels), delimiter), "utf-8")
+
+
+def _cells(label: Label) -> dict[str, object]:
+    fields: dict[str, Any] = label.model_dump(mode="json", exclude={"withdrawn", "settles"})
+    return fields | fields.pop("item") | {"machine": "yes" if label.machine else ""}
 
 
 def _read_csv(path: Path, options: Options, into: Collector) -> None:
@@ -106,7 +103,7 @@ def _read_csv(path: Path, options: Options, into: Collector) -> None:
             into.refuse(where, f"{len(cells)} cells under {len(header)} columns")
             continue
         fields: dict[str, Any] = {
-            name: cell for name, cell in zip(header, cells, strict=True) if cell and not _is_unnamed(name)
+            name: bare(cell) for name, cell in zip(header, cells, strict=True) if cell and not _is_unnamed(name)
         }
         if "value" in fields:
             fields["value"] = _read_cell(str(fields.get("question")), str(fields["value"]))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from evals.errors import LabelError
 from evals.records import RELEVANT, Import, Item, Label, Remark, Shown, Value, plain_number
 from tools import text_files
+from tools.json_text import read_json as read_json_text
 
 _KEY = re.compile(r"(?P<sae>.+)-(?P<kind>r?)(?P<index>\d{6,})")
 _PATH = re.compile(r"(?P<sae>.+)[/:](?P<index>\d+)")
@@ -125,8 +126,8 @@ def read_json(file: Path) -> Any:
         LabelError: it cannot be read as one.
     """
     try:
-        return json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
+        return read_json_text(read_text(file))
+    except ValueError as error:
         raise LabelError(f"{file} is not JSON: {error}") from None
 
 
@@ -141,8 +142,8 @@ def read_jsonl(file: Path, into: Collector) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = read_json_text(line)
+        except ValueError as error:
             into.refuse(where, f"not JSON: {error}")
             continue
         if isinstance(value, dict):

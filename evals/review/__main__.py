@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from tools.egress import guarded, reaching
+from tools.terminal import Parser, complain, door, say
 
-BAD_INPUT = 2
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m evals.review",
         description="Read runs in a browser, feature by feature, and label features without seeing the verdicts. "
         "Needs neither a model nor a key: everything shown comes from the run folders.",
@@ -42,29 +42,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the runs and serve them until interrupted; 2 when something cannot be read or the port is taken."""
     arguments = parse_arguments(argv)
     from evals.review.app import create_app
     from evals.review.desk import Desk
-    from tools.errors import UnveilError
 
-    try:
-        desk = Desk.open(arguments.runs, arguments.labels, arguments.annotator, arguments.programs)
-        app = create_app(desk, arguments.host)
-        listening = _listen(arguments.host, arguments.port)
-    except (UnveilError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
+    desk = Desk.open(arguments.runs, arguments.labels, arguments.annotator, arguments.programs)
+    app = create_app(desk, arguments.host)
+    listening = _listen(arguments.host, arguments.port)
     port = listening.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    for remark in desk.remarks:
-        sys.stderr.write(f"{remark}\n")
+    complain(*desk.remarks)
     if arguments.host not in LOOPBACK:
-        sys.stderr.write(f"note: everyone who reaches {shown}:{port} can read these runs and write labels\n")
-    sys.stdout.write(f"http://{shown}:{port}/\nstop with ctrl-c\n")
-    sys.stdout.flush()
+        complain(f"note: everyone who reaches {shown}:{port} can read these runs and write labels")
+    say(f"http://{shown}:{port}/", "stop with ctrl-c")
     import uvicorn
 
     with suppress(KeyboardInterrupt):  # the server has shut down by then, and passes the signal on

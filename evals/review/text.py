@@ -7,13 +7,11 @@ point; letters of any script, right-to-left ones too, stay as they are.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from markupsafe import Markup, escape
 
-_UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_BLANK = {"\u115f", "\u1160", "\u17b4", "\u17b5", "\u2800", "\u3164", "\uffa0"}
-"""Without a glyph, although their category is not one of the unseen."""
+from tools.unseen import is_unseen
+
 _SPECIAL = re.compile(r"[^ -~]")
 _LINE_FEED = Markup('<span class="unseen" title="line feed">⏎</span>')
 
@@ -32,15 +30,9 @@ def _show(text: str, keep: str) -> Markup:
     pieces, start = list[str](), 0
     for found in _SPECIAL.finditer(text):
         letter = found[0]
-        if letter in keep or not _is_unseen(letter):
+        if letter in keep or not is_unseen(letter):
             continue
         spelt = _LINE_FEED if letter == "\n" else Markup(f'<span class="unseen">U+{ord(letter):04X}</span>')
         pieces += [str(escape(text[start : found.start()])), spelt]
         start = found.end()
     return Markup("".join([*pieces, str(escape(text[start:]))]))
-
-
-def _is_unseen(letter: str) -> bool:
-    code = ord(letter)
-    selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F
-    return selector or letter in _BLANK or unicodedata.category(letter) in _UNSEEN_CATEGORIES

@@ -12,6 +12,7 @@ from evals.figures import FLOOR, INK
 from evals.scores.records import ALL, ScoreReport, ScoreRow
 from evals.scores.rows import PLACES
 from tools.plots import STYLE
+from tools.unseen import spell_out
 
 CONTROL, WORDS = "0.55", "#d08c2f"
 
@@ -47,7 +48,7 @@ def _series(report: ScoreReport) -> list[tuple[str, list[ScoreRow], str]]:
         wanted.insert(1, ("labels", floor, WORDS))
     found = [
         (
-            f"{name.removeprefix('control: ')} ({scorer})",
+            f"{name.removeprefix('control: ')} ({spell_out(scorer)})",
             [r for r in report.rows if (r.name, r.scorer) == (name, scorer)],
             c,
         )

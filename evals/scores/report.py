@@ -20,6 +20,7 @@ from evals.scores.tables import (
     worst_table,
 )
 from evals.tables import Table, as_csv, as_markdown, as_text, format_estimate
+from tools.unseen import page
 
 
 def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer]) -> list[Path]:
@@ -29,7 +30,7 @@ def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer
     folder.mkdir(parents=True, exist_ok=True)
     figure = draw_scores(folder / "scores.png", report)
     texts = {
-        "scores.md": "\n".join(as_page(report, figure)) + "\n",
+        "scores.md": page(as_page(report, figure)),
         "scores.json": report.model_dump_json(indent=1) + "\n",
         "scores.csv": as_csv(rows_table(report)),
         "score_features.csv": as_csv(features_table(report)),

@@ -20,15 +20,16 @@ import sys
 from pathlib import Path
 
 from tools.egress import guarded
-from tools.errors import StudyError, UnveilError
+from tools.errors import StudyError
 from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.terminal import Parser, complain, door, say
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy is imported before it has been read."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("step", choices=STEPS)
@@ -50,16 +51,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@door()
 @guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
-    try:
-        _run(arguments, threads)
-    except UnveilError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    _run(arguments, threads)
     return 0
 
 
@@ -74,7 +72,7 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
     if not data.is_dir():
         raise StudyError(f"--data {data} is no folder")
     if note := describe_load(look(), threads):
-        sys.stderr.write(f"{note}\n")
+        complain(note)
     work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile
@@ -87,7 +85,7 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
         "publish": lambda: steps.publish(arguments.study, recipe, work),
         "measure": lambda: steps.measure(arguments.study, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
-    sys.stdout.write(f"{result}\n")
+    say(str(result))
 
 
 if __name__ == "__main__":

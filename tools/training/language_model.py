@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from rich.console import Console
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from tools.console import LineConsole
 from tools.errors import LoadError, StudyError
 from tools.progress import Bars
 from tools.training.corpora import bos_id, iterate_batches, load_rows
@@ -163,7 +163,7 @@ def train_language_model(
     # Loss and model are compiled together: the softmax over the vocabulary then never exists in float32 as a whole.
     loss_of = torch.compile(partial(_loss, model), dynamic=False) if compile_model else partial(_loss, model)
     autocast = _autocast(model.device, recipe.precision)
-    with Bars(Console()) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
+    with Bars(LineConsole()) as progress, (work / "log.tsv").open("a", encoding="utf-8") as log:
         task = progress.add_task("train        steps", total=steps, completed=step)
         began, first = time.monotonic(), step
         while step < steps:
