@@ -11,6 +11,7 @@ the form of automated-interpretability prompts. The other form is a line of a ru
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -47,18 +48,16 @@ LONGEST_TEXT = 200_000
 """Most characters of one piece of text: a context is a few hundred."""
 
 Name = Annotated[str, Field(min_length=1, max_length=400)]
-Text = Annotated[str, Field(max_length=20_000)]
-"""A token or a context: longer ones are no evidence that a judge could be shown."""
 Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
-Tokens = Annotated[tuple[Text | tuple[Text, Weight], ...], Field(max_length=1_000)]
+Tokens = Annotated[tuple[str | tuple[str, Weight], ...], Field(max_length=1_000)]
 
 
 class MarkedContext(Record):
     """A context whose tokens are told apart."""
 
-    tokens: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20_000)]
+    tokens: Annotated[tuple[str, ...], Field(min_length=1, max_length=20_000)]
     activations: tuple[Weight, ...] | None = None
 
 
@@ -69,7 +68,7 @@ class ImportedFeature(Record):
     sae: Name = "imported"
     top_tokens: Tokens = ()
     bottom_tokens: Tokens = ()
-    contexts: Annotated[tuple[Text | MarkedContext, ...], Field(max_length=1_000)] = ()
+    contexts: Annotated[tuple[str | MarkedContext, ...], Field(max_length=1_000)] = ()
     density: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def evidence(self, study: str) -> Evidence:

@@ -94,7 +94,7 @@ def test_a_line_of_a_runs_own_evidence_is_read_whole(tmp_path: Path) -> None:
     [
         ("{", "line 2: not JSON"),
         ("[1]", "line 2: not a JSON object"),
-        ("[" * 100_000, "line 2: (nested too deep|not JSON)"),
+        ("[" * 100_000, "line 2: (it is nested deeper|not JSON)"),
         ({"feature": 1}, "line 2: it has neither top_tokens nor contexts"),
         ({"feature": -1, "top_tokens": ["a"]}, "line 2: feature: "),
         ({"feature": 1, "top_tokens": ["a"], "verdict": "yes"}, "line 2: verdict: Extra"),

@@ -62,7 +62,7 @@ def test_a_number_names_the_feature_and_not_the_direction(judged: Path) -> None:
         ('{"feature":1000000000000000,"top_tokens":["a"]}', "feature: "),
         ('{"feature":2,"contexts":["%s"]}' % ("x" * (LONGEST_TEXT + 1)), "it holds a text of 200,001 characters"),
         ('{"feature":2,"%s":1}' % ("x" * LONGEST_LINE), "it has more than 16,777,216 characters"),
-        ('{"a":' * 100_000, "nested too deep"),
+        ('{"a":' * 100_000, "nested deeper"),
         ('{"feature":2,"top_tokens":["\\ud800"]}', "Invalid JSON"),
     ],
     ids=lambda value: str(value)[:24],

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agent.answers import answer_in
 from agent.contents import tool_calls_in
 from agent.errors import RunError, Unfit
-from agent.imported import read_evidence
+from agent.imported import LONGEST_TEXT, read_evidence
 from agent.markup import object_in
 from agent.read import show
 from agent.records import TranscriptStep
@@ -218,10 +218,10 @@ def test_long_arguments_are_an_observation_and_never_run_or_kept(tmp_path: Path)
 @pytest.mark.parametrize(
     "line",
     [
-        {"contexts": ["x" * 20_001]},
-        {"top_tokens": ["x" * 20_001]},
-        {"top_tokens": [["x" * 20_001, 1.0]]},
-        {"contexts": [{"tokens": ["x" * 20_001]}]},
+        {"contexts": ["x" * (LONGEST_TEXT + 1)]},
+        {"top_tokens": ["x" * (LONGEST_TEXT + 1)]},
+        {"top_tokens": [["x" * (LONGEST_TEXT + 1), 1.0]]},
+        {"contexts": [{"tokens": ["x" * (LONGEST_TEXT + 1)]}]},
         {"contexts": [{"tokens": ["x"] * 20_001}]},
         {"contexts": ["x"] * 1_001},
         {"top_tokens": ["x"] * 1_001},
@@ -248,11 +248,11 @@ def test_evidence_with_no_number_where_one_belongs_is_refused(number: str, tmp_p
 def test_marks_are_found_as_ever(text: str) -> None:
     import re
 
-    from agent.imported import _marks_in  # pyright: ignore[reportPrivateUsage]
+    from agent.imported import _find_marks  # pyright: ignore[reportPrivateUsage]
 
     as_before = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
-    expected = [(m.start(), m.end(), m[1], None if m[2] is None else float(m[2])) for m in as_before.finditer(text)]
-    assert [tuple(mark) for mark in _marks_in(text)] == expected
+    expected = [(m.start(), m.end(), m[1], m[2]) for m in as_before.finditer(text)]
+    assert [tuple(mark) for mark in _find_marks(text)] == expected
 
 
 def test_tables_with_quotes_that_never_end_are_read_once(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_misfit_is_reported_with_its_place_in_one_line(study_copy: Path, old: st
 
 def test_study_file_in_another_encoding_is_an_error(study_copy: Path) -> None:
     (study_copy / "study.toml").write_bytes(b'name = "caf\xe9"')
-    with pytest.raises(StudyError, match="is not TOML"):
+    with pytest.raises(StudyError, match="is not UTF-8"):
         load_study(str(study_copy))
 
 
