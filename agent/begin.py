@@ -40,7 +40,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
 
         study = open_study(config)
         hashes = check_inputs(study, config)
-        check_settings(study, config, arguments.runs)
+        check_settings(study, config)
     _greet(study.question, config, console)
     _warn_of_vocabulary(study, console)
     if arguments.dry_run:
@@ -63,13 +63,11 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
     from agent.conduct import conduct
     from agent.imported import read_evidence, select_imported
-    from agent.inputs import check_runs_folder
     from agent.reaching import prepare
     from tools.floors import find_dead
     from tools.studies import load_question
     from tools.text_files import read_text
 
-    check_runs_folder(arguments.runs)
     question = load_question(config.study)
     file = Path(config.evidence or "")
     evidence = read_evidence(file, question.name)
@@ -92,14 +90,12 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     """A new run on the evidence of another."""
     from agent.conduct import conduct
     from agent.floors import floors_of
-    from agent.inputs import check_runs_folder
     from agent.reaching import prepare
     from agent.recall import recall_cases, write_cases
     from agent.store import RunFolder
     from tools.studies import load_question
     from tools.text_files import read_text
 
-    check_runs_folder(arguments.runs)
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import RunError
@@ -13,15 +11,14 @@ if TYPE_CHECKING:
     from tools.studies import Study
 
 
-def check_settings(study: Study, config: RunConfig, runs: Path) -> None:
-    """See that the device is there, run folders can be made, and the features named are the SAE's, as its header has it.
+def check_settings(study: Study, config: RunConfig) -> None:
+    """See that the device is there, and that the features named are the SAE's, as its header has it.
 
     Raises:
         UnveilError: one is not.
     """
     from tools.arms import count_directions
 
-    check_runs_folder(runs)
     if config.device not in ("auto", "cpu"):  # the library that knows the others takes a while to load
         from tools.compute import choose_device
 
@@ -44,18 +41,3 @@ def check_features(features: tuple[int, ...], d_sae: int | None) -> None:
     if unknown:
         there = "numbers from 0" if d_sae is None else f"features 0 to {d_sae - 1}"
         raise RunError(f"the SAE has {there}, not {unknown[0]}")
-
-
-def check_runs_folder(runs: Path) -> None:
-    """See that a folder can be made in the place for runs, without making one.
-
-    Raises:
-        RunError: it is a file, lies in one, or may not be written to.
-    """
-    try:
-        there = next(place for place in (runs, *runs.absolute().parents) if place.exists())
-    except OSError as error:
-        raise RunError(f"--runs {str(runs)[:200]}: {error.strerror}") from None
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "cannot be written to" if there.is_dir() else "is a file"
-        raise RunError(f"--runs {runs}: {there} {what}, so that no run folder can be made there")

@@ -342,8 +342,8 @@ def test_an_sae_file_ends_in_one_of_three_ways(
         (["--features", ","], "not a list of feature numbers"),
         (["--device", "toaster"], "no device is called"),
         (["--device", "cuda:99"], "not available"),
-        (["--runs", "{file}"], "is a file"),
-        (["--runs", "{file}/below"], "is a file"),
+        (["--runs", "{file}"], "cannot be written"),
+        (["--runs", "{file}/below"], "cannot be written"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False])
