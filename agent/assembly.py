@@ -16,7 +16,6 @@ from agent.toolbox import Bench, Toolbox
 from agent.wire import Wire
 from prompts.loader import Prompt, load_prompt
 from tools.studies import Question
-from tools.text_files import read_text
 
 PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 
@@ -59,7 +58,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
             judge=self._client.with_model(choice.judge_model),
             models=choice,
             prompts=load_prompts(),
-            guideline=read_text(question.guideline),
+            guideline=question.read_guideline(),
             toolbox=self._toolbox,
             limits=config.limits,
             judge_repeats=config.judge_repeats,

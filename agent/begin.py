@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -66,7 +66,6 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     from agent.reaching import prepare
     from tools.floors import find_dead
     from tools.studies import load_question
-    from tools.text_files import read_text
 
     question = load_question(config.study)
     file = Path(config.evidence or "")
@@ -75,7 +74,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     keys = {item.feature.key for item in selection.items}
     chosen = [record for record in evidence if record.feature.key in keys]
     files = {"guideline": question.guideline, "evidence": file}
-    read_text(question.guideline)  # before a run is made
+    question.read_guideline()  # before a run is made
     _greet(question, config, console)
     if arguments.dry_run:
         return _estimate(question, config, len(chosen), chosen, console, arguments)
@@ -89,28 +88,30 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
 def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
     """A new run on the evidence of another."""
     from agent.conduct import conduct
+    from agent.entrusted import INPUTS, check_rejudged, open_question
     from agent.floors import floors_of
     from agent.reaching import prepare
     from agent.recall import recall_cases, write_cases
+    from agent.soundness import check_folder
     from agent.store import RunFolder
-    from tools.studies import load_question
-    from tools.text_files import read_text
 
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)
-    question = load_question(config.study)
+    question = open_question(known, reads_guideline=config.llm is not None)
+    differs = check_rejudged(known, question, arguments.allow_different)
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
-    read_text(question.guideline)  # before a run is made
     _greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
-    _warn(known, console)
+    found_now = check_folder(parent).caveats
+    _warn((*known.caveats, *found_now), console)
     if arguments.dry_run:
         return _estimate(question, config, len(cases), evidence, console, arguments, judged_again=True)
     reached = prepare(config, arguments, os.environ, console.print)
-    described = _describe(question, reached, arguments, command, {}, files)
+    hashes = {role: known.provenance.sha256[role] for role in INPUTS if role in known.provenance.sha256}
+    described = _describe(question, reached, arguments, command, hashes, files)
 
     def fill(folder: RunFolder) -> None:
         if (survey := parent.path / "features.parquet").is_file():
@@ -123,6 +124,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
         "parent": known.run_id,
         "proof": known.proof,
         "floors": floors_of(parent.path, known, evidence),
+        "inherited": (*differs, *(f"of the run judged again: {text}" for text in found_now)),
     }
     manifest = described.model_copy(update=inherited)
     return conduct(_create(arguments.runs, manifest, fill), question, reached, console)
@@ -131,25 +133,25 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
 def resume(arguments: argparse.Namespace, console: Console) -> int:
     """The rest of a run that was stopped, and with `--retry-failed` what failed in it."""
     from agent.conduct import conduct
-    from agent.config import open_study
+    from agent.entrusted import check_unchanged
     from agent.reaching import Reached, knock
     from agent.resuming import list_changes, reconsider, refuse_flags
+    from agent.soundness import require_whole
     from agent.store import RunFolder
-    from tools.studies import load_question
 
     refuse_flags(arguments, "resume")
     folder = RunFolder.open(arguments.resume)
+    checked = require_whole(folder)
     manifest, made = folder.manifest(), folder.decisions()
+    question = check_unchanged(manifest)
     selection = manifest.selection
     is_finished = selection is not None and len(made) == len(selection.items)
     asks = not is_finished or (arguments.retry_failed and any(decision.failure for decision in made))
     resumption = reconsider(manifest, arguments, os.environ, asks)
     judge = judged_by(resumption.config)
     console.print(f"unveil · resuming {folder.path} · {len(made)} decisions there already · judge: {judge}")
-    if manifest.measures:
-        check_inputs(open_study(manifest.config), manifest.config)
-    if folder.evidence() is not None:
-        _warn(manifest, console)
+    if folder.evidence_file.is_file():
+        _warn((*manifest.caveats, *(found.text for found in checked.findings if found.kind == "damaged")), console)
     if arguments.trace:
         _say_traced(console)
     reached = Reached(resumption.config, resumption.secrets)
@@ -159,23 +161,25 @@ def resume(arguments: argparse.Namespace, console: Console) -> int:
     recorded = reached.config.model_copy(update={"traced": manifest.config.traced or arguments.trace})
     amended = manifest.model_copy(update={"config": recorded, "changes": changes})
     now = reached.config.model_copy(update={"traced": arguments.trace})  # what was traced before is not asked for now
-    question = load_question(manifest.config.study)
     return conduct(folder, question, reached._replace(config=now), console, arguments.retry_failed, amended)
 
 
 def replay_run(arguments: argparse.Namespace, console: Console) -> int:
     """The same decisions again from what a run stored."""
+    from agent.entrusted import open_question
     from agent.replay import replay
     from agent.resuming import refuse_flags
+    from agent.soundness import check_folder
     from agent.store import RunFolder
-    from tools.studies import load_question
 
     refuse_flags(arguments, "replay")
     folder = RunFolder.open(arguments.replay)
-    _warn(folder.manifest(), console)
-    found = replay(folder, load_question(folder.manifest().config.study), console)
+    manifest, checked = folder.manifest(), check_folder(folder)
+    _warn((*manifest.caveats, *checked.caveats), console)
+    question = open_question(manifest, reads_guideline=manifest.config.llm is not None)
+    found = replay(folder, question, console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
-    return 0 if found.same == found.total else 1
+    return 0 if found.same == found.total and checked.untouched else 1
 
 
 def check_trace(arguments: argparse.Namespace) -> None:
@@ -205,7 +209,7 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
 
     hashes = check_arm_files(study, config.sae)
     load_vocabulary(study.asset(study.domain.vocabulary))
-    read_text(study.asset(study.domain.guideline))
+    study.question.read_guideline()
     if study.vectors.file:
         study.asset(study.vectors.file)
     if study.vectors.words:
@@ -252,8 +256,8 @@ def _say_traced(console: Console) -> None:
     console.print(describe_tracing(os.environ))
 
 
-def _warn(manifest: Manifest, console: Console) -> None:
-    for caveat in manifest.caveats:
+def _warn(caveats: Iterable[str], console: Console) -> None:
+    for caveat in caveats:
         console.print(f"warning: {caveat}")
 
 
@@ -299,6 +303,7 @@ def _describe(
     from agent.endpoint import without_values
     from agent.provenance import collect_provenance
     from agent.records import Manifest
+    from tools.study_parts import hash_tables
 
     config, prompts = reached.config, []
     if config.llm is not None:
@@ -313,6 +318,7 @@ def _describe(
         study_title=question.title,
         domain=question.topic,
         provenance=collect_provenance(without_values(command, arguments.header or ()), hashes, files, prompts),
+        study_sha256=hash_tables(config.study, config.sae),
     )
 
 

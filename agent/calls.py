@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from agent.counts import counted_tokens
 from agent.dialect import RULES, Dialect
 from agent.errors import RunError, Unwritable
+from agent.lines import mend_last_line, numbered_lines, parse_record
 from agent.records import LlmCall, Usage
 from agent.requests import Request, Written
 
@@ -151,18 +150,10 @@ class CallStore:
     def _load(self) -> None:
         if not self.path.is_file():
             return
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    call = LlmCall.model_validate_json(line)
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    raise RunError(f"{self.path}:{number}: {first['msg']}") from error
-                self._note(call, len(line))
         if not self.replay_only:
-            os.truncate(self.path, self._size)
+            mend_last_line(self.path)
+        for number, line in numbered_lines(self.path):
+            self._note(parse_record(LlmCall, line, f"{self.path}:{number}"), len(line))
 
     def _note(self, call: LlmCall, length: int) -> None:
         """Take a line that is on disk into account."""

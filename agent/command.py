@@ -39,7 +39,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_subject(parser)
     _add_judge(parser)
     _add_manner(parser)
-    return parse_known(parser, argv)
+    arguments = parse_known(parser, argv)
+    if arguments.allow_different and not arguments.rejudge:
+        parser.error("--allow-different is about a run that is judged again: give it with --rejudge")
+    return arguments
 
 
 def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -149,6 +152,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         type=_reason,
         metavar="REASON",
         help="go on although the bench fails its proof on this machine's libraries; every later command says so",
+    )
+    how.add_argument(
+        "--allow-different",
+        type=_reason,
+        metavar="REASON",
+        help="with --rejudge: go on although a prompt or the study's text is not the run's; every later command says so",
     )
     how.add_argument(
         "--trace",

@@ -21,7 +21,6 @@ from agent.requests import Message
 from prompts.loader import Prompt
 from tools.records import Evidence, FeatureRef
 from tools.studies import Question
-from tools.text_files import read_text
 
 LEAST_OUTPUT = 100
 """Tokens: a short verdict with one reason."""
@@ -82,7 +81,7 @@ def estimate_run(
         judged_again: whether the hypotheses are another run's.
     """
     shown = evidence or [_nothing(question)]
-    guideline, repeats = read_text(question.guideline), config.judge_repeats
+    guideline, repeats = question.read_guideline(), config.judge_repeats
     least_calls, tokens = repeats, 0.0
     if rating := question.rating:
         tokens = repeats * _mean(word_rating(prompts["rate"], rating, guideline, e) for e in shown)

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from agent.records import Decision, Manifest, StratumRow, Summary
 from agent.store import RunFolder
+from agent.surveyed import list_columns, read_numbers
 from tools.floors import Accepted, Dead, DeadFloor, NullSample, Surveyed, find_dead, keep_alive, reasons_in, say_dead
 from tools.records import Evidence, Stratum
 
@@ -90,9 +93,6 @@ def keep_living_row(row: StratumRow, floors: Sequence[DeadFloor], place: Stratum
 def _read_survey(file: Path) -> Surveyed | None:
     if not file.is_file():
         return None
-    from pyarrow.parquet import read_schema, read_table
-
-    if not set(_COLUMNS) <= set(read_schema(file).names):  # of another version
+    if not set(_COLUMNS) <= set(list_columns(file)):  # of another version
         return None
-    table = read_table(file, columns=_COLUMNS)
-    return Surveyed(*(table[name].to_numpy() for name in _COLUMNS))
+    return Surveyed(read_numbers(file, "keyword_hits", np.int64), read_numbers(file, "keyword_null_share", np.float64))

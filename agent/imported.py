@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from agent.errors import RunError
+from agent.lines import strict_json
 from agent.records import SelectedFeature, Selection, StratumSize
-from tools.json_text import read_json
+from tools.json_text import DEEPEST, is_deep
 from tools.records import (
+    LARGEST_INDEX,
     ActivationEvidence,
     Context,
     Evidence,
@@ -38,6 +40,11 @@ _NUMBER = re.compile(r"\((-?\d{1,30}(?:\.\d{1,30})?)\)")
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 _NAMED = 3
 """Bad lines named in an error; the rest are counted."""
+
+LONGEST_LINE = 16 * 2**20
+"""Most characters of a line."""
+LONGEST_TEXT = 200_000
+"""Most characters of one piece of text: a context is a few hundred."""
 
 Name = Annotated[str, Field(min_length=1, max_length=400)]
 Text = Annotated[str, Field(max_length=20_000)]
@@ -58,7 +65,7 @@ class MarkedContext(Record):
 class ImportedFeature(Record):
     """One line of the plain form."""
 
-    feature: Annotated[int, Field(ge=0)]
+    feature: Annotated[int, Field(ge=0, le=LARGEST_INDEX)]
     sae: Name = "imported"
     top_tokens: Tokens = ()
     bottom_tokens: Tokens = ()
@@ -121,23 +128,25 @@ def read_evidence(file: Path, study: str) -> list[Evidence]:
         raise RunError(f"{file}: {'; '.join(problems[:_NAMED])}{more}")
     if not found:
         raise RunError(f"{file} holds no evidence")
-    counts = Counter((record.feature.sae, record.feature.index) for record in found)
-    (sae, index), count = counts.most_common(1)[0]
+    counts = Counter((record.feature.sae, record.feature.index, record.feature.kind) for record in found)
+    (sae, index, kind), count = counts.most_common(1)[0]
     if count > 1:
-        raise RunError(f"{file}: feature {index} of SAE {sae} is there {count} times: keep one, or name the SAEs apart")
+        what = f"{kind.replace('_', ' ')} {index} of SAE {sae}"
+        raise RunError(f"{file}: {what} is there {count} times: keep one, or name the SAEs apart")
     return found
 
 
 def select_imported(evidence: Sequence[Evidence], features: Sequence[int] | None, limit: int | None) -> Selection:
-    """All of the evidence as one stratum, or just the features named, or the first few.
+    """All of the evidence, or just the features named, or the first few. A random direction is named by no number.
 
     Raises:
         RunError: a feature named has no evidence.
     """
-    unknown = set(features or ()) - {record.feature.index for record in evidence}
+    named = {record.feature.index for record in evidence if record.feature.kind == "feature"}
+    unknown = set(features or ()) - named
     if unknown:
         raise RunError(f"there is no evidence on feature {min(unknown)}")
-    wanted = [record for record in evidence if features is None or record.feature.index in features][:limit]
+    wanted = [record for record in evidence if features is None or _is_named(record.feature, features)][:limit]
     sizes: dict[str, StratumSize] = {}
     for record in wanted:
         size = sizes.get(record.stratum) or StratumSize(stratum=record.stratum, population=None, drawn=0)
@@ -146,16 +155,39 @@ def select_imported(evidence: Sequence[Evidence], features: Sequence[int] | None
     return Selection(items=items, sizes=tuple(sizes.values()))
 
 
+def _is_named(feature: FeatureRef, numbers: Sequence[int]) -> bool:
+    return feature.kind == "feature" and feature.index in numbers
+
+
 def _read_line(line: str, study: str) -> Evidence:
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"it has more than {LONGEST_LINE:,} characters")
     try:
-        value = read_json(line)
-    except ValueError as error:
+        if is_deep(line):
+            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        value = strict_json(line)
+        _check_lengths(value)
+    except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     if "schema_version" in value:
         return Evidence.model_validate_json(line)
     return ImportedFeature.model_validate_json(line).evidence(study)
+
+
+def _check_lengths(value: object) -> None:
+    """See that no text is longer than a page of a book would hold many times over.
+
+    Raises:
+        ValueError: one is.
+    """
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise ValueError(f"it holds a text of {len(value):,} characters: {LONGEST_TEXT:,} is the most")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        if isinstance(one, str | dict | list):
+            _check_lengths(one)
 
 
 def _token(entry: str | tuple[str, float]) -> TokenWeight:
@@ -173,19 +205,38 @@ def _context(entry: str | MarkedContext, place: int) -> Context:
     return Context(document=f"context {place + 1}", tokens=entry.tokens, activations=values, max_activation=peak)
 
 
+class _Mark(NamedTuple):
+    """One marked stretch, and where it stands with its marks and its number."""
+
+    start: int
+    end: int
+    text: str
+    value: str | None
+
+
+def _find_marks(text: str) -> list[_Mark]:
+    """Every `<<stretch>>(number)`, each from the first opening to the nearest close; the text is gone through once."""
+    found, at = list[_Mark](), 0
+    while (start := text.find("<<", at)) >= 0 and (close := text.find(">>", start + 3)) >= 0:
+        number = _NUMBER.match(text, close + 2)
+        at = number.end() if number else close + 2
+        found.append(_Mark(start, at, text[start + 2 : close], number[1] if number else None))
+    return found
+
+
 def _read_marked(text: str, place: int) -> Context:
     """`a << dental>>(4) office`: words between marks are silent, marked stretches carry the number in brackets.
 
     Marks without numbers stay in the text as they are: an activation is not made up.
     """
-    marks = list(_marks_in(text))
-    if not marks or any(mark.activation is None for mark in marks):
+    marks = _find_marks(text)
+    if not marks or any(mark.value is None for mark in marks):
         return Context(document=f"context {place + 1}", tokens=(text,))
     tokens, values, end = list[str](), list[float](), 0
     for mark in marks:
         silent = _WORD.findall(text[end : mark.start])
         tokens += [*silent, mark.text]
-        values += [0.0] * len(silent) + [mark.activation or 0.0]
+        values += [0.0] * len(silent) + [float(mark.value or 0)]
         end = mark.end
     silent = _WORD.findall(text[end:])
     return Context(
@@ -194,20 +245,3 @@ def _read_marked(text: str, place: int) -> Context:
         activations=(*values, *[0.0] * len(silent)),
         max_activation=max(values),
     )
-
-
-class _Mark(NamedTuple):
-    start: int
-    end: int
-    text: str
-    activation: float | None
-
-
-def _marks_in(text: str) -> Iterator[_Mark]:
-    """Each `<<stretch>>` of at least a letter, with the number behind it. The text is gone through once."""
-    start = text.find("<<")
-    while start != -1 and (close := text.find(">>", start + 3)) != -1:
-        number = _NUMBER.match(text, close + 2)
-        end = number.end() if number else close + 2
-        yield _Mark(start, end, text[start + 2 : close], float(number[1]) if number else None)
-        start = text.find("<<", end)

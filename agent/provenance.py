@@ -55,6 +55,7 @@ def study_files(study: Study) -> dict[str, Path]:
         "vocabulary": study.domain.vocabulary,
         "guideline": study.domain.guideline,
         "vectors": study.vectors.file,
+        "words": study.vectors.words,
     }
     return {role: study.folder / name for role, name in names.items() if name}
 

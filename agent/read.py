@@ -42,9 +42,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)
+    from agent.soundness import caveats_of
     from agent.store import RunFolder
 
-    caveats = RunFolder.open(arguments.run).manifest().caveats
+    caveats = caveats_of(RunFolder.open(arguments.run))
     steps = find_transcript(arguments.run, arguments.feature)
     say(*(f"warning: {caveat}" for caveat in caveats), *show(steps, None if arguments.whole else SHOWN))
     return 0

@@ -223,10 +223,18 @@ class Manifest(Record):
     """Of the bench that the evidence was measured on, the parent's for a run that judges its evidence again."""
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
+    study_sha256: dict[str, str] = {}
+    """Of each part of the study file as the run found it (`tools.study_parts.hash_tables`); empty in runs from before that."""
+    inherited: tuple[str, ...] = ()
+    """What was to be said of the run whose evidence this one judges again, and what differed and was allowed to."""
 
     @property
     def caveats(self) -> tuple[str, ...]:
         """What every command that shows this run's verdicts says of them first."""
+        return (*self._of_bench, *self.inherited)
+
+    @property
+    def _of_bench(self) -> tuple[str, ...]:
         if self.config.evidence is not None:
             return ()
         if self.proof is None:

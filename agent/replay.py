@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
+from agent.entrusted import check_replayable
 from agent.errors import RunError
 from agent.records import Manifest
 from agent.stages import Stopwatch, investigate
@@ -32,15 +33,20 @@ def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
     """Investigate every feature again in a scratch folder that holds only what the run remembers, and compare.
 
     Raises:
-        RunError: the run is not finished, or a prompt or the guideline has changed since.
+        RunError: the run is not finished, lacks evidence, or was asked another question than is asked now.
     """
     manifest = folder.manifest()
     evidence = folder.evidence()
     if evidence is None or manifest.selection is None:
         raise RunError(f"{folder.path} has no evidence yet: finish it with --resume {folder.path}")
-    check_prompts(manifest, question)
+    check_replayable(manifest, question)
+    known = {record.feature.key for record in evidence}
+    if missing := [item.feature.key for item in manifest.selection.items if item.feature.key not in known]:
+        raise RunError(
+            f"{folder.evidence_file} is damaged: it has nothing on {len(missing)} features, such as {missing[0]}"
+        )
     with tempfile.TemporaryDirectory(prefix="unveil-replay-") as scratch:
-        again = RunFolder.create(Path(scratch) / manifest.run_id, manifest)
+        again = RunFolder.create(Path(scratch) / "again", manifest)
         for name in REMEMBERED:
             if (folder.path / name).is_file():
                 shutil.copy(folder.path / name, again.path / name)
@@ -50,28 +56,6 @@ def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
         ours = again.decisions_file.read_bytes().splitlines()
     theirs = folder.decisions_file.read_bytes().splitlines() if folder.decisions_file.is_file() else []
     return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)))
-
-
-def check_prompts(manifest: Manifest, question: Question) -> None:
-    """A replay with other prompts would be another run.
-
-    Raises:
-        RunError: a prompt or the guideline differs from the run's; the text names it.
-    """
-    if manifest.config.llm is None:
-        return
-    from agent.assembly import prompt_refs
-    from agent.provenance import hash_file
-
-    now = {ref.name: ref.sha256 for ref in prompt_refs()}
-    for ref in manifest.provenance.prompts:
-        if now.get(ref.name) != ref.sha256:
-            raise RunError(
-                f"prompt {ref.name} is not the one the run used: restore it, or judge anew with --rejudge instead of --replay"
-            )
-    guideline = manifest.provenance.sha256.get("guideline")
-    if guideline and hash_file(question.guideline) != guideline:
-        raise RunError("the guideline is not the one the run used: restore it, or judge anew with --rejudge")
 
 
 def open_memory(folder: RunFolder, question: Question, manifest: Manifest) -> Assembly | None:

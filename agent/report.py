@@ -12,6 +12,7 @@ from agent.closing import remedy
 from agent.figures import draw_figures
 from agent.floors import keep_living_decision
 from agent.records import Decision, Summary
+from agent.soundness import check_folder
 from agent.store import RunFolder, write_whole
 from agent.tables import decisions_csv, format_cells, header_of, strata_csv
 from tools.floors import keep_alive, reasons_in
@@ -39,8 +40,11 @@ def write_report(
         lstrip_blocks=True,
     )
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
+    checked = check_folder(folder, being_written=True)
     html = environment.get_template("report.html.j2").render(
         manifest=(manifest := folder.manifest()),
+        checked=checked,
+        caveats=(*manifest.caveats, *checked.caveats),
         remedy=remedy(folder.path, summary.failures, manifest.config, summary.examples.get("length", "")),
         title=title,
         header=header_of(summary),
@@ -89,5 +93,5 @@ def surest_rated(decisions: Sequence[Decision]) -> list[Decision]:
 def heat(context: Context) -> list[tuple[str, float]]:
     """Tokens of a context with their activation as a share of its maximum; 0 where it is not known."""
     values = context.activations or (0.0,) * len(context.tokens)
-    top = max(context.max_activation or max(values), 1e-9)
+    top = max(context.max_activation or max(values, default=0.0), 1e-9)
     return [(token, round(max(0.0, value) / top, 2)) for token, value in zip(context.tokens, values, strict=True)]

@@ -2,7 +2,8 @@
 
 Lines are appended and flushed to disk at once. A last line without its newline was cut off by a kill: it is dropped when
 a process works on the run again, and what it recorded is done anew. A line that is whole but does not parse is damage, and an
-error.
+error (`agent.lines`). What a folder may hold at all is said in `agent.places`, what its parts owe each other in
+`agent.soundness`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
 from agent.errors import RunError, Unwritable
+from agent.lines import mend_last_line, read_lines, read_record
+from agent.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.records import Decision, Manifest, TranscriptStep
 from tools.records import Evidence, FeatureRef
 
-R = TypeVar("R", bound=BaseModel)
+__all__ = ["RunFolder", "append_line", "canonical_json", "read_lines", "sha256_of", "write_whole"]
+
+K = TypeVar("K", Decision, Evidence)
 
 
 def sha256_of(record: BaseModel) -> str:
@@ -60,13 +65,15 @@ class RunFolder:
         """
         if path.exists():
             raise RunError(f"{path} exists already: resume it with --resume {path}")
+        clear_leftovers(path.parent)
         beginning = cls(path.with_name(f".{path.name}.new"))
         try:
             beginning.path.mkdir(parents=True, exist_ok=True)
-            beginning.write_manifest(manifest)
-            if fill is not None:
-                fill(beginning)
-            beginning.path.rename(path)
+            with _locked(beginning.path):  # a start of another process meanwhile takes it for no leftover
+                beginning.write_manifest(manifest)
+                if fill is not None:
+                    fill(beginning)
+                beginning.path.rename(path)
         except OSError as error:
             raise Unwritable.of(path, error) from error
         return cls(path)
@@ -76,33 +83,34 @@ class RunFolder:
         """Open a run that was begun.
 
         Raises:
-            RunError: there is no run, or its manifest does not read.
+            RunError: there is no run, its manifest does not read, or something in the folder is no plain file.
         """
         folder = cls(path)
+        if folder.is_there:
+            check_places(path)
         folder.manifest()
         return folder
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.path / "manifest.json").is_file()
+
     @contextmanager
     def claimed(self) -> Generator[None]:
-        """Keeps other processes from working on the same run, and drops last lines that a kill cut off.
+        """Keeps other processes from working on the same run, and mends last lines that a kill cut off.
 
         The claim ends with the process, however that ends.
 
         Raises:
-            RunError: another process works on it.
+            RunError: another process works on it, or a file ends in what no kill leaves.
             Unwritable: nothing can be written there.
         """
-        try:
-            lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise Unwritable.of(self.path, error) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path} is being worked on by another process: wait for it, or stop it") from None
-            for file in sorted(self.path.glob("*.jsonl")) + sorted(self.path.glob("transcripts/*.jsonl")):
-                _drop_cut_line(file)
+        with _locked(self.path):
+            for name in APPENDED:
+                mend_last_line(self.path / name)
+            for name in (*APPENDED, *WHOLE):
+                (self.path / f"{name}.new").unlink(missing_ok=True)
             yield
 
     def manifest(self) -> Manifest:
@@ -112,30 +120,37 @@ class RunFolder:
             RunError: it is missing or damaged.
         """
         file = self.path / "manifest.json"
-        if not file.is_file():
+        if not self.is_there:
             raise RunError(f"{self.path} is no run folder: it has no manifest.json")
-        try:
-            return Manifest.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise RunError(f"{file} is damaged: {_first(error)}; start a new run") from error
+        return read_record(file, Manifest, "start a new run")
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest as a whole."""
         write_whole(self.path / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
 
     def evidence(self) -> list[Evidence] | None:
-        """All evidence, or None if the observation was not finished."""
-        return list(read_lines(self.evidence_file, Evidence)) if self.evidence_file.is_file() else None
+        """All evidence, or None if the observation was not finished.
+
+        Of two records on one feature the first stands; `agent.soundness` says of the other.
+        """
+        if not self.evidence_file.is_file():
+            return None
+        return _first_of_each(read_lines(self.evidence_file, Evidence))
 
     def finished_evidence(self) -> list[Evidence]:
         """All evidence of a run in which every selected feature was decided or failed.
 
         Raises:
-            RunError: it was stopped before that.
+            RunError: it was stopped before that, or there is none on a feature.
         """
         evidence, selection = self.evidence(), self.manifest().selection
-        if evidence is None or selection is None or len(self.decisions()) < len(selection.items):
+        selected = [item.feature.key for item in selection.items] if selection else []
+        if evidence is None or selection is None or len(self.decisions()) < len(selected):
             raise RunError(f"{self.path} is not finished: finish it with --resume {self.path}")
+        known = {record.feature.key for record in evidence}
+        if missing := [key for key in selected if key not in known]:
+            more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+            raise RunError(f"{self.evidence_file} is damaged: it has no evidence on {missing[0]}{more}")
         return evidence
 
     def write_evidence(self, evidence: Sequence[Evidence]) -> None:
@@ -143,15 +158,26 @@ class RunFolder:
         write_whole(self.evidence_file, "".join(record.model_dump_json() + "\n" for record in evidence))
 
     def count_features(self) -> int | None:
-        """Number of features surveyed, or None before the survey has been stored."""
-        from pyarrow.parquet import read_metadata
+        """Number of features surveyed, or None before the survey has been stored.
 
+        Raises:
+            RunError: it does not read.
+        """
         file = self.path / "features.parquet"
-        return read_metadata(file).num_rows if file.is_file() else None
+        if not file.is_file():
+            return None
+        from agent.surveyed import count_rows
+
+        return count_rows(file)
 
     def decisions(self) -> list[Decision]:
-        """Decisions so far, in the order they were made."""
-        return list(read_lines(self.decisions_file, Decision)) if self.decisions_file.is_file() else []
+        """Decisions so far, in the order they were made.
+
+        Of two on one feature the first stands; `agent.soundness` says of the other.
+        """
+        if not self.decisions_file.is_file():
+            return []
+        return _first_of_each(read_lines(self.decisions_file, Decision))
 
     def append_decision(self, decision: Decision) -> None:
         """Add one decision and see it on disk before returning."""
@@ -172,7 +198,7 @@ class RunFolder:
     def sort_decisions(self, order: Sequence[FeatureRef]) -> None:
         """Put decisions into the order of the selection: with many at once they end in any order."""
         place = {feature.key: number for number, feature in enumerate(order)}
-        ordered = sorted(self.decisions(), key=lambda decision: place[decision.feature.key])
+        ordered = sorted(self.decisions(), key=lambda decision: place.get(decision.feature.key, len(place)))
         write_whole(self.decisions_file, "".join(record.model_dump_json() + "\n" for record in ordered))
 
     def write_transcript(self, feature: FeatureRef, steps: Iterable[TranscriptStep]) -> Path:
@@ -185,6 +211,13 @@ class RunFolder:
     def transcript(self, feature: FeatureRef) -> list[TranscriptStep]:
         """One feature's transcript."""
         return list(read_lines(self.path / "transcripts" / f"{feature.key}.jsonl", TranscriptStep))
+
+
+def _first_of_each(records: Iterable[K]) -> list[K]:
+    found: dict[str, K] = {}
+    for record in records:
+        found.setdefault(record.feature.key, record)
+    return list(found.values())
 
 
 def append_line(file: Path, line: str) -> None:
@@ -243,32 +276,15 @@ def check_writable(runs: Path) -> None:
                 folder.rmdir()
 
 
-def read_lines(file: Path, kind: type[R]) -> Iterable[R]:
-    """Records of a JSONL file.
-
-    Raises:
-        RunError: the file is missing, or a line does not fit; the text names the line.
-    """
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
     try:
-        lines = file.read_text("utf-8").split("\n")[:-1]
-    except FileNotFoundError:
-        raise RunError(f"{file} is missing") from None
-    except UnicodeDecodeError as error:
-        raise RunError(f"{file} is not UTF-8: {error}") from error
-    for number, line in enumerate(lines, 1):
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise Unwritable.of(path, error) from error
+    with lock:
         try:
-            yield kind.model_validate_json(line)
-        except ValidationError as error:
-            raise RunError(f"{file}:{number}: {_first(error)}") from error
-
-
-def _drop_cut_line(file: Path) -> None:
-    content = file.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with file.open("r+b") as opened:
-            opened.truncate(content.rfind(b"\n") + 1)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'line'}: {first['msg']}"
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{path} is being worked on by another process: wait for it, or stop it") from None
+        yield

@@ -120,7 +120,7 @@ class Toolbox:
         if len(arguments) > LONGEST_ARGUMENTS:
             return self._refuse(evidence, instrument, arguments)
         given = _parsed(arguments)
-        sha256 = _address(instrument, evidence.feature.key, given)
+        sha256 = address_of(instrument, evidence.feature.key, given)
         if sha256 in self._known:
             return self._known[sha256]
         if self._replay_only:
@@ -137,7 +137,7 @@ class Toolbox:
             over: what the clock says now.
         """
         given: JsonValue = {"step": step}
-        sha256 = _address(CLOCK, evidence.feature.key, given)
+        sha256 = address_of(CLOCK, evidence.feature.key, given)
         if sha256 in self._known or self._replay_only or not over:
             return sha256 in self._known
         self._keep(sha256, CLOCK, evidence.feature.key, given, "ok", {"time_is_up": True})
@@ -201,7 +201,8 @@ class Toolbox:
         return kept
 
 
-def _address(instrument: str, feature: str, arguments: JsonValue) -> str:
+def address_of(instrument: str, feature: str, arguments: JsonValue) -> str:
+    """What a measurement is remembered under: the hash of what was asked for."""
     named: JsonValue = {"instrument": instrument, "feature": feature, "arguments": arguments}
     return hashlib.sha256(canonical_json(named).encode()).hexdigest()
 

@@ -89,7 +89,7 @@ def _write(source: Source, kind: str, arguments: argparse.Namespace) -> tuple[Pa
     if kind == "inspect":
         from evals.exports.inspect_log import export_inspect
 
-        return out, [*export_inspect(source, out), *source.manifest.caveats]
+        return out, [*export_inspect(source, out), *source.caveats]
     if kind == "delphi":
         from evals.exports.delphi import export_delphi
 

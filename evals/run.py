@@ -84,6 +84,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
         UnveilError: the run or the labels cannot be read, or do not fit each other.
     """
     from agent.floors import floors_of
+    from agent.soundness import check_folder
     from agent.store import RunFolder
     from evals.errors import LabelError
     from evals.examination import examine
@@ -103,7 +104,9 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     verdicts = any(decision.relevant is not None for decision in decisions)
     rated = not verdicts and all(label.question != RELEVANT for label in labels)
     question = arguments.question or (POOLED if rated else RELEVANT)
-    manifest = run.manifest()
+    manifest, found_now = run.manifest(), check_folder(run).caveats
+    if other is not None:
+        found_now += tuple(f"{other[0]}: {text}" for text in check_folder(RunFolder.open(arguments.compare)).caveats)
     report = examine(
         manifest,
         decisions,
@@ -116,6 +119,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
         arguments.programs,
         floors_of(run.path, manifest, run.evidence() or ()),
     )
+    report = report.model_copy(update={"remarks": (*found_now, *report.remarks)})
     return report, list_remarks("labels given more than once", remarks, most=20)
 
 

@@ -112,6 +112,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     """
     import asyncio
 
+    from agent.soundness import check_folder
     from agent.store import RunFolder
     from evals.labels import read_label_files
     from evals.scores.records import Drawn
@@ -153,7 +154,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     )
     report = asyncio.run(make_report(manifest, asked, subjects, others, drawn, labelled_by, arguments.seed, beside))
     unproved = tuple(f"scored on a bench that FAILED its proof: {stage.proof.explain(c)}" for c in stage.proof.failed)
-    report = report.model_copy(update={"remarks": (*unproved, *report.remarks)})
+    report = report.model_copy(update={"remarks": (*unproved, *check_folder(folder).caveats, *report.remarks)})
     return report, list(list_answers(asked, subjects))
 
 

@@ -10,10 +10,12 @@ import hashlib
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 _LONGEST_NAME = 60
+LARGEST_INDEX = 10**12
+"""Of a feature: more than any autoencoder has, and a number that every file format and array can hold."""
 
 Stratum = Literal["candidates", "near controls", "unrelated controls", "random directions", "imported"]
 STRATA: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls", "random directions", "imported")
@@ -31,7 +33,7 @@ class FeatureRef(Record):
     study: str
     sae: str
     """The arm's name, or the SAE's own id."""
-    index: int = Field(ge=0)
+    index: int = Field(ge=0, le=LARGEST_INDEX)
     """Row of `W_dec`, or the number of the random direction."""
     kind: Literal["feature", "random_direction"] = "feature"
 
@@ -119,6 +121,12 @@ class Context(Record):
     max_activation: float | None = None
     quantile: int | None = None
     """None for the top examples; 1 is the highest of the sampled strata."""
+
+    @model_validator(mode="after")
+    def _has_one_activation_a_token(self) -> Context:
+        if self.activations is not None and len(self.activations) != len(self.tokens):
+            raise ValueError(f"{len(self.tokens)} tokens but {len(self.activations)} activations")
+        return self
 
 
 class ActivationEvidence(Record):

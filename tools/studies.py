@@ -11,10 +11,13 @@ from pydantic import Field, ValidationError, model_validator
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Record, StrengthUnit
 from tools.text_files import read_text
+from tools.wording import Line, read_guideline
 
 R = TypeVar("R", bound=Record)
 
 STUDIES = Path("studies")
+LARGEST = 2**20
+"""Most bytes of a `study.toml`."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 """What TOML may also write as `nan` or `inf`, which no setting may be."""
 
@@ -37,8 +40,8 @@ class Arm(Record):
 class Domain(Record):
     """What the study looks for."""
 
-    name: str
-    definition: str
+    name: Line
+    definition: Line
     """One sentence."""
     vocabulary: str = ""
     """File of lower-case words, one a line; only a survey needs it."""
@@ -51,7 +54,7 @@ class Rating(Record):
 
     guideline: str
     """File with what the numbers mean and what counts, as a human annotator would get it."""
-    concepts: dict[str, str] = Field(min_length=1)
+    concepts: dict[Line, Line] = Field(min_length=1)
     """Name -> what is meant, in a sentence; empty where the name says it all."""
 
 
@@ -143,9 +146,9 @@ class ControlDefaults(Record):
 class Question(Record):
     """What a judge is asked of every feature: whether it belongs to a domain, or ratings of concepts. No model in it."""
 
-    name: str
+    name: Line
     """The study's."""
-    title: str
+    title: Line
     folder: Path
     domain: Domain | None = None
     rating: Rating | None = None
@@ -176,12 +179,20 @@ class Question(Record):
             raise StudyError(f"study {self.name}: the guideline {path} is missing")
         return path
 
+    def read_guideline(self) -> str:
+        """The guideline's text.
+
+        Raises:
+            StudyError: it is missing, or no text that may be shown to a judge.
+        """
+        return read_guideline(self.guideline)
+
 
 class Study(Record):
     """Everything `study.toml` says but its training table."""
 
-    name: str
-    title: str
+    name: Line
+    title: Line
     folder: Path
     domain: Domain
     arms: dict[str, Arm]
@@ -239,7 +250,7 @@ def load_study(name: str) -> Study:
     Raises:
         StudyError: no such study, or its file does not fit.
     """
-    path, table = _read(name)
+    path, table = read_tables(name)
     table.pop("training", None)
     if not table.get("arms") and ("domain" in table or "rating" in table):
         raise StudyError(
@@ -254,17 +265,31 @@ def load_question(name: str) -> Question:
     Raises:
         StudyError: no such study, or its file does not fit.
     """
-    path, table = _read(name)
+    path, table = read_tables(name)
     asked = {key: table[key] for key in ("name", "title", "domain", "rating", "survey") if key in table}
     return _validated(Question, {**asked, "folder": path.parent}, path)
 
 
-def _read(name: str) -> tuple[Path, dict[str, Any]]:
-    path = _study_file(name)
+def read_tables(name: str) -> tuple[Path, dict[str, Any]]:
+    """A study file's path and what it says, unchecked.
+
+    Raises:
+        StudyError: there is no such study, or it is not TOML.
+    """
+    path = find_study_file(name)
     try:
-        return path, tomllib.loads(read_text(path))
+        return path, tomllib.loads(read_text(path, most=LARGEST))
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is not TOML: {error}") from error
+    except RecursionError:
+        raise StudyError(f"{path} is not TOML: it is nested too deep") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
@@ -277,9 +302,14 @@ def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
         raise StudyError(f"{path}: {where}: {message}" if where else f"{path}: {message}") from error
 
 
-def _study_file(name: str) -> Path:
+def find_study_file(name: str) -> Path:
+    """Where a study's file lies.
+
+    Raises:
+        StudyError: there is none; the text lists those that ship.
+    """
     for candidate in (STUDIES / name / "study.toml", Path(name) / "study.toml", Path(name)):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     raise StudyError(
         f"no study {name!r}: use one of {', '.join(list_studies()) or 'none found'}, or a folder with a study.toml"

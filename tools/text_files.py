@@ -14,22 +14,30 @@ from tools.errors import StudyError, UnveilError
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ARCHIVE = b"PK\x03\x04"
 _REMEDY = "save it again as UTF-8"
+MOST = 256 * 2**20
+"""Bytes of a text file that is read as a whole, unless its reader says less."""
 
 
-def read_text(file: Path, error: type[UnveilError] = StudyError) -> str:
+def read_text(file: Path, error: type[UnveilError] = StudyError, most: int = MOST) -> str:
     """A file's text, its lines ended by line feeds.
 
     Args:
         file: any text file.
         error: what is raised.
+        most: bytes that it may have.
 
     Raises:
-        UnveilError: of that kind; the file is missing, a folder, or not UTF-8.
+        UnveilError: of that kind; the file is missing, a folder, no plain file, too large, or not UTF-8.
     """
     try:
-        data = file.read_bytes()
+        if file.exists() and not (file.is_file() or file.is_dir()):  # reading a pipe or a device may never end
+            raise error(f"{file} is no plain file")
+        with file.open("rb") as opened:
+            data = opened.read(most + 1)
     except OSError as failure:
         raise error(f"{file} cannot be read: {failure.strerror}") from None
+    if len(data) > most:
+        raise error(f"{file} is larger than {most:,} bytes, the most that is read of such a file")
     return decode(data, str(file), error).replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -32,7 +32,7 @@ def list_remarks(
         measured: every measure.
     """
     for one in read:
-        yield from (f"arm {one.arm.name}: {caveat}" for caveat in one.arm.manifest.caveats)
+        yield from (f"arm {one.arm.name}: {caveat}" for caveat in one.arm.caveats)
     yield from _say_lost(read, measured)
     yield from _say_seeds(seeds, measured)
     yield from _say_changes(changed, ceilings)

@@ -15,7 +15,9 @@ from jaxtyping import Bool, Float
 from agent.errors import RunError
 from agent.floors import read_living
 from agent.records import Decision, Manifest
+from agent.soundness import caveats_of
 from agent.store import RunFolder, canonical_json
+from agent.surveyed import read_survey
 from tools.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, SteeringEvidence
 
@@ -61,6 +63,8 @@ class Arm(NamedTuple):
     `settled`: not relevant, whatever a judge would see."""
     random: pd.DataFrame
     """The same columns for the random directions that were investigated."""
+    caveats: tuple[str, ...] = ()
+    """Of the run as it was measured, and of its folder as it is."""
     floors: tuple[DeadFloor, ...] = ()
     """Instruments that measured nothing: both tables hold no value of theirs, and decisions no steering verdict."""
 
@@ -90,7 +94,7 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
     file = path / "features.parquet"
     if not file.is_file():
         raise RunError(f"{path} surveyed no SAE: only runs that did can be compared")
-    survey = pd.read_parquet(file)
+    survey = read_survey(file)
     if missing := [name for name in SURVEYED if name not in survey.columns]:
         raise RunError(f"{file} has no column {missing[0]}: it is of another version; run the arm again")
     evidence, (floors, alive, decisions) = folder.finished_evidence(), read_living(folder)
@@ -109,7 +113,10 @@ def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
         [_measurements(record, judged.get(record.feature.key)) for record in others], columns=_MEASURED
     ).set_index("index")
     hashes = _hash_stored(folder)
-    return Arm(manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, floors)
+    caveats = caveats_of(folder)
+    return Arm(
+        manifest.config.sae, manifest, survey, evidence, hashes, decisions, limits, table, random, caveats, floors
+    )
 
 
 def _hash_stored(folder: RunFolder) -> dict[str, str]:

@@ -38,7 +38,11 @@ def read_run(path: Path) -> Read:
 
 def _with_inputs_of_parent(path: Path, manifest: Manifest) -> Manifest:
     """A run that judges another's evidence again names no model: those of the other, if it lies beside it."""
-    if manifest.parent is None or not (path.parent / manifest.parent).is_dir():
+    if (
+        manifest.parent is None or Path(manifest.parent).name != manifest.parent
+    ):  # a neighbour's name, and no way elsewhere
+        return manifest
+    if not (path.parent / manifest.parent).is_dir():
         return manifest
     parent = RunFolder.open(path.parent / manifest.parent).manifest()
     hashes = {**parent.provenance.sha256, **manifest.provenance.sha256}

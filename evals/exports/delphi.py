@@ -61,7 +61,7 @@ def export_delphi(source: Source, out: Path) -> list[str]:
         failures=list_failures(source),
         remarks=(
             f"labels and scores are those of {report.labelled_by}" if report else _NOT_SCORED,
-            *source.manifest.caveats,
+            *source.caveats,
         ),
     )
     write_folder(out, [*explanations, *scores, ("export.json", account.model_dump_json(indent=1) + "\n")])

@@ -96,7 +96,7 @@ def _spec(source: Source, summary: Summary | None, keys: list[str]) -> Fields:
             "study": source.study,
             "domain": manifest.domain,
             "parent": manifest.parent,
-            "caveats": list(manifest.caveats),
+            "caveats": list(source.caveats),
             "judge": source.decisions[0].judge.model_dump(mode="json", exclude={"self_agreement"}),
             "seed": config.seed,
             "limits": config.limits.model_dump(mode="json"),

@@ -71,7 +71,7 @@ def export_neuronpedia(
             "contexts without activations": sum(count_plain(source.evidence[d.feature.key]) for d in features),
         },
         failures=list_failures(source),
-        remarks=source.manifest.caveats,
+        remarks=source.caveats,
     )
     write_folder(out, [*files, ("export.json", account.model_dump_json(indent=1) + "\n")])
     return account.lines()

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from agent.errors import RunError
 from agent.floors import read_living
 from agent.records import Decision, Failure, Manifest
+from agent.soundness import caveats_of
 from agent.store import RunFolder
 from evals.errors import LabelError
 from evals.records import RELEVANT, Label
@@ -34,6 +35,8 @@ class Source(NamedTuple):
     """By the feature's key; there is one for every decision."""
     labels: Mapping[str, tuple[Label, ...]]
     """People's, by the feature's key."""
+    caveats: tuple[str, ...] = ()
+    """Of the run as it was measured, and of its folder as it is."""
     floors: tuple[DeadFloor, ...] = ()
     """Instruments that measured nothing: neither evidence nor decisions hold their figures."""
 
@@ -107,7 +110,7 @@ def open_source(path: Path, labels: Sequence[Label] = (), programs: bool = False
     if labels and not fitting:
         made = "" if people else ", and programs made them all: let them count with --programs"
         raise LabelError(f"no label is about a feature of {path}{made}")
-    return Source(folder, folder.manifest(), decisions, evidence, fitting, floors)
+    return Source(folder, folder.manifest(), decisions, evidence, fitting, caveats_of(folder), floors)
 
 
 def _assign(labels: Sequence[Label], decisions: Sequence[Decision]) -> dict[str, tuple[Label, ...]]:

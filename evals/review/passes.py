@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from agent.entrusted import open_question
 from evals.records import INTERPRETABLE, RELEVANT, Item
 from evals.results import Plan
 from evals.review.blind import order_features, read_addresses
@@ -18,8 +19,6 @@ from evals.review.label_store import LabelStore
 from evals.review.runs import OpenRun
 from tools.errors import UnveilError
 from tools.records import FeatureRef
-from tools.studies import load_question
-from tools.text_files import read_text
 
 
 class Asked(NamedTuple):
@@ -122,8 +121,8 @@ def ask(run: OpenRun) -> Asked:
     """What the run's study asks; concepts are the run's own where the study is not at hand."""
     rated = (r.concept for d in run.decisions.values() for r in d.ratings or ())
     try:
-        question = load_question(run.manifest.config.study)
-        guideline = read_text(question.guideline)
+        question = open_question(run.manifest)
+        guideline = question.read_guideline()
     except UnveilError:
         concepts = dict.fromkeys(sorted(set(rated)), "")
         return Asked("" if concepts else run.manifest.domain, concepts, "")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from agent.errors import RunError
 from agent.floors import floors_of, keep_living_decision, keep_living_summary
 from agent.records import Decision, LlmCall, Summary, TranscriptStep
+from agent.soundness import caveats_of
 from agent.store import RunFolder
 from tools.floors import DeadFloor, keep_alive, reasons_in
 from tools.records import Evidence
@@ -50,6 +51,8 @@ class OpenRun:
         self.name = name
         self.folder = RunFolder.open(path)
         self.manifest = self.folder.manifest()
+        self.caveats = caveats_of(self.folder)
+        """Of the run as it was measured, and of its folder as it was when it was opened."""
         self.glances: dict[str, Glance] = {}
         self._evidence: dict[str, Place] = {}
         self.floors = self._index_evidence()

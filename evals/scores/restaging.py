@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.config import open_study
+from agent.entrusted import open_recorded_study
 from agent.errors import RunError
 from agent.records import Manifest
-from tools.arms import check_arm_files
 from tools.belonging import probe_reconstruction, probe_rows
 from tools.compute import Compute
-from tools.corpus import hash_corpus, load_passages
+from tools.corpus import load_passages
 from tools.loading import load_arm
 from tools.proof import require_proof
 from tools.records import Proof
@@ -41,14 +40,7 @@ def restage(manifest: Manifest, device: str, allow_unproved: str | None = None) 
         raise RunError(
             "the run judged evidence from elsewhere and has no model: there is no held-out text to score its labels on"
         )
-    study = open_study(config)
-    found = {**check_arm_files(study, config.sae).model_dump(), "corpus": hash_corpus(study)}
-    known = manifest.provenance.sha256
-    changed = [name for name, sha256 in found.items() if known.get(name, sha256) != sha256]
-    if changed:
-        raise RunError(
-            f"{' and '.join(changed)} differ from what the run was made with: restore them, or start a new run"
-        )
+    study = open_recorded_study(manifest)
     held_out = load_passages(study, "held_out")
     compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
     bench = load_arm(study, config.sae, compute)
