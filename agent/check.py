@@ -43,8 +43,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@guarded(__name__)
 @door()
+@guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Check each run and say what was found; the worst of them decides the exit status."""
     arguments = parse_arguments(argv)

@@ -11,6 +11,7 @@ the form of automated-interpretability prompts. The other form is a line of a ru
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -47,19 +48,13 @@ LONGEST_TEXT = 200_000
 """Most characters of one piece of text: a context is a few hundred."""
 
 Name = Annotated[str, Field(min_length=1, max_length=400)]
-Text = Annotated[str, Field(max_length=20_000)]
-"""A token or a context: longer ones are no evidence that a judge could be shown."""
-Weight = Annotated[float, Field(allow_inf_nan=False)]
-
-
-Tokens = Annotated[tuple[Text | tuple[Text, Weight], ...], Field(max_length=1_000)]
 
 
 class MarkedContext(Record):
     """A context whose tokens are told apart."""
 
-    tokens: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20_000)]
-    activations: tuple[Weight, ...] | None = None
+    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
+    activations: tuple[float, ...] | None = None
 
 
 class ImportedFeature(Record):
@@ -67,9 +62,9 @@ class ImportedFeature(Record):
 
     feature: Annotated[int, Field(ge=0, le=LARGEST_INDEX)]
     sae: Name = "imported"
-    top_tokens: Tokens = ()
-    bottom_tokens: Tokens = ()
-    contexts: Annotated[tuple[Text | MarkedContext, ...], Field(max_length=1_000)] = ()
+    top_tokens: tuple[str | tuple[str, float], ...] = ()
+    bottom_tokens: tuple[str | tuple[str, float], ...] = ()
+    contexts: tuple[str | MarkedContext, ...] = ()
     density: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def evidence(self, study: str) -> Evidence:
@@ -164,7 +159,7 @@ def _read_line(line: str, study: str) -> Evidence:
         raise ValueError(f"it has more than {LONGEST_LINE:,} characters")
     try:
         if is_deep(line):
-            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+            raise ValueError(f"nested too deep: deeper than {DEEPEST} levels")
         value = strict_json(line)
         _check_lengths(value)
     except json.JSONDecodeError as error:

@@ -146,7 +146,7 @@ class Toolbox:
     def _refuse(self, evidence: Evidence, instrument: str, arguments: str) -> Measurement:
         """What is too long is neither read nor kept; that it was refused needs no memory to be so again."""
         return Measurement(
-            sha256=_address(instrument, evidence.feature.key, arguments),
+            sha256=address_of(instrument, evidence.feature.key, arguments),
             instrument=instrument,
             feature=evidence.feature.key,
             arguments=arguments[:SHOWN_OF_LONG],
