@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from agent.check import main as check
 from agent.read import main as read
 from agent.records import Decision, TranscriptStep
 from agent.run import main as run_main
@@ -42,7 +43,7 @@ from tools.terminal import complain, say
 
 ROOT = Path(__file__).parents[2]
 DOORS = (
-    "agent.run", "agent.read", "evals.run", "evals.score", "evals.compare", "evals.labels", "evals.export",
+    "agent.run", "agent.read", "agent.check", "evals.run", "evals.score", "evals.compare", "evals.labels", "evals.export",
     "evals.audit_study", "evals.review", "tools.training", "benchmarks",
 )  # fmt: skip
 FORGED = "forged line"
@@ -221,6 +222,7 @@ def test_a_comparison_is_spelt_out(tmp_path: Path, capsys: pytest.CaptureFixture
 
 REFUSED: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "no run to read": (read, [NAMED, "12"]),
+    "no run to check": (check, [NAMED]),
     "no feature to read": (read, ["{run}", HOSTILE]),
     "no run to go on with": (run_main, ["--resume", NAMED]),
     "no run to replay": (run_main, ["--replay", NAMED]),
@@ -346,6 +348,7 @@ def stopping(tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
 FIRST_MODULES = {
     "agent.run": ("pydantic", "rich", "torch", "transformer_lens"),
     "agent.read": ("pydantic", "agent.records"),
+    "agent.check": ("pydantic", "agent.soundness"),
     "evals.run": ("pydantic", "numpy", "evals.report"),
     "evals.score": ("pydantic", "numpy", "rich"),
     "evals.compare": ("rich", "numpy"),
@@ -359,6 +362,7 @@ FIRST_MODULES = {
 GIVEN = {
     "agent.run": ["--study", "{study}", "--runs", "{runs}"],
     "agent.read": ["{run}", "1"],
+    "agent.check": ["{run}"],
     "evals.run": ["{run}", "--labels", "{run}"],
     "evals.score": ["{run}"],
     "evals.compare": ["{run}", "{run}"],
