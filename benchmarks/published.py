@@ -6,6 +6,7 @@ Written anew from what its scripts and notebooks do, loop for loop, with none of
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -105,6 +106,10 @@ def steer_feature(
         )
         return made[0, prompt.shape[1] :].tolist()
 
-    with bridge.hooks(fwd_hooks=[(hook_name, add)]):
-        steered = continue_prompt()
-    return [steered, continue_prompt()]
+    with warnings.catch_warnings():
+        # Its generation still names the cache as transformers did before 5.24. The attention finds it by either name
+        # (tools.loading), and the library's own generation is what is compared with.
+        warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
+        with bridge.hooks(fwd_hooks=[(hook_name, add)]):
+            steered = continue_prompt()
+        return [steered, continue_prompt()]

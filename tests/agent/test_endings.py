@@ -175,7 +175,8 @@ def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_h
         done = run_limited([*arguments, "--concurrency", "1"], server.base_url, 18_000)
         run, asked = only_run(tmp_path), len(server.requests)
         assert done.returncode == 2 and "Traceback" not in done.stderr
-        (line,) = done.stderr.strip().splitlines()
+        assert done.stderr.count("\n") == 1, done.stderr
+        line = done.stderr.strip()
         assert "cannot be written: File too large" in line and line.endswith(f"python -m agent.run --resume {run.path}")
         stored = (run.path / "llm_calls.jsonl").read_text().count("\n")
         assert stored >= 1 and asked == stored + 1  # the one that did not fit was the last

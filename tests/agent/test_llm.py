@@ -755,5 +755,7 @@ def test_obedient_replies_fit_the_schema_asked_for() -> None:
 
 
 def test_the_mixed_script_is_no_part_of_itself() -> None:
+    form = {"type": "json_schema", "json_schema": {"schema": Verdict.model_json_schema()}}
     for number in range(300):
-        SCRIPTS["mixed"]({"model": "m", "messages": user(f"question {number}")}, 1)
+        body = {"model": "m", "messages": user(f"question {number}"), "response_format": form}
+        assert isinstance(SCRIPTS["mixed"](body, 1), Scripted)

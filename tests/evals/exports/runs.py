@@ -150,6 +150,7 @@ def judge_over_http(
     file.write_text(whole.model_dump_json() + "\n" + "\n".join(map(json.dumps, plain)) + "\n")
     with serve(policy) as stub:
         arguments = ["--base-url", stub.base_url, "--llm-model", "stub", "--runs", str(tmp_path / "runs")]
-        assert run_main([*arguments, "--evidence", str(file), "--study", str(study), *more]) == 0
+        ended = run_main([*arguments, "--evidence", str(file), "--study", str(study), *more])
+    assert ended in (0, 1), "1 is that of a run whose every feature failed"
     (run,) = (tmp_path / "runs").glob("*/")
     return run
