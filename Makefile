@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DRIFT := build/drift
 # A build's local part (+cpu) is left out: which one is installed is a matter of the machine.
-FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'
+FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' | sort -f
 
 .PHONY: run test compare endurance browser lint fix types drift lock clean
 
@@ -18,11 +18,11 @@ compare: .venv/run.done
 	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --seeds studies/pocket/seeds.jsonl
 
 test: .venv/test.done lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 # Thousands of misbehaving replies, a hundred kills, thousands of simulated label sets, GPT-2's shapes; half an hour.
 endurance: .venv/test.done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m endurance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m endurance
 
 # Needs a Chromium on the machine; without one the tests say so and are skipped.
 browser: .venv/test.done
@@ -51,7 +51,7 @@ drift:
 	@$(FREEZE) > $(DRIFT)/newest.txt
 	@echo 'newer or older than the lock (<) in the newest set (>):'
 	@grep -v '^#' constraints.txt | diff - $(DRIFT)/newest.txt | grep '^[<>]' || echo 'nothing'
-	OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -q -n auto
 
 # The newest set that passes becomes the lock, which both set-up commands install.
 lock: drift
