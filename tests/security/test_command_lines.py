@@ -23,6 +23,8 @@ from agent.run import main
 from tests.agent.cases import make_evidence
 from tests.evals.exports.runs import usual_decisions, write_finished
 
+DRAWN = int(os.environ.get("DRAWN", "80"))
+"""Command lines and study files each; more of them find more: DRAWN=1000 pytest tests/security/test_command_lines.py"""
 HOSTILE = (
     "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "1_000", "٣", "²", "½", "0x10", "true", "null",
     "\x1b[31m", "a\nb", "\u202e", "\udcff", "é", "a" * 5000, ".", "..", "/", "/dev/null", "~", "%s", "{0}", "$HOME", "a=b", "a,b",
@@ -152,7 +154,7 @@ def environments() -> st.SearchStrategy[dict[str, str]]:
 
 
 @given(command_lines(), environments())
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DRAWN, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_command_line_ends_in_one_of_three_ways(
     places: dict[str, str], nothing_else: None, line: list[str], environment: dict[str, str]
 ) -> None:
@@ -258,7 +260,7 @@ def own_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, min_size=1, max_size=3))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DRAWN, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_study_file_ends_in_one_of_three_ways(
     own_study: Path, nothing_else: None, tmp_path_factory: pytest.TempPathFactory, changes: dict[tuple[str, str], Any]
 ) -> None:

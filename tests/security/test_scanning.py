@@ -108,9 +108,10 @@ def seconds(call: Callable[[str], None], text: str) -> float:
 
 
 @pytest.mark.parametrize("name", SCANNERS)
-def test_twice_the_length_takes_about_twice_the_time(name: str) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.endurance)], ids=["some", "all"])
+def test_twice_the_length_takes_about_twice_the_time(name: str, every: int) -> None:
     call, slow = quietly(SCANNERS[name]), dict[str, list[float]]()
-    for piece in PIECES:
+    for piece in PIECES[::every]:
         text = piece * (LENGTH // len(piece))
         taken = [min(seconds(call, text * times) for _ in range(2)) for times in (1, 2)]
         if (
