@@ -100,7 +100,8 @@ def all_failed(summary: Summary) -> str | None:
 def next_lines(run: Path, measures: bool) -> list[str]:
     """Where to go from here."""
     lines = [
-        f"\n{run / 'report.html'}",
+        "",
+        str(run / "report.html"),
         f"next: python -m evals.review {run}   read it, and write labels",
         f"      python -m evals.run {run} --labels FILE   how far its verdicts agree with people's",
     ]
