@@ -10,9 +10,17 @@ from rich.console import Console
 from tools.terminal import hush
 from tools.unseen import spell_out
 
+_NARROWEST = 20
+"""Columns: of fewer, as `COLUMNS=0` has them, Rich would show nothing at all."""
+
 
 class PatientConsole(Console):
     """One whose reader may leave early: the work goes on in silence, for it was not done for the reader alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        if self.width < _NARROWEST:
+            self.width = _NARROWEST
 
     def on_broken_pipe(self) -> None:
         """Write nothing any more."""
