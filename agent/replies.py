@@ -29,7 +29,7 @@ S = TypeVar("S", bound=BaseModel)
 _MOST_CHARACTERS = 500
 CIRCLE = "without end"
 """In the message of a reply that ran in a circle."""
-_TAIL, _TURNS, _SEEN = 400, 5, 80
+_TAIL, _TURNS, _SEEN = 1500, 3, 80
 """Characters looked at for a circle, the least turns that make one, and how many characters show where a turn begins."""
 
 
@@ -95,11 +95,15 @@ def find_circle(text: str) -> str | None:
 
     Small models run in circles at temperature 0, most of all inside a grammar that bounds no text.
     """
-    tail = text[-_TAIL:]
-    period = (tail + tail).find(tail[:_SEEN], 1)
-    if len(tail) < _TAIL or not 0 < period <= _TAIL // _TURNS:
+    tail, longest = text[-_TAIL:], _TAIL // _TURNS
+    if len(tail) < _TAIL:
         return None
-    return tail[:period] if all(tail[i] == tail[i % period] for i in range(len(tail))) else None
+    period = tail.find(tail[:_SEEN], 1)
+    while 0 < period <= longest:
+        if tail[period:] == tail[:-period]:
+            return tail[:period]
+        period = tail.find(tail[:_SEEN], period + 1)
+    return None
 
 
 def _say_circle(text: str) -> str:

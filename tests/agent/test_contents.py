@@ -173,10 +173,21 @@ def test_prose_and_a_call_that_broke_off_are_no_call(said: str) -> None:
 # --- circles ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("turn", ["1.", "a", "I am sorry. ", "the the ", '{"a": [1, 2]}, ', "x" * 79 + "y"])
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "1.",
+        "a",
+        "I am sorry. ",
+        "the the ",
+        '{"a": [1, 2]}, ',
+        "x" * 79 + "y",
+        "One thing is so. Another is not. " * 9 + "Yes.",
+    ],
+)
 @pytest.mark.parametrize("cut", [0, 1])
 def test_a_text_that_runs_in_a_circle_is_found_out(turn: str, cut: int) -> None:
-    text = '{"reasons": "' + turn * (900 // len(turn) + 1)
+    text = '{"reasons": "' + turn * (2000 // len(turn) + 1)
     found = find_circle(text[: len(text) - cut])
     assert found is not None
     assert len(found) <= len(turn)
