@@ -33,7 +33,8 @@ class ReplyStream:
         self.beginning = ""
         """Of what was sent, for a body that turns out to hold no choice."""
         self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), True)
-        self._line = ""
+        self._line: list[str] = []
+        """The line that has not ended, in pieces: joined once, as a body of one line may come byte by byte."""
         self._event: list[str] = []
         self._event_name = ""
         self._loose: list[str] = []
@@ -78,8 +79,10 @@ class ReplyStream:
     def _take(self, text: str) -> None:
         if len(self.beginning) < _BEGINNING:
             self.beginning += text[: _BEGINNING - len(self.beginning)]
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
+        first, *more = text.split("\n")
+        self._line.append(first)
+        for beginning in more:
+            line, self._line = "".join(self._line), [beginning]
             self._read(line)
 
     def _read(self, line: str) -> None:
@@ -213,18 +216,18 @@ class _Choice:
         call = same[-1] if same else None
         another = call is not None and id and name and call["id"] and id != call["id"]
         if call is None or another or (index is None and name and call["name"] and call["arguments"]):
-            call = dict[str, Any](index=index, id=None, name="", arguments="")
+            call = dict[str, Any](index=index, id=None, name="", arguments=[])
             self._calls.append(call)
         call["id"] = call["id"] or id
         if name and name != call["name"]:
             call["name"] += str(name)
         given = function.get("arguments")
-        if given is not None:
-            call["arguments"] += given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        if given not in (None, ""):
+            call["arguments"].append(given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
 
 
 def _plain(call: dict[str, Any]) -> dict[str, JsonValue]:
-    function = {"name": call["name"], "arguments": call["arguments"]}
+    function = {"name": call["name"], "arguments": "".join(call["arguments"])}
     return {"id": call["id"], "type": "function", "function": function}
 
 
