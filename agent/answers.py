@@ -9,9 +9,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from agent.streams import ReplyStream
-from agent.troubles import Trouble, retry_after, status_in, trouble_of
-
-__all__ = ["Trouble", "answer_in", "answer_of", "retry_after", "trouble_of"]
+from agent.troubles import Trouble, status_in, trouble_of
 
 _BROKEN_ENDS = ("error", "network_error", "abort", "insufficient_system_resource", "malformed_function_call", "load")
 """Finish reasons of a server that gave up in the middle."""

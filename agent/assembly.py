@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from agent.calls import CallStore
 from agent.config import LlmChoice, RunConfig
 from agent.endpoint import Framing, LlmSettings, Secrets
-from agent.llm import CallStore, LlmClient
+from agent.llm import LlmClient
 from agent.offers import Instrument
 from agent.records import PromptRef
 from agent.state import Investigator

@@ -216,14 +216,3 @@ def _compare_tables(manifest: Manifest, asked: bool) -> list[str]:
 def _refuse(different: list[str], remedy: str) -> NoReturn:
     verb = "is not the one" if len(different) == 1 else "are not those"
     raise RunError(f"{' and '.join(different)} {verb} the run used: {remedy}")
-
-
-__all__ = [
-    "check_rejudged",
-    "check_replayable",
-    "check_unchanged",
-    "compare_inputs",
-    "compare_question",
-    "open_question",
-    "open_recorded_study",
-]

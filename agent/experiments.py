@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.briefing import brief_hypotheses, brief_investigator
+from agent.contents import ToolCall
 from agent.predictions import brief_tests
-from agent.replies import ToolCall
 from agent.requests import Message
 from agent.schemas import Choice
 from agent.state import FeatureState, Investigator

@@ -11,31 +11,20 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, JsonValue
 
 from agent import first_version
-from agent.answers import Trouble
 from agent.calls import CallStore
 from agent.counts import why_cut
 from agent.dialect import RULES, Dialect
 from agent.endpoint import LlmSettings
-from agent.errors import LlmFailure
+from agent.errors import LlmFailure, Unfit
 from agent.meter import Meter
 from agent.prices import SHIPPED, PriceTable
 from agent.records import Failure, LlmCall, Usage
-from agent.replies import Reply, ToolCall, estimated_tokens, read_reply, reported_tokens
+from agent.replies import Reply, estimated_tokens, read_reply, reported_tokens
 from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
 from agent.room import ask_with_room
-from agent.structured import Unfit, parse, repair, strict_json_schema
+from agent.structured import parse, repair
+from agent.troubles import Trouble
 from agent.wire import Wire
-
-__all__ = [
-    "CallStore",
-    "LlmClient",
-    "LlmSettings",
-    "Reply",
-    "ToolCall",
-    "ToolSpec",
-    "ToolsUnsupported",
-    "strict_json_schema",
-]
 
 S = TypeVar("S", bound=BaseModel)
 

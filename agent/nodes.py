@@ -85,7 +85,7 @@ async def experiment(
     state: FeatureState, runtime: Runtime[Context]
 ) -> Command[Literal["measure", "experiment", "judge", "record"]]:
     """Let the LLM choose further measurements, until it has seen enough or a limit is reached."""
-    from agent.llm import ToolsUnsupported  # the client's library is heavy, and a run by rules needs none of it
+    from agent.requests import ToolsUnsupported
 
     path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "experiment")
     domain = _domain(runtime)

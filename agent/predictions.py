@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.briefing import brief_investigator, number
+from agent.contents import ToolCall
 from agent.policy import separation
-from agent.replies import ToolCall
 from agent.requests import Message
 from agent.schemas import Hypothesis
 from agent.state import Observed, PendingCall

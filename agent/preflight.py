@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from agent.address import has_version
-from agent.answers import Trouble
 from agent.config import LlmChoice
 from agent.connection import Connection, Silence, TooLong, Unreachable, open_client, read_certificates
 from agent.endpoint import Framing, LlmSettings, Secrets
 from agent.errors import RunError
 from agent.names import is_listed, is_same_model, nearest
+from agent.troubles import Trouble
 from agent.wire import Wire, told_redirect
 from tools.egress import reaching
 

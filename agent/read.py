@@ -58,8 +58,9 @@ def find_transcript(run: Path, feature: str) -> list[TranscriptStep]:
         RunError: there is no such run or feature, or the number fits several.
     """
     from agent.errors import RunError
+    from agent.lines import read_lines
     from agent.records import TranscriptStep
-    from agent.store import RunFolder, read_lines
+    from agent.store import RunFolder
 
     known = [decision.feature for decision in RunFolder.open(run).decisions()]
     chosen = [ref for ref in known if ref.key == feature]

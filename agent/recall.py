@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.lines import read_lines
 from agent.records import SelectedFeature, TranscriptStep
 from agent.schemas import Hypotheses, Hypothesis
 from agent.state import FeatureState, Observed
-from agent.store import RunFolder, read_lines, write_whole
+from agent.store import RunFolder, write_whole
 from tools.records import FeatureRef, Record
 
 FILE = "cases.jsonl"

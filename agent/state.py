@@ -10,8 +10,9 @@ from typing import Annotated, Protocol, TypedDict, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from agent.config import Limits, LlmChoice
+from agent.contents import ToolCall
 from agent.records import Decision, Failure, JudgeRef, SelectedFeature, TranscriptStep, Usage
-from agent.replies import Reply, ToolCall
+from agent.replies import Reply
 from agent.requests import Message, ToolSpec
 from agent.rules import Judgement
 from agent.schemas import Hypothesis

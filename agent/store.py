@@ -26,8 +26,6 @@ from agent.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.records import Decision, Manifest, TranscriptStep
 from tools.records import Evidence, FeatureRef
 
-__all__ = ["RunFolder", "append_line", "canonical_json", "read_lines", "sha256_of", "write_whole"]
-
 K = TypeVar("K", Decision, Evidence)
 
 

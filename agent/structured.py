@@ -18,8 +18,6 @@ from agent.errors import Unfit
 from agent.fitting import fitted
 from agent.markup import BROKEN, object_in
 
-__all__ = ["SchemaForm", "Unfit", "instruction", "parse", "repair", "strict_json_schema"]
-
 S = TypeVar("S", bound=BaseModel)
 Schema = dict[str, JsonValue]
 

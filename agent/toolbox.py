@@ -17,9 +17,10 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from agent.errors import LlmFailure
+from agent.lines import read_lines
 from agent.offers import Instrument, describe, document
 from agent.requests import ToolSpec
-from agent.store import append_line, canonical_json, read_lines
+from agent.store import append_line, canonical_json
 from tools.errors import ToolError
 from tools.json_text import read_json
 from tools.records import Evidence, Record

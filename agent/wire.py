@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from agent.answers import Trouble, answer_of, trouble_of
+from agent.answers import answer_of
 from agent.connection import Connection, Received, Silence, TooLong, Unreachable
 from agent.endpoint import Framing, LlmSettings
 from agent.meter import Meter
 from agent.pacing import Gate, RateWindow
 from agent.streams import ReplyStream
+from agent.troubles import Trouble, trouble_of
 
 Answer = dict[str, JsonValue] | Trouble
 

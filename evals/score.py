@@ -167,7 +167,8 @@ async def ask_scorers(
     progress: Progress,
 ) -> list[Asked]:
     """The comparison of words, then the model if there is one; its calls are remembered beside the run."""
-    from agent.llm import CallStore, LlmClient
+    from agent.calls import CallStore
+    from agent.llm import LlmClient
     from agent.records import PromptRef
     from evals.scores.asking import ask_all, shuffle_labels
     from evals.scores.records import ScorerRef

@@ -16,9 +16,10 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tools.contexts import cut_context, find_near_misses
-from tools.corpus import Passage, TokenRows, cut_rows
+from tools.corpus import TokenRows, cut_rows
 from tools.keywords import TokenWord
 from tools.records import ActivationEvidence
+from tools.texts import Passage
 from tools.workbench import Workbench
 
 ROWS_PER_BATCH = 8

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.errors import RunError
+from agent.lines import read_lines
 from agent.records import Manifest
-from agent.store import RunFolder, read_lines, write_whole
+from agent.store import RunFolder, write_whole
 from evals.arms.measures import list_measures
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm, read_arm

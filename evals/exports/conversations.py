@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from agent.lines import read_lines
 from agent.records import Failure, LlmCall, PromptRef, Usage
-from agent.store import canonical_json, read_lines
+from agent.store import canonical_json
 
 Fields = dict[str, Any]
 _STOPS = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls", "content_filter": "content_filter"}

@@ -18,8 +18,8 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from agent.errors import RunError
+from agent.lines import read_lines
 from agent.records import Decision
-from agent.store import read_lines
 from evals.exports.source import Account, Source, count_random, file_name, list_failures, write_folder
 from evals.scores.records import ItemAnswer, ScoreReport
 

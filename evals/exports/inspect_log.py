@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.errors import RunError
+from agent.lines import read_lines
 from agent.records import Decision, Manifest, Summary, TranscriptStep, Usage
-from agent.store import read_lines
 from evals.exports.conversations import Calls, Fields, as_message, as_usage
 from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from agent.config import Limits, LlmChoice
+from agent.contents import ToolCall
 from agent.records import SelectedFeature, Usage
-from agent.replies import Reply, ToolCall
+from agent.replies import Reply
 from agent.schemas import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
 from agent.state import Context, FeatureState, Investigator
 from agent.toolbox import Toolbox

@@ -11,8 +11,7 @@ import pytest
 
 from agent.contents import tool_calls_in
 from agent.errors import LlmFailure
-from agent.llm import Reply
-from agent.replies import find_circle
+from agent.replies import Reply, find_circle
 from tests.agent.test_llm import Verdict, ask, outcome, with_client
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, answer, serve
 

@@ -12,7 +12,9 @@ import pytest
 from pydantic import Field
 
 from agent.errors import LlmFailure
-from agent.llm import LlmClient, Reply, ToolsUnsupported
+from agent.llm import LlmClient
+from agent.replies import Reply
+from agent.requests import ToolsUnsupported
 from tests.agent.test_llm import TOOL, with_client
 from tests.agent.test_llm import Verdict as PlainVerdict
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, happy, serve

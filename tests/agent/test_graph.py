@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from agent.calls import CallStore
+from agent.endpoint import LlmSettings
 from agent.graph import build_graph
-from agent.llm import LlmClient, LlmSettings
+from agent.llm import LlmClient
 from agent.recall import recall_case
 from agent.records import Decision, SelectedFeature, Usage
 from agent.schemas import Choice, Hypotheses, PairChoice

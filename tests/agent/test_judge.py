@@ -7,11 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from agent.blinding import count_identified, named_steered, order_hypotheses, order_pairs
-from agent.errors import LlmFailure
+from agent.errors import LlmFailure, Unfit
 from agent.judge import Case, Judge, Verdicts, blind
 from agent.records import Usage
 from agent.schemas import JudgeReply, PairChoice, judge_reply_for
-from agent.structured import Unfit, parse, strict_json_schema
+from agent.structured import parse, strict_json_schema
 from agent.transcript import Abandoned, Notes
 from prompts.loader import load_prompt
 from tests.agent.cases import (

@@ -22,12 +22,16 @@ import openai
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from agent.answers import retry_after, trouble_of
+from agent.calls import CallStore
+from agent.endpoint import LlmSettings
 from agent.errors import LlmFailure
-from agent.llm import CallStore, LlmClient, LlmSettings, Reply, ToolSpec, ToolsUnsupported
+from agent.llm import LlmClient
 from agent.pacing import RateWindow
 from agent.prices import PriceTable
 from agent.records import Usage
+from agent.replies import Reply
+from agent.requests import ToolSpec, ToolsUnsupported
+from agent.troubles import retry_after, trouble_of
 from tests.servers.openai_stub import (
     SCRIPTS,
     JsonDict,

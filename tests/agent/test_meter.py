@@ -6,7 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from agent.llm import CallStore, LlmClient, LlmSettings
+from agent.calls import CallStore
+from agent.endpoint import LlmSettings
+from agent.llm import LlmClient
 from agent.meter import Meter
 from agent.records import Failure, LlmCall, Usage
 from tests.servers.openai_stub import StubServer, saying, serve

@@ -11,9 +11,9 @@ from agent import nodes
 from agent.config import Limits
 from agent.errors import LlmFailure
 from agent.experiments import NO_MORE
-from agent.llm import ToolsUnsupported
 from agent.predictions import plan_tests
 from agent.records import Failure, Usage
+from agent.requests import ToolsUnsupported
 from agent.schemas import Choice, ChosenCall
 from agent.state import Context, FeatureState, PendingCall
 from agent.toolbox import Toolbox

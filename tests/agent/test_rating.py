@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.errors import LlmFailure
+from agent.errors import LlmFailure, Unfit
 from agent.graph import build_graph
 from agent.rating import Rated, aggregate_ratings, word_rating
 from agent.records import Decision, SelectedFeature
 from agent.schemas import RatingReply, rating_reply_for
 from agent.state import FeatureState
-from agent.structured import Unfit, parse, strict_json_schema
+from agent.structured import parse, strict_json_schema
 from prompts.fence import outside
 from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS

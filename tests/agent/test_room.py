@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from agent.calls import CallStore
 from agent.endpoint import LlmSettings
 from agent.errors import LlmFailure
-from agent.llm import CallStore, LlmClient
+from agent.llm import LlmClient
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, happy, saying, serve
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.command import configure
+from agent.command import configure, parse_arguments
 from agent.config import RunConfig, open_study
 from agent.floors import find_floors
 from agent.records import Manifest, Summary
-from agent.run import main, parse_arguments
+from agent.run import main
 from agent.store import RunFolder
 from tools.studies import load_study
 

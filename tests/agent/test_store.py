@@ -9,8 +9,9 @@ import pytest
 
 from agent.config import RunConfig
 from agent.errors import RunError
+from agent.lines import read_lines
 from agent.records import Decision, JudgeRef, Manifest, Provenance
-from agent.store import RunFolder, canonical_json, read_lines
+from agent.store import RunFolder, canonical_json
 from tools.records import FeatureRef
 
 MANIFEST = Manifest(

@@ -8,9 +8,10 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from agent.errors import Unfit
 from agent.markup import object_in
 from agent.schemas import Label
-from agent.structured import SchemaForm, Unfit, instruction, parse, repair, strict_json_schema
+from agent.structured import SchemaForm, instruction, parse, repair, strict_json_schema
 from tests.servers.openai_stub import JsonDict, instance_of
 
 

@@ -17,11 +17,12 @@ from tools.activations import (
     sample_features,
     tokenize_passages,
 )
-from tools.corpus import Passage, TokenRows, cut_rows, load_passages
+from tools.corpus import TokenRows, cut_rows, load_passages
 from tools.keywords import TokenWord
 from tools.projection import random_directions
 from tools.records import ActivationEvidence
 from tools.studies import Study
+from tools.texts import Passage
 from tools.workbench import Workbench
 
 N_RANDOM = 5

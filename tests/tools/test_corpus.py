@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.corpus import Passage, check_corpus, cut_rows, drop_copies, hash_corpus, load_passages, replace_corpus
+from tools.corpus import check_corpus, cut_rows, drop_copies, hash_corpus, load_passages, replace_corpus
 from tools.errors import LoadError, StudyError
 from tools.studies import CorpusSource, SplitName, Study
+from tools.texts import Passage
 
 BOS = 0
 HELD_OUT_NAMES = {"everyday-05", "everyday-07", "everyday-13", "everyday-19", "everyday-20"}

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from agent.lines import read_lines
 from agent.records import Decision, Failure, LlmCall, TranscriptStep, Usage
-from agent.store import RunFolder, read_lines
+from agent.store import RunFolder
 from evals.export import main
 from evals.importers.own import write_own
 from tests.agent.test_briefing import poisoned

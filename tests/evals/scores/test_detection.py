@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.llm import CallStore, LlmClient, LlmSettings
+from agent.calls import CallStore
+from agent.endpoint import LlmSettings
+from agent.llm import LlmClient
 from evals.scores.asking import Asked, ask_all, shuffle_labels
 from evals.scores.detection import detection_items
 from evals.scores.records import Drawn, FeatureScore, ScoreReport, ScorerRef
