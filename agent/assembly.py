@@ -7,18 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agent.calls import CallStore
-from agent.config import LlmChoice, RunConfig
-from agent.endpoint import Framing, LlmSettings, Secrets
+from agent.config import RunConfig
+from agent.endpoint import Framing, LlmChoice, LlmSettings, Secrets
 from agent.llm import LlmClient
-from agent.offers import Instrument
-from agent.records import PromptRef
+from agent.provenance import load_prompts
 from agent.state import Investigator
-from agent.toolbox import Bench, Toolbox
+from agent.toolbox import Bench, Instrument, Toolbox
 from agent.wire import Wire
-from prompts.loader import Prompt, load_prompt
 from tools.studies import Question
-
-PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 
 
 class Assembly(AbstractAsyncContextManager[Investigator]):
@@ -76,13 +72,3 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
     async def __aexit__(self, *exception: object) -> None:
         self._toolbox.close()
         await self._client.aclose()
-
-
-def load_prompts() -> dict[str, Prompt]:
-    """The latest version of every prompt."""
-    return {name: load_prompt(name) for name in PROMPTS}
-
-
-def prompt_refs() -> list[PromptRef]:
-    """Names and hashes of the prompts, for the manifest."""
-    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in load_prompts().values()]

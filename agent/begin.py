@@ -65,7 +65,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     from agent.imported import read_evidence, select_imported
     from agent.reaching import prepare
     from tools.floors import find_dead
-    from tools.studies import load_question
+    from tools.study_reading import load_question
 
     question = load_question(config.study)
     file = Path(config.evidence or "")
@@ -282,8 +282,8 @@ def _estimate(
 
     untried = look(config, arguments, os.environ)
     if config.llm is not None:
-        from agent.assembly import load_prompts
         from agent.estimate import estimate_run
+        from agent.provenance import load_prompts
 
         found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
         for line in (*found.lines(config.llm, config.limits.budget_usd), *untried):
@@ -307,7 +307,7 @@ def _describe(
 
     config, prompts = reached.config, []
     if config.llm is not None:
-        from agent.assembly import prompt_refs
+        from agent.provenance import prompt_refs
 
         prompts = prompt_refs()
     started = datetime.now(UTC)

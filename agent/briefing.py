@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.schemas import Hypothesis
 from prompts.fence import clip, escape, fence
 from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import (
@@ -67,14 +66,6 @@ def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> s
             f"  B: {_continuation(b)}",
         ]
     return fence("pairs", "\n".join(lines), 4400)
-
-
-def brief_hypotheses(hypotheses: Sequence[Hypothesis], order: Sequence[int]) -> str:
-    """Labels, numbered as shown."""
-    if not hypotheses:
-        return "No hypothesis was proposed."
-    lines = [f"hypothesis {number}: {escape(hypotheses[place].label)}" for number, place in enumerate(order, 1)]
-    return fence("hypotheses", "\n".join(lines), 600)
 
 
 def show_context(context: Context, cap: int) -> str:

@@ -17,7 +17,7 @@ from agent.counts import counted_tokens
 from agent.dialect import RULES, Dialect
 from agent.errors import RunError, Unwritable
 from agent.lines import mend_last_line, numbered_lines, parse_record
-from agent.records import LlmCall, Usage
+from agent.llm_records import LlmCall, Usage
 from agent.requests import Request, Written
 
 

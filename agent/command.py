@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.llm_flags import KEY, add_llm_flags, make, named_address, read_choice, read_limits
+from agent.llm_flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
 from tools.machine import add_threads
 from tools.terminal import Parser
 
 if TYPE_CHECKING:
-    from agent.config import LlmChoice, RunConfig
+    from agent.config import RunConfig
+    from agent.endpoint import LlmChoice
 
 MOST_SEED = 2**31 - 1
 """Servers and libraries take no larger one alike."""
@@ -174,7 +175,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     Raises:
         RunError: an LLM is to judge but no model is named, or flags contradict each other.
     """
-    from agent.config import RunConfig
+    from agent.config import Limits, RunConfig
     from agent.errors import RunError
 
     if arguments.retry_failed:
@@ -201,7 +202,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         judge="rules" if choice is None else "llm",
         judge_repeats=arguments.judge_repeats,
         llm=choice,
-        limits=read_limits(arguments),
+        limits=Limits(**read_budget(arguments).model_dump()),
         seed=arguments.seed,
         device=arguments.device,
         precision=arguments.precision,
@@ -217,6 +218,7 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
     Raises:
         RunError: as `configure`; or a flag names what the parent has settled.
     """
+    from agent.config import Limits
     from agent.errors import RunError
 
     if settled := sorted(arguments.given & SETTLED):
@@ -228,7 +230,7 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
             "judge": "rules" if choice is None else "llm",
             "judge_repeats": arguments.judge_repeats,
             "llm": choice,
-            "limits": read_limits(arguments),
+            "limits": Limits(**read_budget(arguments).model_dump()),
             "traced": arguments.trace,
         }
     )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from agent.endpoint import Budget, LlmChoice
 from tools.records import Record
 
 if TYPE_CHECKING:
     from tools.studies import Study
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
-
-class Limits(Record):
+class Limits(Budget):
     """What one feature, or the whole run, may use before it ends in a normal record."""
 
     rounds: int = Field(default=2, ge=0)
@@ -25,43 +23,6 @@ class Limits(Record):
     tokens_per_feature: int = Field(default=100_000, ge=0)
     """Input and output together."""
     seconds_per_feature: float = Field(default=600, ge=0)
-    budget_tokens: int | None = Field(default=None, ge=0)
-    """Input and output tokens of the whole run."""
-    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-
-
-class LlmChoice(Record):
-    """Which models answer, where, and how they may be used: all that is stored of it, and so never a key."""
-
-    model: str = Field(min_length=1)
-    judge_model: str = ""
-    """The judge's model; the investigator's unless told otherwise."""
-    base_url: str = Field(default=DEFAULT_BASE_URL, pattern=r"^https?://[^/@\s]+(/\S*)?$")
-    """With the version: `http://127.0.0.1:8000/v1`. It carries no password: it is stored with the run."""
-    temperature: float = Field(default=0.0, ge=0, le=2, allow_inf_nan=False)
-    max_output_tokens: int = Field(default=2000, ge=1, le=1_000_000)
-    """Of one reply, thoughts included; a reply cut in its thoughts is asked for once more with room for four times
-    as many. The longest prompts have 6,000 tokens, so that a window of 8,192 holds both."""
-    reasoning_effort: str | None = Field(default=None, pattern=r"^[a-z]{1,20}$")
-    """Sent only if given."""
-    timeout_seconds: float = Field(default=600, gt=0, le=86_400, allow_inf_nan=False)
-    """Of silence: a slow model may take minutes to read a prompt, and may write for as long as it keeps writing."""
-    max_attempts: int = Field(default=6, ge=1, le=100)
-    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
-    concurrency: int = Field(default=8, ge=1, le=1024)
-    """Requests, and features, at once."""
-    prices: Path | None = None
-    """File of prices that replaces the shipped table."""
-    headers: tuple[str, ...] = ()
-    """Names of further headers. Their values are secrets."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        given = {name: value for name, value in cast("dict[str, Any]", data).items() if value is not None}
-        return {**given, "judge_model": given.get("judge_model") or given.get("model")}
 
 
 class RunConfig(Record):
@@ -107,7 +68,8 @@ def open_study(config: RunConfig) -> Study:
         StudyError, LoadError: it is not there, or does not read.
     """
     from tools.corpus import replace_corpus
-    from tools.studies import Arm, load_study
+    from tools.studies import Arm
+    from tools.study_reading import load_study
 
     study = load_study(config.study)
     if config.corpus is not None:

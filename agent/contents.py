@@ -9,9 +9,8 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from agent.spellings import read_text
-from agent.store import canonical_json
 from agent.told_calls import told_calls
-from tools.json_text import is_deep
+from tools.json_text import canonical_json, is_deep
 from tools.records import Record
 
 _TEXTS = ("text", "output_text", None)

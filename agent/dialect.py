@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import JsonValue
 
 from agent import first_version
-from agent.records import LlmCall
+from agent.llm_records import LlmCall
 from agent.structured import SchemaForm
 from tools.records import Record
 

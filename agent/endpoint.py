@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Self
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, cast
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from agent.config import Limits, LlmChoice
-from agent.records import Usage
+from agent.llm_records import Usage
+from tools.records import Record
 
 Framing = Literal["with usage", "streamed", "whole"]
 """How a reply is asked for: as a stream that ends with the usage, as a stream, or in one piece."""
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _SHORTEST_SECRET = 8
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset(
@@ -30,6 +32,48 @@ class Secrets(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Secrets({'a key' if self.key else 'no key'}, {len(self.headers)} headers)"
+
+
+class LlmChoice(Record):
+    """Which models answer, where, and how they may be used: all that is stored of it, and so never a key."""
+
+    model: str = Field(min_length=1)
+    judge_model: str = ""
+    """The judge's model; the investigator's unless told otherwise."""
+    base_url: str = Field(default=DEFAULT_BASE_URL, pattern=r"^https?://[^/@\s]+(/\S*)?$")
+    """With the version: `http://127.0.0.1:8000/v1`. It carries no password: it is stored with the run."""
+    temperature: float = Field(default=0.0, ge=0, le=2, allow_inf_nan=False)
+    max_output_tokens: int = Field(default=2000, ge=1, le=1_000_000)
+    """Of one reply, thoughts included; a reply cut in its thoughts is asked for once more with room for four times
+    as many. The longest prompts have 6,000 tokens, so that a window of 8,192 holds both."""
+    reasoning_effort: str | None = Field(default=None, pattern=r"^[a-z]{1,20}$")
+    """Sent only if given."""
+    timeout_seconds: float = Field(default=600, gt=0, le=86_400, allow_inf_nan=False)
+    """Of silence: a slow model may take minutes to read a prompt, and may write for as long as it keeps writing."""
+    max_attempts: int = Field(default=6, ge=1, le=100)
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    concurrency: int = Field(default=8, ge=1, le=1024)
+    """Requests, and features, at once."""
+    prices: Path | None = None
+    """File of prices that replaces the shipped table."""
+    headers: tuple[str, ...] = ()
+    """Names of further headers. Their values are secrets."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given = {name: value for name, value in cast("dict[str, Any]", data).items() if value is not None}
+        return {**given, "judge_model": given.get("judge_model") or given.get("model")}
+
+
+class Budget(Record):
+    """What all calls of a run together may use; None for no bound."""
+
+    budget_tokens: int | None = Field(default=None, ge=0)
+    """Input and output tokens."""
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class LlmSettings(LlmChoice):
@@ -59,7 +103,7 @@ class LlmSettings(LlmChoice):
         cls,
         choice: LlmChoice,
         secrets: Secrets,
-        limits: Limits | None = None,
+        budget: Budget | None = None,
         seed: int | None = None,
         framing: Framing = "with usage",
     ) -> Self:
@@ -68,15 +112,15 @@ class LlmSettings(LlmChoice):
         Raises:
             ValidationError: a key or a header's value is one that HTTP cannot carry.
         """
-        limits = limits or Limits()
+        budget = budget or Budget()
         return cls(
             **choice.model_dump(),
             api_key=SecretStr(secrets.key) if secrets.key else None,
             header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
             seed=seed,
             framing=framing,
-            budget_usd=limits.budget_usd,
-            budget_tokens=limits.budget_tokens,
+            budget_usd=budget.budget_usd,
+            budget_tokens=budget.budget_tokens,
         )
 
     @field_validator("api_key")

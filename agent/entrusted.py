@@ -18,8 +18,9 @@ from agent.records import Manifest
 from tools.arms import check_arm_files, is_at_hand
 from tools.corpus import check_corpus, hash_corpus
 from tools.errors import StudyError
-from tools.studies import Question, Study, load_question
+from tools.studies import Question, Study
 from tools.study_parts import ASKED, hash_tables, is_shipped
+from tools.study_reading import load_question
 from tools.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
@@ -124,7 +125,7 @@ def compare_question(manifest: Manifest, question: Question, *, newer_prompts: b
         question: of now.
         newer_prompts: whether a prompt of a later version may stand for one of the run's, as when it is judged again.
     """
-    from agent.assembly import prompt_refs
+    from agent.provenance import prompt_refs
 
     now = {ref.name: ref.sha256 for ref in prompt_refs()} if manifest.provenance.prompts else {}
     different = [

@@ -11,10 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from agent.config import LlmChoice, RunConfig
+from agent.config import RunConfig
+from agent.endpoint import LlmChoice
+from agent.experiments import word_proposal
 from agent.judge import Case, blind, word_case
 from agent.policy import MOST_STEP_TOKENS, estimate_tokens
-from agent.predictions import word_proposal
 from agent.prices import SHIPPED, PriceTable
 from agent.rating import word_rating
 from agent.requests import Message

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agent.briefing import brief_hypotheses, brief_investigator
+from agent.briefing import brief_investigator, number
 from agent.contents import ToolCall
-from agent.predictions import brief_tests
+from agent.measurements import Measurement
+from agent.predictions import INPUTS, OUTPUTS, brief_hypotheses, brief_tests
 from agent.requests import Message
-from agent.schemas import Choice
-from agent.state import FeatureState, Investigator
-from agent.toolbox import Measurement
+from agent.schemas import Choice, Hypothesis
+from agent.state import FeatureState, Investigator, PendingCall
 from agent.transcript import Notes, parsed
 from prompts.fence import fence
+from prompts.loader import Prompt
 from tools.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.studies import Domain
@@ -23,6 +25,10 @@ RESULT = 1500
 ATTACHED = "they are attached to this request as tools."
 NO_MORE = "not measured: no measurements are left"
 NEXT = "Choose the next measurements, or none."
+
+
+DEFAULT_STRENGTH = 0.5
+WEAKEST, STRONGEST = 0.05, 4.0
 
 
 class Chosen(NamedTuple):
@@ -83,3 +89,32 @@ def show_results(results: Sequence[tuple[ToolCall, Measurement | None]], plain: 
         return [call.result(text) for (call, _), text in zip(results, texts, strict=True)]
     numbered = [f"Measurement {place}:\n{text}" for place, text in enumerate(texts, 1)]
     return [{"role": "user", "content": "\n\n".join([*numbered, NEXT])}]
+
+
+def word_proposal(
+    prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
+) -> list[Message]:
+    """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
+    system, user = prompt.render(
+        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
+    )
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:
+    """Two measurements a hypothesis, whether or not anybody asks for them: sentences, and words under steering."""
+    observed = evidence.steering.strength if evidence.steering else DEFAULT_STRENGTH
+    strength = float(number(min(max(observed, WEAKEST), STRONGEST)))
+    return tuple(
+        PendingCall(call=_call(f"prediction_{place}_{instrument}", instrument, arguments), hypothesis=place)
+        for place, hypothesis in enumerate(hypotheses, 1)
+        for instrument, arguments in (
+            (INPUTS, {"sentences": [*hypothesis.about_inputs.will_activate, *hypothesis.about_inputs.near_misses]}),
+            (OUTPUTS, {"words": list(hypothesis.about_outputs.will_be_promoted), "strength": strength}),
+        )
+    )
+
+
+def _call(id: str, instrument: str, arguments: Mapping[str, object]) -> ToolCall:
+    written = json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(id=id, name=instrument, arguments=written, parsed=json.loads(written))

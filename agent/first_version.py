@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from agent.errors import Unfit
+from agent.llm_errors import Unfit
 
 S = TypeVar("S", bound=BaseModel)
 Schema = dict[str, JsonValue]
@@ -36,6 +36,10 @@ _MOST_PROBLEMS = 10
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _PLAIN_BRACES = re.compile(r"\{[^{}\"']*\}")
 _BROKEN = "there is JSON in it that does not parse: broken off, or not JSON throughout"
+
+
+_FORMAT_WORDS = re.compile(r"response_format|json_schema|json_object|structured.?output|guided", re.IGNORECASE)
+_TOOL_WORDS = re.compile(r"\btools?\b|tool_choice|tool.?call|function.?call", re.IGNORECASE)
 
 
 @functools.cache
@@ -175,10 +179,6 @@ def _defaulted(value: object, path: str = "") -> Iterable[str]:
 
 def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(map(str, location)) or "reply"
-
-
-_FORMAT_WORDS = re.compile(r"response_format|json_schema|json_object|structured.?output|guided", re.IGNORECASE)
-_TOOL_WORDS = re.compile(r"\btools?\b|tool_choice|tool.?call|function.?call", re.IGNORECASE)
 
 
 def refusal(body: Mapping[str, JsonValue], type: str, words: str, tools_accepted: bool) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.errors import LlmFailure, Unwritable
-from agent.records import Failure
+from agent.errors import Unwritable
+from agent.llm_errors import LlmFailure
+from agent.llm_records import Failure
 from agent.state import Context, FeatureState, FeatureUpdate
 from agent.transcript import Abandoned, Notes
 
@@ -42,7 +43,7 @@ def guarded(node: N) -> N:
 
 def _explain(error: Exception, state: FeatureState, node: Callable[..., object]) -> FeatureUpdate:
     name = getattr(node, "__name__", "node")
-    notes = error.notes if isinstance(error, Abandoned) else Notes(state, name)
+    notes = error.notes if isinstance(error, Abandoned) else Notes(len(state.steps), name)
     if isinstance(error, Abandoned):
         failure = error.failure
     elif isinstance(error, LlmFailure):

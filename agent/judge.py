@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.blinding import choose_pairs, count_identified, named_steered, order_hypotheses, order_pairs
-from agent.briefing import brief_hypotheses, brief_judge, brief_pairs
-from agent.policy import Panel, aggregate, combine_steering, judge_blind_choices
-from agent.predictions import brief_tests_for_judge
+from agent.briefing import brief_judge, brief_pairs
+from agent.judgement import Judgement, Panel, aggregate, combine_steering, judge_blind_choices, steering_verdict
+from agent.measurements import Observed
+from agent.predictions import brief_hypotheses, brief_tests_for_judge
 from agent.records import SteeringVerdict
 from agent.repeats import ask_repeats
 from agent.requests import Message
-from agent.rules import Judgement, steering_verdict
 from agent.schemas import Hypothesis, JudgeReply, judge_reply_for
-from agent.state import Llm, Observed
-from agent.transcript import Notes
+from agent.transcript import Llm, Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
 from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
-from tools.records import Evidence, SteeredPair
+from tools.records import Evidence, SteeredPair, SteeringEvidence
 from tools.studies import Domain
 
 GUIDELINE = 3000
 """Most characters of a guideline in a prompt."""
+
+
+MOST_PAIRS = 10
 
 
 class Case(NamedTuple):
@@ -163,3 +165,52 @@ def _in_investigators_order(reply: JudgeReply, shown: Sequence[int]) -> JudgeRep
     if reply.better_hypothesis is None:
         return reply
     return reply.model_copy(update={"better_hypothesis": shown[reply.better_hypothesis - 1] + 1})
+
+
+def choose_pairs(steering: SteeringEvidence | None) -> tuple[SteeredPair, ...]:
+    """The pairs a judge is shown: those whose steered text has not collapsed, spread over the prompts.
+
+    A collapsed text gives itself away without showing anything, and cannot win by the measure either.
+    """
+    usable = [pair for pair in steering.pairs if not pair.collapsed] if steering else []
+    if len(usable) <= MOST_PAIRS:
+        return tuple(usable)
+    return tuple(usable[place * len(usable) // MOST_PAIRS] for place in range(MOST_PAIRS))
+
+
+def order_pairs(key: str, n: int, repeat: int) -> tuple[bool, ...]:
+    """For each pair, whether the steered text is A; repeats 0 and 1, 2 and 3, … are each other's opposites.
+
+    Args:
+        key: of the feature.
+        n: number of pairs.
+        repeat: number of the judge's repeat, from 0.
+    """
+    drawn = [_number(f"{key}|pairs|{repeat // 2}|{place}") % 2 == 0 for place in range(n)]
+    return tuple(is_a != bool(repeat % 2) for is_a in drawn)
+
+
+def order_hypotheses(key: str, n: int, repeat: int) -> tuple[int, ...]:
+    """The order in which hypotheses are shown: numbers from 0 in the investigator's order."""
+    return tuple(sorted(range(n), key=lambda place: _number(f"{key}|hypotheses|{repeat}|{place}")))
+
+
+def named_steered(reply: JudgeReply, steered_is_a: Sequence[bool]) -> tuple[bool, ...]:
+    """For each pair, whether the reply names the steered text; not if it says nothing of the pair, or two things."""
+    said: dict[int, set[str]] = {}
+    for choice in reply.steered_choices:
+        said.setdefault(choice.pair, set()).add(choice.steered)
+    return tuple(said.get(number) == {"A" if is_a else "B"} for number, is_a in enumerate(steered_is_a, 1))
+
+
+def count_identified(named: Sequence[Sequence[bool]]) -> int:
+    """Pairs whose steered text more than half of the repeats named.
+
+    Args:
+        named: for each repeat, what `named_steered` says.
+    """
+    return sum(2 * sum(column) > len(named) for column in zip(*named, strict=True))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

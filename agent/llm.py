@@ -15,10 +15,10 @@ from agent.calls import CallStore
 from agent.counts import why_cut
 from agent.dialect import RULES, Dialect
 from agent.endpoint import LlmSettings
-from agent.errors import LlmFailure, Unfit
+from agent.llm_errors import LlmFailure, Unfit
+from agent.llm_records import Failure, LlmCall, Usage
 from agent.meter import Meter
 from agent.prices import SHIPPED, PriceTable
-from agent.records import Failure, LlmCall, Usage
 from agent.replies import Reply, estimated_tokens, read_reply, reported_tokens
 from agent.requests import Message, Request, ToolSpec, ToolsUnsupported, Written
 from agent.room import ask_with_room

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from agent.config import Limits, LlmChoice
-    from agent.endpoint import Secrets
+    from agent.endpoint import Budget, LlmChoice, Secrets
     from tools.records import Record
 
     R = TypeVar("R", bound=Record)
@@ -91,7 +90,7 @@ def read_choice(
     Raises:
         RunError: a flag is out of its bounds, or the prices do not read.
     """
-    from agent.config import LlmChoice
+    from agent.endpoint import LlmChoice
     from agent.prices import SHIPPED, PriceTable
 
     choice = make(
@@ -112,15 +111,15 @@ def read_choice(
     return choice
 
 
-def read_limits(arguments: argparse.Namespace) -> Limits:
+def read_budget(arguments: argparse.Namespace) -> Budget:
     """The budget of a command line.
 
     Raises:
         RunError: it is below nothing.
     """
-    from agent.config import Limits
+    from agent.endpoint import Budget
 
-    return make(Limits, budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens)
+    return make(Budget, budget_usd=arguments.budget_usd, budget_tokens=arguments.budget_tokens)
 
 
 def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Secrets:

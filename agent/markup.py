@@ -9,7 +9,7 @@ import re
 
 from pydantic import JsonValue
 
-from agent.errors import Unfit
+from agent.llm_errors import Unfit
 from agent.spellings import read_object, read_text
 
 _TAGS = (

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from agent.records import LlmCall
+from agent.llm_records import LlmCall
 
 
 class Meter:

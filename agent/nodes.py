@@ -8,16 +8,18 @@ from typing import Literal
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.experiments import choose, count_chosen, open_conversation, show_results
+from agent.experiments import choose, count_chosen, open_conversation, plan_tests, show_results, word_proposal
 from agent.guard import guarded
 from agent.judge import Case, Judge
+from agent.llm_records import Usage
+from agent.measurements import Observed
 from agent.policy import Spent, estimate_tokens, failure_stands, why_settle, why_stop_experiments
-from agent.predictions import brief_earlier, plan_tests, word_proposal
+from agent.predictions import brief_earlier
 from agent.rating import Rater
-from agent.records import Decision, JudgeRef, Usage
+from agent.records import Decision, JudgeRef
 from agent.rules import judge_by_rules
 from agent.schemas import Hypotheses
-from agent.state import Context, FeatureState, FeatureUpdate, Investigator, Observed, PendingCall
+from agent.state import Context, FeatureState, FeatureUpdate, Investigator, PendingCall
 from agent.store import sha256_of
 from agent.transcript import Notes, parsed
 from tools.floors import Dead, reasons_for, reasons_in
@@ -28,7 +30,7 @@ from tools.studies import Domain
 @guarded
 async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
     """Judge by the study's own procedure, without an LLM."""
-    notes = Notes(state, "apply_rules")
+    notes = Notes(len(state.steps), "apply_rules")
     evidence, context = _evidence(state, runtime), runtime.context
     judgement = judge_by_rules(evidence, context.question.survey, reasons_for(context.floors, evidence))
     reasons = list(judgement.reasons)
@@ -39,7 +41,7 @@ async def apply_rules(state: FeatureState, runtime: Runtime[Context]) -> Command
 @guarded
 async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["measure", "judge", "record"]]:
     """Propose competing hypotheses and plan the tests of everything they predict."""
-    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "hypothesize")
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(len(state.steps), "hypothesize")
     earlier = ""
     if state.verdict is not None:
         earlier = brief_earlier(state.hypotheses, state.observed, state.round, state.verdict)
@@ -62,7 +64,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
 @guarded
 async def measure(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["experiment", "record"]]:
     """Make the measurements that are pending, one after the other."""
-    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "measure")
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(len(state.steps), "measure")
     left = path.limits.tool_calls_per_feature - count_chosen(state)
     results, observed = [], list[Observed]()
     for place, (call, hypothesis) in enumerate((p.call, p.hypothesis) for p in state.pending):
@@ -87,7 +89,7 @@ async def experiment(
     """Let the LLM choose further measurements, until it has seen enough or a limit is reached."""
     from agent.requests import ToolsUnsupported
 
-    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "experiment")
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(len(state.steps), "experiment")
     domain = _domain(runtime)
     conversation = state.conversation or open_conversation(state, path, evidence, domain, _dead(state, runtime))
     stop = why_stop_experiments(
@@ -112,7 +114,7 @@ async def experiment(
 @guarded
 async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["hypothesize", "record"]]:
     """Have the case judged blind, by another prompt and perhaps another model; then record it, or try again."""
-    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(state, "judge")
+    path, evidence, notes = _path(runtime), _evidence(state, runtime), Notes(len(state.steps), "judge")
     case = Case(evidence, state.hypotheses, tuple(state.observed), state.round, _dead(state, runtime))
     who = Judge(path.judge, path.prompts["judge"], _domain(runtime), path.guideline, path.judge_repeats)
     verdicts = await who.judge(case, notes)
@@ -142,7 +144,7 @@ async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Liter
 @guarded
 async def rate(state: FeatureState, runtime: Runtime[Context]) -> Command[Literal["record"]]:
     """Have the evidence rated for each concept of the study; nothing else is asked or measured."""
-    path, notes = _path(runtime), Notes(state, "rate")
+    path, notes = _path(runtime), Notes(len(state.steps), "rate")
     rating = runtime.context.question.rating
     if rating is None:
         raise TypeError("the question is about a domain, which is judged and not rated")
@@ -160,7 +162,7 @@ async def rate(state: FeatureState, runtime: Runtime[Context]) -> Command[Litera
 @guarded
 async def record(state: FeatureState, runtime: Runtime[Context]) -> FeatureUpdate:
     """Turn the verdict, or the failure, into the decision that is stored."""
-    context, notes = runtime.context, Notes(state, "record")
+    context, notes = runtime.context, Notes(len(state.steps), "record")
     path = context.investigator
     fields: dict[str, object] = {
         "run_id": context.run_id,

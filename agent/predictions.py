@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from agent.briefing import brief_investigator, number
-from agent.contents import ToolCall
-from agent.policy import separation
-from agent.requests import Message
+from agent.briefing import number
+from agent.measurements import Observed
 from agent.schemas import Hypothesis
-from agent.state import Observed, PendingCall
 from prompts.fence import clip, escape, fence
-from prompts.loader import Prompt
 from tools.findings import PromotedWords, SentenceActivation, SentenceActivations
-from tools.floors import NOTHING_DEAD, Dead
-from tools.records import Evidence
-from tools.studies import Domain
 
 INPUTS, OUTPUTS = "measure_activations", "promote_words"
 """The instruments of the catalogue that test the two sides of a hypothesis."""
 UNBLINDING = {"continue_text"}
 """Instruments whose results would teach the judge which text of a pair is steered."""
-DEFAULT_STRENGTH = 0.5
-WEAKEST, STRONGEST = 0.05, 4.0
 _SENTENCE = 110
 _RESULT = 500
 _MOST_CHOSEN = 5
 """Measurements chosen by the investigator that others are shown: its last ones."""
-
-
-def word_proposal(
-    prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
-) -> list[Message]:
-    """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
-    system, user = prompt.render(
-        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
-
-
-def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:
-    """Two measurements a hypothesis, whether or not anybody asks for them: sentences, and words under steering."""
-    observed = evidence.steering.strength if evidence.steering else DEFAULT_STRENGTH
-    strength = float(number(min(max(observed, WEAKEST), STRONGEST)))
-    return tuple(
-        PendingCall(call=_call(f"prediction_{place}_{instrument}", instrument, arguments), hypothesis=place)
-        for place, hypothesis in enumerate(hypotheses, 1)
-        for instrument, arguments in (
-            (INPUTS, {"sentences": [*hypothesis.about_inputs.will_activate, *hypothesis.about_inputs.near_misses]}),
-            (OUTPUTS, {"words": list(hypothesis.about_outputs.will_be_promoted), "strength": strength}),
-        )
-    )
 
 
 def brief_tests(
@@ -154,6 +121,20 @@ def _sentence(found: SentenceActivation) -> str:
     return f"{number(found.max_activation)}{where} in: {clip(escape(found.sentence), _SENTENCE)}"
 
 
-def _call(id: str, instrument: str, arguments: Mapping[str, object]) -> ToolCall:
-    written = json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(id=id, name=instrument, arguments=written, parsed=json.loads(written))
+def separation(active: Sequence[float], silent: Sequence[float]) -> float | None:
+    """How well predicted sentences stand apart: the share of pairs with the active one higher, ties for half.
+
+    1 is every predicted sentence above every near miss, 0.5 is chance; None without both.
+    """
+    if not active or not silent:
+        return None
+    wins = sum((a > s) + (a == s) / 2 for a in active for s in silent)
+    return wins / (len(active) * len(silent))
+
+
+def brief_hypotheses(hypotheses: Sequence[Hypothesis], order: Sequence[int]) -> str:
+    """Labels, numbered as shown."""
+    if not hypotheses:
+        return "No hypothesis was proposed."
+    lines = [f"hypothesis {number}: {escape(hypotheses[place].label)}" for number, place in enumerate(order, 1)]
+    return fence("hypotheses", "\n".join(lines), 600)

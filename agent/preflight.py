@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from agent.address import has_version
-from agent.config import LlmChoice
 from agent.connection import Connection, Silence, TooLong, Unreachable, open_client, read_certificates
-from agent.endpoint import Framing, LlmSettings, Secrets
+from agent.endpoint import Framing, LlmChoice, LlmSettings, Secrets
 from agent.errors import RunError
 from agent.names import is_listed, is_same_model, nearest
 from agent.troubles import Trouble

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from agent.errors import RunError
-from agent.records import Usage
+from agent.llm_records import Usage
 from tools.records import Record
 from tools.text_files import read_text
 

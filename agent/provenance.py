@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.records import PromptRef, Provenance
+from prompts.loader import Prompt, load_prompt
 from tools.studies import Study
 
 PACKAGES = (
@@ -23,6 +24,9 @@ PACKAGES = (
     "langgraph",
     "pydantic",
 )
+
+
+PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 
 
 def collect_provenance(
@@ -79,3 +83,13 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def load_prompts() -> dict[str, Prompt]:
+    """The latest version of every prompt."""
+    return {name: load_prompt(name) for name in PROMPTS}
+
+
+def prompt_refs() -> list[PromptRef]:
+    """Names and hashes of the prompts, for the manifest."""
+    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in load_prompts().values()]

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from agent.briefing import brief_rater
 from agent.judge import GUIDELINE
+from agent.judgement import Judgement
 from agent.records import ConceptRating
 from agent.repeats import ask_repeats
 from agent.requests import Message
-from agent.rules import Judgement
 from agent.schemas import RatingReply, rating_reply_for
-from agent.state import Llm
-from agent.transcript import Notes
+from agent.transcript import Llm, Notes
 from prompts.fence import clip
 from prompts.loader import Prompt
 from tools.floors import NOTHING_DEAD, Dead

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.lines import read_lines
+from agent.measurements import Observed
 from agent.records import SelectedFeature, TranscriptStep
 from agent.schemas import Hypotheses, Hypothesis
-from agent.state import FeatureState, Observed
+from agent.state import FeatureState
 from agent.store import RunFolder, write_whole
 from tools.records import FeatureRef, Record
 

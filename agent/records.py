@@ -7,39 +7,14 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from agent.config import RunConfig
-from agent.errors import FailureType
+from agent.llm_records import Failure, Usage
 from tools.floors import DeadFloor
-from tools.records import SCHEMA_VERSION, FeatureRef, Probe, Proof, Record, Stratum
+from tools.proved import Probe, Proof
+from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
 _DECIDED = ([True, False, True], [False, True, True])
 """Of relevance, ratings and confidence."""
-
-
-class Usage(Record):
-    """What a call, or all calls for a feature, consumed."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
-    """0 also when the price table does not know the model."""
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            calls=self.calls + other.calls,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            usd=self.usd + other.usd,
-        )
-
-
-class Failure(Record):
-    """Why there is no verdict."""
-
-    type: FailureType
-    message: str
-    attempts: int = Field(ge=0)
 
 
 class JudgeRef(Record):
@@ -98,36 +73,6 @@ class Decision(Record):
             raise ValueError("a failed decision carries a failure and no verdict")
         if self.status == "decided" and (self.failure is not None or given not in _DECIDED):
             raise ValueError("a decided feature carries one verdict or ratings, with a confidence, and no failure")
-        return self
-
-
-class LlmCall(Record):
-    """One request and what came of it, stored under the hash of the request. No keys, no headers."""
-
-    request_sha256: str
-    request: dict[str, JsonValue]
-    """The body as it was sent, but for asking to stream it: model, messages, tools, response format, sampling settings."""
-    reply: dict[str, JsonValue] | None = None
-    """The first choice's message, its finish reason, the served model's name and usage."""
-    failure: Failure | None = None
-    """Why no reply came, after the last try."""
-    purpose: str
-    usage: Usage
-    attempts: int
-    sent: str | None = None
-    """When the first attempt began: UTC, ISO 8601. None in runs from before it was stored."""
-    seconds: float | None = None
-    """From then until the reply was whole or given up, with all waiting in between."""
-    rules: int = 1
-    """Of which version its request was written, and its reply is read, by: 1 for what older runs stored."""
-    learnt: dict[str, JsonValue] | None = None
-    """What the reply shows of the server's dialect: it came to a request written more plainly than one that was
-    refused without a reason."""
-
-    @model_validator(mode="after")
-    def _reply_or_failure(self) -> Self:
-        if (self.reply is None) == (self.failure is None):
-            raise ValueError("a call carries either a reply or a failure")
         return self
 
 

@@ -8,13 +8,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from agent.errors import LlmFailure
-from agent.policy import is_quorate
-from agent.records import Failure
+from agent.llm_errors import LlmFailure
+from agent.llm_records import Failure
 from agent.replies import Reply
 from agent.requests import Message
-from agent.state import Llm
-from agent.transcript import Abandoned, Notes, parsed
+from agent.transcript import Abandoned, Llm, Notes, is_quorate, parsed
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -18,10 +18,10 @@ from agent.contents import (
     tool_calls_in,
 )
 from agent.dialect import RULES
-from agent.errors import FailureType, LlmFailure
+from agent.llm_errors import LlmFailure
+from agent.llm_records import FailureType, LlmCall, Usage
 from agent.prices import estimate_tokens
-from agent.records import LlmCall, Usage
-from agent.store import canonical_json
+from tools.json_text import canonical_json
 from tools.records import Record
 
 S = TypeVar("S", bound=BaseModel)

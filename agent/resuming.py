@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.address import is_loopback, is_same
-from agent.config import DEFAULT_BASE_URL, LlmChoice, RunConfig
-from agent.endpoint import Secrets
+from agent.config import RunConfig
+from agent.endpoint import DEFAULT_BASE_URL, LlmChoice, Secrets
 from agent.errors import RunError
 from agent.llm_flags import ADDRESS, make, named_address, read_secrets
 from agent.records import Manifest, SettingChange

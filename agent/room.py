@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from agent.calls import CallStore
-from agent.errors import LlmFailure
-from agent.records import LlmCall, Usage
+from agent.llm_errors import LlmFailure
+from agent.llm_records import LlmCall, Usage
 from agent.replies import Reply
 from agent.requests import Request
 

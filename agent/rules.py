@@ -7,9 +7,9 @@ Its confidence is a tail probability, not a calibrated one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from agent.records import ConceptRating, SteeringVerdict, Verdict
+from agent.judgement import Judgement, steering_verdict
+from agent.records import SteeringVerdict
 from tools.floors import Dead, Instrument, keep_alive, say_dead
 from tools.maths import binomial_tail, combine_tails
 from tools.records import (
@@ -22,22 +22,8 @@ from tools.records import (
 )
 from tools.studies import SurveyDefaults
 
-STEERING_ALPHA = 0.05
 COMBINED_ALPHA = 0.05
 CONTEXTS_ALPHA = 0.05
-
-
-class Judgement(NamedTuple):
-    """A verdict before it becomes a decision."""
-
-    label: str
-    relevant: Verdict | None
-    """None where concepts were rated instead."""
-    confidence: float
-    interpretable: int | None
-    steering: SteeringVerdict | None
-    reasons: tuple[str, ...]
-    ratings: tuple[ConceptRating, ...] | None = None
 
 
 def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:
@@ -83,24 +69,6 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | 
         sure = 1 - max(evidence.keywords.null_share, contexts, combined)
         return Judgement(label, "yes", sure, None, steering, reasons)
     return Judgement(label, "undecided", 0.5, None, steering, reasons)
-
-
-def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:
-    """Passes if wins beyond the null are unlikely by chance; fails if wins do not exceed the null; else undecided."""
-    if evidence is None:
-        return None
-    wins = round(evidence.win_rate * evidence.n)
-    if not evidence.n:
-        verdict = "undecided"
-    elif binomial_tail(wins, evidence.n, evidence.null_win_rate) <= STEERING_ALPHA:
-        verdict = "passes"
-    elif evidence.win_rate <= evidence.null_win_rate:
-        verdict = "fails"
-    else:
-        verdict = "undecided"
-    return SteeringVerdict(
-        verdict=verdict, win_rate=evidence.win_rate, n=evidence.n, null_win_rate=evidence.null_win_rate
-    )
 
 
 def name_feature(evidence: Evidence) -> str:

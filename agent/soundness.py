@@ -17,9 +17,11 @@ from typing import Any
 from agent.errors import RunError
 from agent.findings import Checked, Finding, Notes
 from agent.lines import numbered_lines, parse_record
-from agent.records import Decision, LlmCall, Manifest, Summary, TranscriptStep
-from agent.store import RunFolder, canonical_json, sha256_of
-from agent.toolbox import Measurement, address_of
+from agent.llm_records import LlmCall
+from agent.measurements import Measurement, address_of
+from agent.records import Decision, Manifest, Summary, TranscriptStep
+from agent.store import RunFolder, sha256_of
+from tools.json_text import canonical_json
 from tools.records import Evidence
 
 _ADDRESS = re.compile(rb'\{"request_sha256":\s?"([0-9a-f]{64})"')

@@ -19,9 +19,10 @@ from agent.config import RunConfig
 from agent.errors import RunError, Unwritable
 from agent.floors import find_floors, floors_of
 from agent.graph import build_graph
+from agent.llm_records import Usage
 from agent.recall import Case, read_cases
 from agent.recipients import traced
-from agent.records import Decision, SelectedFeature, Selection, Summary, Usage
+from agent.records import Decision, SelectedFeature, Selection, Summary
 from agent.report import write_report
 from agent.selection import select_features
 from agent.state import Context, FeatureState
@@ -29,7 +30,8 @@ from agent.store import RunFolder, write_whole
 from agent.summary import summarise
 from tools.machine import describe_load, look
 from tools.progress import Bars, waiting
-from tools.records import Evidence, Probe, Proof
+from tools.proved import Probe, Proof
+from tools.records import Evidence
 from tools.studies import Question, Study
 
 if TYPE_CHECKING:

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, TypedDict, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.config import Limits, LlmChoice
+from agent.config import Limits
 from agent.contents import ToolCall
-from agent.records import Decision, Failure, JudgeRef, SelectedFeature, TranscriptStep, Usage
-from agent.replies import Reply
-from agent.requests import Message, ToolSpec
-from agent.rules import Judgement
+from agent.endpoint import LlmChoice
+from agent.judgement import Judgement
+from agent.llm_records import Failure, Usage
+from agent.measurements import Observed
+from agent.records import Decision, JudgeRef, SelectedFeature, TranscriptStep
+from agent.requests import Message
 from agent.schemas import Hypothesis
-from agent.toolbox import Measurement, Toolbox
+from agent.toolbox import Toolbox
+from agent.transcript import Llm
 from prompts.loader import Prompt
 from tools.floors import DeadFloor
 from tools.records import Evidence
 from tools.studies import Question
 
 S = TypeVar("S", bound=BaseModel)
-
-
-class Observed(BaseModel):
-    """One measurement in the course of an investigation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    round: int
-    call_id: str
-    hypothesis: int | None
-    """Whose prediction it tests, from 1; None when the LLM chose it."""
-    measurement: Measurement
 
 
 class PendingCall(BaseModel):
@@ -90,22 +80,6 @@ class FeatureUpdate(TypedDict, total=False):
     failure: Failure
     usage: Usage
     decision: Decision
-
-
-class Llm(Protocol):
-    """What the nodes need of `agent.llm.LlmClient`."""
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        purpose: str,
-        schema: type[S] | None = None,
-        tools: Sequence[ToolSpec] = (),
-        seed: int | None = None,
-    ) -> Reply[S]:
-        """Ask once; see the client for what it raises."""
-        ...
 
 
 @dataclass(frozen=True)

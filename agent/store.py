@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -18,12 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
 from agent.errors import RunError, Unwritable
 from agent.lines import mend_last_line, read_lines, read_record
 from agent.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.records import Decision, Manifest, TranscriptStep
+from tools.json_text import canonical_json
 from tools.records import Evidence, FeatureRef
 
 K = TypeVar("K", Decision, Evidence)
@@ -32,11 +32,6 @@ K = TypeVar("K", Decision, Evidence)
 def sha256_of(record: BaseModel) -> str:
     """Hash of a record's canonical JSON."""
     return hashlib.sha256(canonical_json(record.model_dump(mode="json")).encode()).hexdigest()
-
-
-def canonical_json(value: JsonValue) -> str:
-    """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON needs."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class RunFolder:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from agent.errors import Unfit
 from agent.fitting import fitted
+from agent.llm_errors import Unfit
 from agent.markup import BROKEN, object_in
 
 S = TypeVar("S", bound=BaseModel)

@@ -8,7 +8,8 @@ from statistics import median
 
 from agent.closing import first_messages
 from agent.floors import keep_living_row
-from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary, Usage
+from agent.llm_records import Usage
+from agent.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary
 from tools.floors import ACCEPTED, DeadFloor, keep_alive, reasons_in, steering_reason
 from tools.records import STRATA, Evidence, Stratum
 

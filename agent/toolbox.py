@@ -7,48 +7,31 @@ and a replayed one needs no model. Whatever the LLM gets wrong comes back to it 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import inspect
 import json
-from collections.abc import Sequence
+import re
+import typing
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
-from agent.errors import LlmFailure
 from agent.lines import read_lines
-from agent.offers import Instrument, describe, document
+from agent.llm_errors import LlmFailure
+from agent.measurements import CLOCK, Measurement, address_of
 from agent.requests import ToolSpec
-from agent.store import append_line, canonical_json
+from agent.store import append_line
 from tools.errors import ToolError
 from tools.json_text import read_json
 from tools.records import Evidence, Record
 
 LONGEST_ARGUMENTS, SHOWN_OF_LONG = 100_000, 200
 """Characters: a dozen sentences as long as a model reads, and of more than that what is kept."""
-CLOCK = "clock"
-"""Stored beside the measurements: that a feature's time was up, so that a replay, which is faster, stops there too."""
 
 
-class Measurement(Record):
-    """One call of an instrument and what came of it, stored under its hash."""
-
-    sha256: str
-    instrument: str
-    feature: str
-    """The feature's key."""
-    arguments: JsonValue
-    """As they were given; text if they were no JSON."""
-    status: Literal["ok", "error"]
-    result: JsonValue
-    """The instrument's record, or the error as text."""
-
-    def observation(self) -> str:
-        """What the LLM is shown, before it is fenced."""
-        if self.status == "error":
-            return f"error: {self.result}"
-        return json.dumps(self.result, ensure_ascii=False)
+Instrument = Callable[..., Record]
 
 
 class Locked(Protocol):
@@ -202,12 +185,6 @@ class Toolbox:
         return kept
 
 
-def address_of(instrument: str, feature: str, arguments: JsonValue) -> str:
-    """What a measurement is remembered under: the hash of what was asked for."""
-    named: JsonValue = {"instrument": instrument, "feature": feature, "arguments": arguments}
-    return hashlib.sha256(canonical_json(named).encode()).hexdigest()
-
-
 def _parsed(arguments: str) -> JsonValue:
     """The arguments as JSON, or their text when they are none, or hold what JSON in UTF-8 cannot: infinities, half letters."""
     try:
@@ -220,3 +197,63 @@ def _parsed(arguments: str) -> JsonValue:
 
 def _explain(place: tuple[int | str, ...], message: str) -> str:
     return f"{'.'.join(map(str, place)) or 'arguments'}: {message}"
+
+
+class Offer(NamedTuple):
+    """One instrument, ready to be called by a language model."""
+
+    function: Instrument
+    arguments: type[BaseModel]
+    """Validates what the model gives: every parameter but the first."""
+    spec: ToolSpec
+
+
+def describe(function: Instrument) -> Offer:
+    """The offer of an instrument; its first parameter is not the model's to choose.
+
+    Raises:
+        TypeError: a parameter has no type or no line under Args: whoever wrote the instrument must add it.
+    """
+    doc = inspect.getdoc(function) or ""
+    described, kinds = _argument_lines(doc), typing.get_type_hints(function)
+    fields: dict[str, Any] = {}
+    for name in list(inspect.signature(function).parameters)[1:]:
+        if name not in kinds or name not in described:
+            raise TypeError(f"{function.__name__}: {name} needs a type and a line under Args")
+        fields[name] = (kinds[name], Field(description=described[name]))
+    model = create_model(f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+    properties: dict[str, JsonValue] = {
+        name: {key: value for key, value in part.items() if key != "title"}
+        for name, part in model.model_json_schema().get("properties", {}).items()
+    }
+    parameters: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    first_line = " ".join(doc.split("\n\n", 1)[0].split())
+    return Offer(function, model, ToolSpec(name=function.__name__, description=first_line, parameters=parameters))
+
+
+def document(spec: ToolSpec) -> str:
+    """The offer as text, for a server without tool calling."""
+    properties = spec.parameters["properties"]
+    arguments = [
+        f"    {name} ({_type_name(part)}): {part.get('description')}"
+        for name, part in (properties.items() if isinstance(properties, dict) else ())
+        if isinstance(part, dict)
+    ]
+    return "\n".join([f"- {spec.name}: {spec.description}", *arguments])
+
+
+def _argument_lines(doc: str) -> dict[str, str]:
+    """Name -> description, from the docstring's Args section."""
+    section = re.search(r"^Args:\n(.*?)(?:\n\n|\Z)", doc, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _type_name(part: dict[str, JsonValue]) -> str:
+    items = part.get("items")
+    return f"list of {items.get('type')}" if isinstance(items, dict) else str(part.get("type"))

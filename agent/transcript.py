@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from agent.errors import LlmFailure
-from agent.records import Failure, TranscriptStep, Usage
+from agent.llm_errors import LlmFailure
+from agent.llm_records import Failure, Usage
+from agent.records import TranscriptStep
 from agent.replies import Reply
-from agent.requests import Message
-
-if TYPE_CHECKING:
-    from agent.requests import ToolSpec
-    from agent.state import FeatureState, Llm
+from agent.requests import Message, ToolSpec
 
 S = TypeVar("S", bound=BaseModel)
 Kind = Literal["messages", "reply", "tool", "judgement", "rule", "failure", "decision"]
 
 
 class Notes:
-    """The steps of one node, numbered on from those the state holds."""
+    """The steps of one node, numbered on from those before it."""
 
-    def __init__(self, state: FeatureState, node: str) -> None:
+    def __init__(self, first_step: int, node: str) -> None:
         self.steps: list[TranscriptStep] = []
         self.usage = Usage()
-        self._first = len(state.steps)
+        self._first = first_step
         self._node = node
 
     def add(
@@ -119,3 +116,24 @@ def parsed(reply: Reply[S]) -> S:
     if reply.parsed is None:
         raise TypeError("the client returned no record for a request with a schema")
     return reply.parsed
+
+
+class Llm(Protocol):
+    """What the nodes need of `agent.llm.LlmClient`."""
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        purpose: str,
+        schema: type[S] | None = None,
+        tools: Sequence[ToolSpec] = (),
+        seed: int | None = None,
+    ) -> Reply[S]:
+        """Ask once; see the client for what it raises."""
+        ...
+
+
+def is_quorate(n_replies: int, n_repeats: int) -> bool:
+    """More than half of the repeats asked for have replied: fewer are no judgement."""
+    return 2 * n_replies > n_repeats

@@ -12,10 +12,18 @@ from typing import Any, NamedTuple, cast
 from pydantic import JsonValue
 
 from agent.dialect import names_a_part
-from agent.errors import FailureType
+from agent.llm_records import FailureType
 from tools.json_text import read_json
 
 _MOST_CHARACTERS = 1000
+
+
+_CREDIT_CODES = {
+    "insufficient_quota",
+    "exceeded_current_quota_error",
+    "billing_hard_limit_reached",
+    "insufficient_credits",
+}
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -36,12 +44,6 @@ _CREDIT = _words(
     r"|exceeded_current_quota|billing.{0,20}(?:limit|not active|required)|payment required|used all available credits"
     r"|balance is (?:too low|not enough|insufficient)|account.{0,30}(?:arrears|overdue|suspended)"
 )
-_CREDIT_CODES = {
-    "insufficient_quota",
-    "exceeded_current_quota_error",
-    "billing_hard_limit_reached",
-    "insufficient_credits",
-}
 _FILTERED = _words(
     r"content.?filter|content.{0,12}policy|content.?management|responsibleai|data_inspection_failed|content exists risk"
     r"|inappropriate content|flagged by|input was flagged|prohibited_content|safety (?:system|setting)"

@@ -21,7 +21,8 @@ from benchmarks.records import Scale
 from benchmarks.words import make_word_vectors, spell
 from tools.compute import Compute
 from tools.loading import load_arm
-from tools.studies import Study, load_study
+from tools.studies import Study
+from tools.study_reading import load_study
 from tools.workbench import Workbench
 
 

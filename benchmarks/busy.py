@@ -25,7 +25,7 @@ from benchmarks.records import Result, Scale, Setting
 from benchmarks.steering import STEERING, continue_prompt
 from tools.compute import Compute
 from tools.machine import COUNTS, NUMPY, PASSIVE, Machine, choose_settings, read_quota, usable_cores
-from tools.studies import load_study
+from tools.study_reading import load_study
 from tools.workbench import Workbench
 
 

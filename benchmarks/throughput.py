@@ -23,8 +23,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from agent.assembly import Assembly
-from agent.config import LlmChoice, RunConfig
-from agent.endpoint import Secrets
+from agent.config import RunConfig
+from agent.endpoint import LlmChoice, Secrets
 from agent.records import Decision, Manifest, Provenance, SelectedFeature, Selection, StratumSize
 from agent.stages import Stopwatch, investigate
 from agent.store import RunFolder

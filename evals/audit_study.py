@@ -88,8 +88,8 @@ def load_likeness(name: str) -> Likeness:
         LoadError: they cannot be read.
     """
     from tools.contrast import score_texts
-    from tools.studies import load_study
-    from tools.survey import build_lexicon
+    from tools.lexicon import build_lexicon
+    from tools.study_reading import load_study
 
     lexicon = build_lexicon((), load_study(name))
 

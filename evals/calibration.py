@@ -14,7 +14,8 @@ from scipy.optimize import isotonic_regression, minimize_scalar
 from scipy.special import expit, logit
 
 from evals.bootstrap import Statistic, Units, bca_interval, gather_units, resample
-from evals.results import Bin, Calibration, Calibrator, Estimate, RiskPoint, Scores
+from evals.estimate import Estimate
+from evals.results import Bin, Calibration, Calibrator, RiskPoint, Scores
 from tools.maths import wilson_interval
 
 BINS = 10

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from evals.bootstrap import Statistic, Units, bca_interval, gather_units, resample
+from evals.estimate import Estimate
 from evals.matrices import (
     Counts,
     accuracy,
@@ -30,7 +31,7 @@ from evals.matrices import (
     recall,
 )
 from evals.pairing import FAILED, UNDECIDED
-from evals.results import Estimate, Row, RowKind
+from evals.results import Row, RowKind
 from tools.maths import wilson_interval
 
 Codes = Int[np.ndarray, " cases"]

@@ -9,7 +9,8 @@ from jaxtyping import Int
 
 from agent.records import Decision
 from evals.comparison import Codes, Side, fill_row, mean_over_slots, measure_row, measures, stack_answers
-from evals.results import Estimate, Row
+from evals.estimate import Estimate
+from evals.results import Row
 from tools.maths import wilson_interval
 
 SHUFFLES = 1000

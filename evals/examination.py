@@ -9,10 +9,10 @@ import numpy as np
 
 from agent.records import Decision, Manifest
 from evals.agreement import compare, compare_judges, confuse
+from evals.agreement_names import collect_figures
 from evals.alt_test import EPSILON, try_stand_ins
 from evals.calibration import Answered, calibrate
 from evals.controls import random_direction_row
-from evals.gates import collect_figures
 from evals.pairing import (
     FAILED,
     POOLED,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
-from evals.results import Estimate
+from evals.estimate import Estimate
 from tools.maths import Interval
 
 Z = 1.959964

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evals.estimate import Estimate
 from evals.intervals import Part, join_strata, lang_reiczigel_interval, sample_worth, share_found, wilson_at
-from evals.results import Estimate, Prevalence, Share, StratumLabels
+from evals.results import Prevalence, Share, StratumLabels
 from tools.records import Stratum
 
 FEATURES: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls")

@@ -7,26 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.store import write_whole
-from evals.pairing import POOLED
-from evals.records import RELEVANT
-from evals.results import Agreement, PairedTest
-from evals.tables import (
-    Table,
+from evals.agreement_tables import (
     agreement_table,
     alternative_table,
-    as_csv,
-    as_markdown,
-    as_text,
     calibration_table,
     confusion_table,
     disagreement_table,
-    format_estimate,
     headline_table,
     plan_table,
     prevalence_table,
     statistics_csv,
     strata_table,
 )
+from evals.pairing import POOLED
+from evals.records import RELEVANT
+from evals.results import Agreement, PairedTest
+from evals.tables import Table, as_csv, as_markdown, as_text, format_estimate
 from tools.unseen import page
 
 _SHOWN = 10

@@ -174,7 +174,7 @@ async def ask_scorers(
     from evals.scores.records import ScorerRef
     from evals.scores.scorers import LlmScorer, WordScorer, count_prompts
     from prompts.loader import load_prompt
-    from tools.survey import load_study_vectors
+    from tools.lexicon import load_study_vectors
 
     words, everyone = WordScorer(load_study_vectors(study)), shuffle_labels(subjects, None, arguments.seed)
     floor = await ask_all(words, ScorerRef(name=words.name, kind="words"), subjects, everyone, arguments.seed)
@@ -210,7 +210,7 @@ def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], 
         return None
     from agent.endpoint import LlmSettings
     from agent.errors import RunError
-    from agent.llm_flags import KEY, named_address, read_choice, read_limits, read_secrets
+    from agent.llm_flags import KEY, named_address, read_budget, read_choice, read_secrets
     from agent.preflight import reach
 
     secrets = read_secrets(arguments, environment)
@@ -218,9 +218,9 @@ def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], 
         raise RunError(f"no LLM is configured: set {KEY} or OPENAI_BASE_URL, or give --base-url")
     room = OUTPUT_TOKENS + TOKENS_PER_TEXT * arguments.batch
     choice = read_choice(arguments, environment, arguments.llm_model, room=room)
-    limits = read_limits(arguments)
+    budget = read_budget(arguments)
     reached = reach(choice, secrets, tell)
-    return LlmSettings.of(reached.choice, secrets, limits, framing=reached.framing)
+    return LlmSettings.of(reached.choice, secrets, budget, framing=reached.framing)
 
 
 def _count(text: str) -> int:

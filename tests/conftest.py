@@ -14,9 +14,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tools.lexicon import CONTENT_RANK
 from tools.loading import load_arm
-from tools.studies import Study, load_study
-from tools.survey import CONTENT_RANK, Survey, survey_features
+from tools.studies import Study
+from tools.study_reading import load_study
+from tools.survey import Survey, survey_features
 from tools.workbench import Workbench
 
 settings.register_profile("tools", database=None, deadline=None, derandomize=True, max_examples=40)

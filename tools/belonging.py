@@ -29,8 +29,9 @@ from torch import Tensor
 from tools.activations import tokenize_passages
 from tools.corpus import TokenRows, load_passages
 from tools.errors import LoadError
+from tools.proved import Probe
 from tools.reconstruction import batches, explained_variance, spread_rows
-from tools.records import Probe, Record
+from tools.records import Record
 from tools.studies import SplitName, Study
 from tools.workbench import Workbench
 

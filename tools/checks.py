@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tools.intervention import Addition, HookCounter, Intervention
-from tools.records import Check, Probe
+from tools.proved import Check, Probe
 from tools.steering import generate
 from tools.workbench import Workbench
 

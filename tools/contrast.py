@@ -16,10 +16,11 @@ from jaxtyping import Bool, Float, Int64
 from tools.continuations import FLIPPED, RANDOM, STEERED, UNSTEERED, SteeredTexts
 from tools.fluency import Bounds, repetition_of
 from tools.keywords import words_of
+from tools.lexicon import CONTENT_RANK, Lexicon
 from tools.promise import list_changes
 from tools.records import SteeredPair, SteeringEvidence
 from tools.studies import Study
-from tools.survey import CONTENT_RANK, Lexicon, Survey
+from tools.survey import Survey
 
 METRIC = "mean over content words of the largest cosine with a reference word"
 PANEL_LISTS = 128

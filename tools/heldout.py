@@ -24,7 +24,7 @@ from rich.progress import Progress
 from tools.activations import Recording, record_activations, tokenize_passages
 from tools.contexts import cut_context, find_near_misses
 from tools.corpus import TokenRows
-from tools.observation import draw_random_stratum
+from tools.projection import draw_random_stratum
 from tools.records import Context, FeatureRef, Record
 from tools.texts import Passage
 from tools.workbench import Workbench

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any
 
+from pydantic import JsonValue
+
 DEEPEST = 100
 """Lists and objects within each other: half of what can be read back, for what is read is stored within others."""
 _PARTS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -41,3 +43,8 @@ def is_deep(text: str, most: int = DEEPEST) -> bool:
         elif sign in "]}":
             depth -= 1
     return False
+
+
+def canonical_json(value: JsonValue) -> str:
+    """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON needs."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

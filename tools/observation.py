@@ -21,7 +21,7 @@ from tools.contrast import draw_panel, score_steering
 from tools.corpus import load_passages
 from tools.fluency import draw_bounds
 from tools.intervention import Readers
-from tools.projection import random_directions
+from tools.projection import draw_random_stratum
 from tools.promise import describe_effect, order_by_frequency
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.steerability import own_tokens, score_input, score_output
@@ -130,11 +130,6 @@ def prepare(bench: Workbench, study: Study, survey: Survey, selected: Sequence[S
     directions = both[columns]  # [n, d_model], as selected
     table = survey_directions(directions, survey.lens, survey.lexicon, study.survey.top_k)
     return Chosen(tuple(item.feature.key for item in selected), features, columns, directions, table)
-
-
-def draw_random_stratum(bench: Workbench, seed: int, n: int) -> Float[Tensor, "n d_model"]:
-    """The random directions of the control stratum: never those of the survey's null."""
-    return random_directions(n, bench.directions.shape[1], seed + 1_000_003)
 
 
 def observe_steering(

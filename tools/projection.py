@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tools.shortlist import Factor, choose, largest_of_chunks, make_factor, smallest_of_chunks
+from tools.workbench import Workbench
 
 BLOCK_ROWS = 512
 """Rows projected at a time: 512 x 50,257 scores are 51 MB in bfloat16, 103 MB in float32."""
@@ -139,3 +140,8 @@ def random_directions(n: int, d_model: int, seed: int) -> Float[Tensor, "n d_mod
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(n, d_model, generator=generator)
     return drawn / drawn.norm(dim=1, keepdim=True)
+
+
+def draw_random_stratum(bench: Workbench, seed: int, n: int) -> Float[Tensor, "n d_model"]:
+    """The random directions of the control stratum: never those of the survey's null."""
+    return random_directions(n, bench.directions.shape[1], seed + 1_000_003)

@@ -33,7 +33,7 @@ from tools.checks import (
     continue_prompt,
 )
 from tools.errors import LoadError
-from tools.records import Probe, Proof
+from tools.proved import Probe, Proof
 from tools.reference import POSITIONS, TEXTS, probe_rows
 from tools.workbench import Workbench
 

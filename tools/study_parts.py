@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from tools.errors import StudyError
-from tools.studies import STUDIES, find_study_file, read_tables
+from tools.study_reading import STUDIES, find_study_file, read_tables
 
 ASKED = ("domain", "rating", "survey")
 """Tables that decide what a judge is asked, and what the rules hold evidence to."""

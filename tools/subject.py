@@ -18,10 +18,11 @@ from torch import Tensor
 from tools.activations import ROWS_PER_BATCH, tokenize_passages
 from tools.corpus import TokenRows, load_passages
 from tools.errors import ToolError
-from tools.observation import draw_random_stratum
+from tools.lexicon import Lexicon, build_lexicon
+from tools.projection import draw_random_stratum
 from tools.records import Evidence
 from tools.studies import Study
-from tools.survey import Lexicon, build_lexicon, study_lens
+from tools.survey import study_lens
 from tools.workbench import Workbench
 
 SAMPLE_ROWS = 256

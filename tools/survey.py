@@ -10,7 +10,6 @@ several words of any specialist domain, and a raw count of keyword hits would ta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,18 +21,13 @@ from torch import Tensor
 
 from tools.coherence import (
     Coherence,
-    WordVectors,
-    load_vectors,
-    make_vectors,
-    published_rows,
     score_coherence,
-    word_rows,
 )
 from tools.corpus import cut_rows, load_passages
-from tools.errors import LoadError, StudyError
-from tools.gensim_data import load_named_vectors
-from tools.keywords import TokenWord, count_substring_hits, load_vocabulary, match_keywords, token_words
+from tools.errors import StudyError
+from tools.keywords import count_substring_hits, load_vocabulary, match_keywords
 from tools.lens import make_lens
+from tools.lexicon import Lexicon, build_lexicon, load_study_vectors, rows_of_domain
 from tools.maths import upper_share
 from tools.projection import ProjectionTable, project, random_directions
 from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenWeight
@@ -44,22 +38,6 @@ LENS_ROWS, LENS_WIDTH = 8, 64
 """Text that the effect lens is averaged over: about five hundred positions."""
 SCORED_ROWS = 16_384
 """Directions whose words are looked at together: what that takes besides the table does not grow with their number."""
-CONTENT_RANK = 150
-"""Words more frequent than this rank are function words and carry no topic."""
-
-
-class Lexicon(NamedTuple):
-    """What a model's vocabulary means to a study: words, domain words, vectors."""
-
-    tokens: tuple[str, ...]
-    words: tuple[TokenWord, ...]
-    vocabulary: frozenset[str]
-    vectors: WordVectors
-    published_rows: Int64[np.ndarray, " d_vocab"]
-    word_rows: Int64[np.ndarray, " d_vocab"]
-    is_domain: Bool[np.ndarray, " d_vocab"]
-    likeness: Float[np.ndarray, " d_vocab"]
-    """Cosine of each entry's word with the mean vector of the domain vocabulary; 0 without a vector."""
 
 
 class DirectionTable(NamedTuple):
@@ -86,59 +64,6 @@ class Survey(NamedTuple):
     """False for features known to be dead: they are never selected."""
 
 
-def load_study_vectors(study: Study) -> WordVectors:
-    """The study's word vectors.
-
-    Raises:
-        StudyError: the study names none.
-        LoadError: they are corrupt, or come from gensim's downloader and cannot be had.
-    """
-    source = study.vectors
-    if source.file and source.words:
-        return load_vectors(study.asset(source.file), study.asset(source.words))
-    if not source.gensim:
-        raise StudyError(
-            f"study {study.name} names no word vectors: set vectors.file and vectors.words, or vectors.gensim"
-        )
-    try:
-        keyed = load_named_vectors(source.gensim)
-    except (OSError, ValueError) as error:
-        raise LoadError(
-            f"word vectors {source.gensim!r} are not in gensim's cache and cannot be fetched: {error}"
-        ) from error
-    return make_vectors(keyed.index_to_key, keyed.vectors)
-
-
-def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
-    """Read the study's vocabulary and vectors once, for a model's decoded token strings."""
-    vocabulary = load_vocabulary(study.asset(study.domain.vocabulary))
-    vectors = load_study_vectors(study)
-    words = token_words(tokens, vectors.words)
-    rows = _rows_of_domain(vocabulary, vectors, study)
-    centre = vectors.matrix[rows].mean(axis=0)
-    of_words = word_rows(words, vectors)
-    known = of_words >= 0
-    likeness = np.zeros(len(tokens), dtype=np.float32)
-    likeness[known] = vectors.matrix[of_words[known]] @ (centre / np.linalg.norm(centre))
-    return Lexicon(
-        tokens=tuple(tokens),
-        words=tuple(words),
-        vocabulary=vocabulary,
-        vectors=vectors,
-        published_rows=published_rows(tokens, vectors),
-        word_rows=of_words,
-        is_domain=np.array([entry.word is not None and entry.word in vocabulary for entry in words]),
-        likeness=likeness,
-    )
-
-
-def _rows_of_domain(vocabulary: Collection[str], vectors: WordVectors, study: Study) -> list[int]:
-    rows = [vectors.row[word] for word in sorted(vocabulary) if word in vectors.row]
-    if not rows:
-        raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
-    return rows
-
-
 def check_survey(bench: Workbench, study: Study) -> None:
     """See that the model knows as many tokens as the study's lists are long, and that its words have vectors.
 
@@ -150,7 +75,7 @@ def check_survey(bench: Workbench, study: Study) -> None:
     if study.survey.top_k > bench.W_U.shape[1]:
         raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
     if study.vectors.file or not study.vectors.gensim:
-        _rows_of_domain(load_vocabulary(study.asset(study.domain.vocabulary)), load_study_vectors(study), study)
+        rows_of_domain(load_vocabulary(study.asset(study.domain.vocabulary)), load_study_vectors(study), study)
 
 
 def survey_features(bench: Workbench, study: Study, seed: int, progress: Progress | None = None) -> Survey:

@@ -41,7 +41,7 @@ def study_word_list(study: Study) -> WordList:
     source = study.vectors
     if source.words is not None:
         return WordList(source.file or source.words, tuple(read_text(study.asset(source.words)).split()))
-    from tools.survey import load_study_vectors
+    from tools.lexicon import load_study_vectors
 
     return WordList(source.gensim or study.name, load_study_vectors(study).words)
 

@@ -16,9 +16,10 @@ from agent.errors import RunError
 from agent.floors import read_living
 from agent.records import Decision, Manifest
 from agent.soundness import caveats_of
-from agent.store import RunFolder, canonical_json
+from agent.store import RunFolder
 from agent.surveyed import read_survey
 from tools.floors import DeadFloor
+from tools.json_text import canonical_json
 from tools.records import Evidence, FeatureRef, SteeringEvidence
 
 RULES_ALPHA = 0.01

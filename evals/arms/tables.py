@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from evals.arms import notes
 from evals.arms.results import ArmSummary, Comparison, Measured, Regression
-from evals.results import Estimate
+from evals.estimate import Estimate
 from evals.tables import Table
 from tools.records import Record
 

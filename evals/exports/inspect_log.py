@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from agent.errors import RunError
 from agent.lines import read_lines
-from agent.records import Decision, Manifest, Summary, TranscriptStep, Usage
+from agent.llm_records import Usage
+from agent.records import Decision, Manifest, Summary, TranscriptStep
 from evals.exports.conversations import Calls, Fields, as_message, as_usage
 from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output

@@ -14,7 +14,8 @@ from pydantic import JsonValue
 
 from agent.errors import RunError
 from agent.floors import read_living
-from agent.records import Decision, Failure, Manifest
+from agent.llm_records import Failure
+from agent.records import Decision, Manifest
 from agent.soundness import caveats_of
 from agent.store import RunFolder
 from evals.errors import LabelError

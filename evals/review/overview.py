@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from agent.errors import RunError
-from agent.records import StratumRow, Usage
+from agent.llm_records import Usage
+from agent.records import StratumRow
 from evals.results import Agreement
 from evals.review.decisions import OUTCOMES, Outcome, Row, outcome_of
 from evals.review.runs import OpenRun

@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 
 from agent.errors import RunError
 from agent.records import Decision
+from evals.agreement_tables import confusion_table, headline_table
 from evals.errors import LabelError
 from evals.records import Label
 from evals.results import Agreement
@@ -23,7 +24,6 @@ from evals.review.label_store import LabelStore
 from evals.review.neuronpedia import find_page
 from evals.review.runs import OpenRun
 from evals.review.timeline import arrange, total
-from evals.tables import confusion_table, headline_table
 from tools.floors import keep_alive, reasons_in, say_dead
 from tools.records import FeatureRef
 

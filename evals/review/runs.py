@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from agent.errors import RunError
 from agent.floors import floors_of, keep_living_decision, keep_living_summary
-from agent.records import Decision, LlmCall, Summary, TranscriptStep
+from agent.llm_records import LlmCall
+from agent.records import Decision, Summary, TranscriptStep
 from agent.soundness import caveats_of
 from agent.store import RunFolder
 from tools.floors import DeadFloor, keep_alive, reasons_in

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.records import PromptRef, TranscriptStep, Usage
+from agent.llm_records import Usage
+from agent.records import PromptRef, TranscriptStep
 from evals.review.runs import OpenRun
 
 COLUMNS = 8

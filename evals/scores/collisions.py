@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from evals.results import Estimate
+from evals.estimate import Estimate
 from evals.scores.measures import estimate_mean
 from tools.keywords import words_of
 from tools.records import Record

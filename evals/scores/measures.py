@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from evals import matrices
 from evals.bootstrap import bca_interval, gather_units, resample
-from evals.results import Estimate
+from evals.estimate import Estimate
 
 Truth = Bool[np.ndarray, " n"]
 Graded = Float[np.ndarray, " n"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.errors import FailureType
-from agent.records import PromptRef, Usage, Verdict
-from evals.results import Estimate
+from agent.llm_records import FailureType, Usage
+from agent.records import PromptRef, Verdict
+from evals.estimate import Estimate
 from evals.scores.collisions import Collisions
 from evals.scores.sanity import SanityCheck
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum

@@ -12,7 +12,7 @@ from tools.compute import Compute
 from tools.corpus import load_passages
 from tools.loading import load_arm
 from tools.proof import require_proof
-from tools.records import Proof
+from tools.proved import Proof
 from tools.studies import Study
 from tools.texts import Passage
 from tools.workbench import Workbench

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agent.errors import RunError
 from agent.records import Manifest
-from evals.results import Estimate
+from evals.estimate import Estimate
 from evals.scores.asking import Asked, ask
 from evals.scores.collisions import Collisions, find_collisions, measure_specificity
 from evals.scores.records import ALL, Drawn, FeatureScore, Figures, ItemAnswer, ScoreReport, ScoreRow, Status

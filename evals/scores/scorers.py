@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, JsonValue, create_model
 
-from agent.errors import FailureType, LlmFailure
 from agent.llm import LlmClient
+from agent.llm_errors import LlmFailure
+from agent.llm_records import FailureType
 from evals.scores.detection import Item
 from evals.scores.fuzzing import fence_texts
 from evals.scores.records import Task
@@ -21,8 +22,8 @@ from prompts.fence import escape, fence
 from prompts.loader import Prompt
 from tools.coherence import WordVectors
 from tools.keywords import find_words, normalise, words_of
+from tools.lexicon import CONTENT_RANK
 from tools.records import Record
-from tools.survey import CONTENT_RANK
 
 LABEL = 400
 TEXT = 2000

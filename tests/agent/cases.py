@@ -9,9 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.config import Limits, LlmChoice
+from agent.config import Limits
 from agent.contents import ToolCall
-from agent.records import SelectedFeature, Usage
+from agent.endpoint import LlmChoice
+from agent.llm_records import Usage
+from agent.records import SelectedFeature
 from agent.replies import Reply
 from agent.schemas import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
 from agent.state import Context, FeatureState, Investigator

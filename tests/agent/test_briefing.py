@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.blinding import choose_pairs
 from agent.briefing import brief_investigator, brief_judge, brief_pairs, brief_rater, show_context
-from agent.experiments import open_conversation
+from agent.experiments import open_conversation, plan_tests
 from agent.imported import ImportedFeature
-from agent.judge import Case, blind, word_case
+from agent.judge import Case, blind, choose_pairs, word_case
+from agent.measurements import Measurement, Observed
 from agent.policy import MOST_STEP_TOKENS, estimate_tokens
-from agent.predictions import brief_earlier, brief_tests_for_judge, plan_tests
+from agent.predictions import brief_earlier, brief_tests_for_judge
 from agent.schemas import Hypothesis
-from agent.state import Observed
-from agent.toolbox import Measurement
 from prompts.fence import outside
 from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS

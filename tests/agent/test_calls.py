@@ -9,7 +9,7 @@ import pytest
 
 from agent.calls import CallStore
 from agent.errors import RunError, Unwritable
-from agent.records import Failure, LlmCall, Usage
+from agent.llm_records import Failure, LlmCall, Usage
 
 
 def call(number: int, failed: bool = False) -> LlmCall:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.contents import tool_calls_in
-from agent.errors import LlmFailure
+from agent.llm_errors import LlmFailure
 from agent.replies import Reply, find_circle
 from tests.agent.test_llm import Verdict, ask, outcome, with_client
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, answer, serve

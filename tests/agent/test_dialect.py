@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from agent.errors import LlmFailure
 from agent.llm import LlmClient
+from agent.llm_errors import LlmFailure
 from agent.replies import Reply
 from agent.requests import ToolsUnsupported
 from tests.agent.test_llm import TOOL, with_client

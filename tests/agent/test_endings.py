@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.closing import first_messages, remark_on, remedy
-from agent.config import Limits, LlmChoice, RunConfig
+from agent.config import Limits, RunConfig
+from agent.endpoint import LlmChoice
 from agent.records import Manifest, Summary
 from agent.run import main
 from agent.store import RunFolder

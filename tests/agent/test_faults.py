@@ -25,8 +25,8 @@ import pytest
 from rich.console import Console
 
 from agent.assembly import Assembly
-from agent.config import LlmChoice, RunConfig
-from agent.endpoint import Secrets
+from agent.config import RunConfig
+from agent.endpoint import LlmChoice, Secrets
 from agent.records import Manifest, Provenance, SelectedFeature, Selection, Summary
 from agent.stages import Stopwatch, investigate, spent_in
 from agent.store import RunFolder

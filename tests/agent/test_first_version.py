@@ -16,9 +16,9 @@ import pytest
 from pydantic import BaseModel
 
 from agent.calls import CallStore
-from agent.errors import LlmFailure
 from agent.first_version import strict_json_schema
 from agent.llm import LlmClient
+from agent.llm_errors import LlmFailure
 from agent.schemas import Choice, Hypotheses, judge_reply_for, rating_reply_for
 from tests.agent.test_llm import Verdict, user, with_client
 from tests.servers.openai_stub import JsonDict, Scripted, StubServer, failing, happy, serve

@@ -27,7 +27,8 @@ from agent.tables import format_summary, strata_csv
 from tests.agent.cases import make_evidence, make_judgement, make_pairs
 from tools.floors import INSTRUMENTS, DeadFloor, Instrument, reasons_for
 from tools.records import Evidence, FeatureRef, Stratum
-from tools.studies import SurveyDefaults, load_question
+from tools.studies import SurveyDefaults
+from tools.study_reading import load_question
 
 WHY = "of 100 steered texts only 9 can win or lose: 91 refused as not fluent"
 WHOLE = make_evidence()

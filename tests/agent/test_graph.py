@@ -12,8 +12,9 @@ from agent.calls import CallStore
 from agent.endpoint import LlmSettings
 from agent.graph import build_graph
 from agent.llm import LlmClient
+from agent.llm_records import Usage
 from agent.recall import recall_case
-from agent.records import Decision, SelectedFeature, Usage
+from agent.records import Decision, SelectedFeature
 from agent.schemas import Choice, Hypotheses, PairChoice
 from agent.state import Context, FeatureState
 from agent.toolbox import Toolbox

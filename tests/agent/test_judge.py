@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.blinding import count_identified, named_steered, order_hypotheses, order_pairs
-from agent.errors import LlmFailure, Unfit
-from agent.judge import Case, Judge, Verdicts, blind
-from agent.records import Usage
+from agent.judge import Case, Judge, Verdicts, blind, count_identified, named_steered, order_hypotheses, order_pairs
+from agent.llm_errors import LlmFailure, Unfit
+from agent.llm_records import Usage
 from agent.schemas import JudgeReply, PairChoice, judge_reply_for
 from agent.structured import parse, strict_json_schema
 from agent.transcript import Abandoned, Notes
@@ -35,7 +34,7 @@ def judge(
 ) -> tuple[Verdicts, Notes, ScriptedLlm]:
     llm = ScriptedLlm(*answers, policy=policy)
     who = Judge(llm, load_prompt("judge"), DOMAIN, "a guideline", repeats)
-    notes = Notes(make_state(), "judge")
+    notes = Notes(len(make_state().steps), "judge")
     case = case or Case(make_evidence(), make_hypotheses().hypotheses)
     return asyncio.run(who.judge(case, notes)), notes, llm
 

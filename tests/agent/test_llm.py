@@ -24,11 +24,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from agent.calls import CallStore
 from agent.endpoint import LlmSettings
-from agent.errors import LlmFailure
 from agent.llm import LlmClient
+from agent.llm_errors import LlmFailure
+from agent.llm_records import Usage
 from agent.pacing import RateWindow
 from agent.prices import PriceTable
-from agent.records import Usage
 from agent.replies import Reply
 from agent.requests import ToolSpec, ToolsUnsupported
 from agent.troubles import retry_after, trouble_of

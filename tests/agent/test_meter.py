@@ -9,8 +9,8 @@ from pathlib import Path
 from agent.calls import CallStore
 from agent.endpoint import LlmSettings
 from agent.llm import LlmClient
+from agent.llm_records import Failure, LlmCall, Usage
 from agent.meter import Meter
-from agent.records import Failure, LlmCall, Usage
 from tests.servers.openai_stub import StubServer, saying, serve
 
 

@@ -9,10 +9,9 @@ from langgraph.runtime import Runtime
 
 from agent import nodes
 from agent.config import Limits
-from agent.errors import LlmFailure
-from agent.experiments import NO_MORE
-from agent.predictions import plan_tests
-from agent.records import Failure, Usage
+from agent.experiments import NO_MORE, plan_tests
+from agent.llm_errors import LlmFailure
+from agent.llm_records import Failure, Usage
 from agent.requests import ToolsUnsupported
 from agent.schemas import Choice, ChosenCall
 from agent.state import Context, FeatureState, PendingCall

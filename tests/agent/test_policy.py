@@ -5,21 +5,11 @@ import itertools
 import pytest
 
 from agent.config import Limits
-from agent.policy import (
-    MOST_STEP_TOKENS,
-    Panel,
-    Spent,
-    aggregate,
-    combine_steering,
-    estimate_tokens,
-    failure_stands,
-    is_quorate,
-    judge_blind_choices,
-    separation,
-    why_settle,
-    why_stop_experiments,
-)
-from agent.records import Failure
+from agent.judgement import Panel, aggregate, combine_steering, judge_blind_choices
+from agent.llm_records import Failure
+from agent.policy import MOST_STEP_TOKENS, Spent, estimate_tokens, failure_stands, why_settle, why_stop_experiments
+from agent.predictions import separation
+from agent.transcript import is_quorate
 from tests.agent.cases import make_judgement
 
 LIMITS = Limits(rounds=2, calls_per_feature=12, tool_calls_per_feature=8, tokens_per_feature=1000)

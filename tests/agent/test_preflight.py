@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from agent import preflight
-from agent.config import LlmChoice
-from agent.endpoint import Secrets
+from agent.endpoint import LlmChoice, Secrets
 from agent.errors import RunError
 from agent.preflight import check_machine, reach
 from agent.run import main

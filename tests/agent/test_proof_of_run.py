@@ -14,7 +14,7 @@ from agent.records import Manifest
 from agent.run import main
 from agent.store import RunFolder
 from evals import export
-from tools.records import Proof
+from tools.proved import Proof
 
 REASON = "the cache is known to be lost; only projections are of interest"
 

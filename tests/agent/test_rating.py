@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.errors import LlmFailure, Unfit
 from agent.graph import build_graph
+from agent.llm_errors import LlmFailure, Unfit
 from agent.rating import Rated, aggregate_ratings, word_rating
 from agent.records import Decision, SelectedFeature
 from agent.schemas import RatingReply, rating_reply_for

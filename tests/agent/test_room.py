@@ -11,8 +11,8 @@ import pytest
 
 from agent.calls import CallStore
 from agent.endpoint import LlmSettings
-from agent.errors import LlmFailure
 from agent.llm import LlmClient
+from agent.llm_errors import LlmFailure
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, happy, saying, serve
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from agent.rules import judge_by_rules, name_feature, steering_verdict
+from agent.judgement import steering_verdict
+from agent.rules import judge_by_rules, name_feature
 from tools.records import (
     ActivationEvidence,
     CoherenceEvidence,

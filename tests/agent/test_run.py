@@ -21,7 +21,7 @@ from agent.floors import find_floors
 from agent.records import Manifest, Summary
 from agent.run import main
 from agent.store import RunFolder
-from tools.studies import load_study
+from tools.study_reading import load_study
 
 ROOT = Path(__file__).parent.parent.parent
 

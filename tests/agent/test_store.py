@@ -11,7 +11,8 @@ from agent.config import RunConfig
 from agent.errors import RunError
 from agent.lines import read_lines
 from agent.records import Decision, JudgeRef, Manifest, Provenance
-from agent.store import RunFolder, canonical_json
+from agent.store import RunFolder
+from tools.json_text import canonical_json
 from tools.records import FeatureRef
 
 MANIFEST = Manifest(

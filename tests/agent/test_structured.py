@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from agent.errors import Unfit
+from agent.llm_errors import Unfit
 from agent.markup import object_in
 from agent.schemas import Label
 from agent.structured import SchemaForm, instruction, parse, repair, strict_json_schema

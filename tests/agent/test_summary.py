@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.figures import draw_figures
-from agent.records import ConceptRating, Decision, Failure, JudgeRef, Usage
+from agent.llm_records import Failure, Usage
+from agent.records import ConceptRating, Decision, JudgeRef
 from agent.summary import summarise
 from agent.tables import decisions_csv, format_summary, strata_csv
 from tools.records import CoherenceEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from agent.errors import LlmFailure, RunError
-from agent.offers import describe
-from agent.toolbox import Measurement, Toolbox
+from agent.errors import RunError
+from agent.llm_errors import LlmFailure
+from agent.measurements import Measurement
+from agent.toolbox import Toolbox, describe
 from tests.agent.cases import (
     INSTRUMENTS,
     StrawBench,

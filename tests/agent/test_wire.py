@@ -17,7 +17,7 @@ from agent.calls import CallStore
 from agent.connection import MOST_BYTES
 from agent.endpoint import LlmSettings, read_headers, without_values
 from agent.llm import LlmClient
-from agent.records import LlmCall
+from agent.llm_records import LlmCall
 from agent.troubles import Trouble
 from agent.wire import Wire
 from tests.servers.openai_stub import Policy, StubServer, at_first, broken, failing, happy, saying, serve

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from evals.estimate import Estimate
 from evals.intervals import join_strata, lang_reiczigel_interval, share_found, wilson_at
 from evals.prevalence import FEATURES, StratumSample, estimate_prevalence
-from evals.results import Estimate, Prevalence
+from evals.results import Prevalence
 from tools.maths import wilson_interval
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from agent.config import RunConfig
+from agent.llm_records import Failure
 from agent.records import (
     ConceptRating,
     Decision,
-    Failure,
     JudgeRef,
     Manifest,
     Provenance,

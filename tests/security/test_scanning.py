@@ -17,16 +17,18 @@ from hypothesis import strategies as st
 
 from agent.answers import answer_in
 from agent.contents import tool_calls_in
-from agent.errors import RunError, Unfit
+from agent.errors import RunError
 from agent.imported import LONGEST_TEXT, read_evidence
+from agent.llm_errors import Unfit
 from agent.markup import object_in
+from agent.measurements import Measurement
 from agent.read import show
 from agent.records import TranscriptStep
 from agent.schemas import Hypotheses, JudgeReply
 from agent.streams import ReplyStream
 from agent.structured import parse
 from agent.told_calls import told_calls
-from agent.toolbox import LONGEST_ARGUMENTS, Measurement, Toolbox
+from agent.toolbox import LONGEST_ARGUMENTS, Toolbox
 from agent.troubles import trouble_of
 from evals.importers.reading import Collector, Options, read_csv, read_item
 from evals.labels import import_labels

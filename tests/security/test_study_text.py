@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.run import main
 from tests.security.conftest import write_domain, write_evidence
 from tools.errors import StudyError
-from tools.studies import load_question
+from tools.study_reading import load_question
 from tools.text_files import read_text
 from tools.wording import LONGEST_GUIDELINE, LONGEST_LINE, check_line, read_guideline
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from agent.run import main
 from tools.belonging import probe_reconstruction, probe_rows
 from tools.errors import LoadError
-from tools.records import Probe
+from tools.proved import Probe
 from tools.studies import Study
 from tools.workbench import Workbench
 

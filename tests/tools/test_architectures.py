@@ -15,7 +15,8 @@ from tools.corpus import TokenRows, load_passages
 from tools.loading import load_arm
 from tools.observation import observe
 from tools.records import Evidence, FeatureRef, Stratum
-from tools.studies import Arm, CorpusSource, Study, SurveyDefaults, load_study
+from tools.studies import Arm, CorpusSource, Study, SurveyDefaults
+from tools.study_reading import load_study
 from tools.survey import Survey, survey_features, tabulate
 from tools.workbench import Workbench
 

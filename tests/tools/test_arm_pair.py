@@ -13,7 +13,8 @@ from tests.conftest import D_SAE
 from tools.arm_pair import ArmPair, compare_pair, match_folders
 from tools.arms import check_arm_files
 from tools.errors import LoadError
-from tools.studies import Study, load_study
+from tools.studies import Study
+from tools.study_reading import load_study
 
 
 @pytest.fixture(scope="module")

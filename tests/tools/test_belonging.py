@@ -26,7 +26,8 @@ from tools.belonging import (
 from tools.corpus import TokenRows
 from tools.errors import LoadError
 from tools.loading import load_arm
-from tools.studies import Arm, Study, load_study
+from tools.studies import Arm, Study
+from tools.study_reading import load_study
 from tools.workbench import Workbench
 
 TRAINED_AT = "blocks.3.hook_resid_pre"

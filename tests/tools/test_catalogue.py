@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.offers import describe
+from agent.toolbox import describe
 from tools import catalogue
 from tools.catalogue import TOOLS
 from tools.errors import ToolError
@@ -89,7 +89,7 @@ def test_a_random_direction_is_as_dense_as_it_was_observed(laboratory: Laborator
 
 
 def test_the_random_direction_is_the_one_that_was_observed(laboratory: Laboratory, bench: Workbench) -> None:
-    from tools.observation import draw_random_stratum
+    from tools.projection import draw_random_stratum
 
     drawn = draw_random_stratum(bench, 0, 40)
     for index in (0, 7, 39):

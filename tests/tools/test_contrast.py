@@ -22,11 +22,12 @@ from tools.contrast import (
 )
 from tools.fluency import Bounds
 from tools.intervention import HookCounter
+from tools.lexicon import CONTENT_RANK, Lexicon
 from tools.maths import binomial_tail, derangement, wilson_interval
 from tools.records import SteeringEvidence
 from tools.strength import TokenMoves
 from tools.studies import Study
-from tools.survey import CONTENT_RANK, Lexicon, Survey
+from tools.survey import Survey
 
 MEDICAL = ("doctor", "patient", "nurse", "hospital")
 EVERYDAY = ("garden", "river", "bread", "market")

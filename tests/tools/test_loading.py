@@ -20,7 +20,8 @@ from tests.tools.architectures import TRANSCODERS, build_sae, load_reference, sa
 from tools.arms import check_arm_files
 from tools.errors import LoadError, StudyError, UnveilError
 from tools.loading import load_arm
-from tools.studies import Arm, Study, load_study
+from tools.studies import Arm, Study
+from tools.study_reading import load_study
 from tools.workbench import Workbench
 
 HOOK = "blocks.1.hook_resid_pre"

@@ -13,16 +13,8 @@ from tools.activations import Recording, record_activations, tokenize_passages
 from tools.causal import Place, measure_effects
 from tools.corpus import TokenRows, load_passages
 from tools.errors import StudyError
-from tools.observation import (
-    CAUSAL_ROWS,
-    Chosen,
-    draw_random_stratum,
-    observe,
-    observe_effects,
-    prepare,
-    read_levels,
-)
-from tools.projection import project
+from tools.observation import CAUSAL_ROWS, Chosen, observe, observe_effects, prepare, read_levels
+from tools.projection import draw_random_stratum, project
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.studies import SteeringDefaults, Study
 from tools.survey import Survey

@@ -17,7 +17,7 @@ from tools.checks import TOLERANCE
 from tools.errors import LoadError
 from tools.loading import load_arm
 from tools.proof import INSTRUMENTS, prove, require_proof
-from tools.records import Check, Probe, Proof
+from tools.proved import Check, Probe, Proof
 from tools.studies import Study
 from tools.workbench import ResidualEdit, Workbench
 

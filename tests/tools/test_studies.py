@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from tools.errors import StudyError
-from tools.studies import Study, list_studies, load_study
+from tools.studies import Study
+from tools.study_reading import list_studies, load_study
 
 
 @pytest.fixture(autouse=True)

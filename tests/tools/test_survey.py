@@ -11,16 +11,14 @@ from pydantic import ValidationError
 
 from tools.errors import LoadError, StudyError
 from tools.keywords import match_keywords
+from tools.lexicon import Lexicon, build_lexicon, load_study_vectors
 from tools.projection import project
 from tools.studies import Study, VectorsSource
 from tools.survey import (
-    Lexicon,
     Survey,
-    build_lexicon,
     describe_coherence,
     describe_keywords,
     describe_projection,
-    load_study_vectors,
     survey_directions,
     survey_features,
     tabulate,

@@ -15,7 +15,7 @@ from agent.prices import PriceTable
 from tools.coherence import load_vectors
 from tools.errors import LoadError, StudyError, UnveilError
 from tools.keywords import load_vocabulary
-from tools.studies import load_study
+from tools.study_reading import load_study
 from tools.text_files import decode, read_text
 from tools.texts import read_texts
 

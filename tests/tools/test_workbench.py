@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from tools.errors import StudyError
 from tools.loading import load_arm
-from tools.studies import Arm, load_study
+from tools.studies import Arm
+from tools.study_reading import load_study
 from tools.workbench import Workbench
 
 HOOK = "blocks.1.hook_resid_pre"

@@ -142,9 +142,9 @@ def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: in
     could not be compared.
     """
     from tools.arms import locate
+    from tools.lexicon import load_study_vectors
     from tools.loading import SPARSITY_FILE, load_arm
-    from tools.studies import load_study
-    from tools.survey import load_study_vectors
+    from tools.study_reading import load_study
     from tools.training.measure import measure_arm, nearest_check
 
     study = load_study(str(study_folder))

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.config import LlmChoice, RunConfig
-from agent.records import Decision, JudgeRef, LlmCall, TranscriptStep, Usage
+from agent.config import RunConfig
+from agent.endpoint import LlmChoice
+from agent.llm_records import LlmCall, Usage
+from agent.records import Decision, JudgeRef, TranscriptStep
 from agent.run import main as run_main
 from agent.store import RunFolder, write_whole
 from evals.scores.collisions import Collisions

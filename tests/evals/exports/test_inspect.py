@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.lines import read_lines
-from agent.records import Decision, Failure, LlmCall, TranscriptStep, Usage
+from agent.llm_records import Failure, LlmCall, Usage
+from agent.records import Decision, TranscriptStep
 from agent.store import RunFolder
 from evals.export import main
 from evals.importers.own import write_own

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from agent.records import Decision, LlmCall, PromptRef, TranscriptStep, Usage
+from agent.llm_records import LlmCall, Usage
+from agent.records import Decision, PromptRef, TranscriptStep
 from agent.store import RunFolder, write_whole
 from evals.records import Label
 from evals.review.app import create_app

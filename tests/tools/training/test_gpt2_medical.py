@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tests.tools.test_architectures import write_large_model
 from tests.tools.training.tiny_study import EVERYDAY, MEDICAL, train, write_corpus
 from tools.loading import load_arm
-from tools.studies import load_study
+from tools.study_reading import load_study
 from tools.survey import survey_features, tabulate
 
 STUDIES = Path(__file__).parents[3] / "studies"
