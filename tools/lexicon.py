@@ -85,6 +85,11 @@ def build_lexicon(tokens: Sequence[str], study: Study) -> Lexicon:
 
 
 def rows_of_domain(vocabulary: Collection[str], vectors: WordVectors, study: Study) -> list[int]:
+    """Rows of the word vectors that hold words of the domain.
+
+    Raises:
+        StudyError: there are none.
+    """
     rows = [vectors.row[word] for word in sorted(vocabulary) if word in vectors.row]
     if not rows:
         raise StudyError(f"no word of {study.domain.vocabulary} has a word vector: vocabulary and vectors do not fit")
