@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agent.config import RunConfig
-    from agent.reaching import Reached
+    from agent.recipients import Reached
     from agent.records import Manifest
     from agent.store import RunFolder
     from tools.records import Evidence
@@ -134,7 +134,8 @@ def resume(arguments: argparse.Namespace, console: Console) -> int:
     """The rest of a run that was stopped, and with `--retry-failed` what failed in it."""
     from agent.conduct import conduct
     from agent.entrusted import check_unchanged
-    from agent.reaching import Reached, knock
+    from agent.reaching import knock
+    from agent.recipients import Reached
     from agent.resuming import list_changes, reconsider, refuse_flags
     from agent.soundness import require_whole
     from agent.store import RunFolder

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.assembly import Assembly
     from agent.config import RunConfig
-    from agent.reaching import Reached
+    from agent.recipients import Reached
     from agent.records import Manifest
     from agent.store import RunFolder
     from tools.studies import Question, Study

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from agent.config import RunConfig
-from agent.endpoint import Framing, Secrets
+from agent.endpoint import Secrets
 from agent.llm_flags import read_secrets
 from agent.preflight import check_machine, reach
+from agent.recipients import Reached
 from agent.store import check_writable
-
-
-class Reached(NamedTuple):
-    """A run's config, and what its endpoint is sent besides."""
-
-    config: RunConfig
-    """With the base URL at which the endpoint answers."""
-    secrets: Secrets = Secrets()
-    framing: Framing = "with usage"
 
 
 def prepare(

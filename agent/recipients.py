@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from agent.config import RunConfig
+from agent.endpoint import Framing, Secrets
 from agent.errors import RunError
 
 TRACING_URL = "https://api.smith.langchain.com"
@@ -59,3 +61,12 @@ def traced(wanted: bool) -> Generator[None]:
             from langchain_core.tracers.langchain import wait_for_all_tracers
 
             wait_for_all_tracers()
+
+
+class Reached(NamedTuple):
+    """A run's config, and what its endpoint is sent besides."""
+
+    config: RunConfig
+    """With the base URL at which the endpoint answers."""
+    secrets: Secrets = Secrets()
+    framing: Framing = "with usage"
