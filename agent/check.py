@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, complain, door, say
 from tools.errors import UnveilError
-from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
-    from agent.findings import Checked
+    from agent.folder.findings import Checked
 
 NOT_SOUND, BAD_INPUT = 1, 2
 DESCRIPTION = """\
@@ -48,8 +48,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Check each run and say what was found; the worst of them decides the exit status."""
     arguments = parse_arguments(argv)
-    from agent.soundness import check_folder
-    from agent.store import RunFolder
+    from agent.folder.soundness import check_folder
+    from agent.folder.store import RunFolder
 
     worst = 0
     for path in arguments.runs:

@@ -1,4 +1,4 @@
-"""How a whole run can fail; how a single request can is said in `agent.llm.errors`."""
+"""How a whole run can fail; how a single request can is said in `agent.llm.client.errors`."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
-from tools.terminal import Parser, door, say
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
-    from agent.records import TranscriptStep
+    from agent.folder.records import TranscriptStep
 
 WIDTH = 116
 _SPARE = 60
@@ -42,8 +42,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""
     arguments = parse_arguments(argv)
-    from agent.soundness import caveats_of
-    from agent.store import RunFolder
+    from agent.folder.soundness import caveats_of
+    from agent.folder.store import RunFolder
 
     caveats = caveats_of(RunFolder.open(arguments.run))
     steps = find_transcript(arguments.run, arguments.feature)
@@ -58,9 +58,9 @@ def find_transcript(run: Path, feature: str) -> list[TranscriptStep]:
         RunError: there is no such run or feature, or the number fits several.
     """
     from agent.errors import RunError
+    from agent.folder.records import TranscriptStep
+    from agent.folder.store import RunFolder
     from agent.lines import read_lines
-    from agent.records import TranscriptStep
-    from agent.store import RunFolder
 
     known = [decision.feature for decision in RunFolder.open(run).decisions()]
     chosen = [ref for ref in known if ref.key == feature]

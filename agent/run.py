@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agent.command import parse_arguments
-from tools.egress import guarded
+from agent.beginning.flags import parse_arguments
+from tools.border.egress import guarded
+from tools.display.terminal import door
 from tools.errors import UnveilError
 from tools.machine import settle_threads
-from tools.terminal import door
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
     from agent.errors import EveryFeatureFailed
-    from tools.console import LineConsole
+    from tools.display.console import LineConsole
 
     console, errors = LineConsole(), LineConsole(stderr=True)
     try:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _begin(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
-    from agent import begin
+    from agent.beginning import begin
 
     if arguments.trace:
         begin.check_trace(arguments)

@@ -18,13 +18,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
+from agent.folder.measurements import CLOCK, Measurement, address_of
+from agent.folder.store import append_line
 from agent.lines import read_lines
-from agent.llm_errors import LlmFailure
-from agent.measurements import CLOCK, Measurement, address_of
-from agent.requests import ToolSpec
-from agent.store import append_line
+from agent.llm.errors import LlmFailure
+from agent.llm.requests import ToolSpec
+from tools.border.json_text import read_json
 from tools.errors import ToolError
-from tools.json_text import read_json
 from tools.records import Evidence, Record
 
 LONGEST_ARGUMENTS, SHOWN_OF_LONG = 100_000, 200
@@ -44,7 +44,7 @@ class Locked(Protocol):
 
 
 class Bench(Protocol):
-    """Where subjects for the instruments come from: `tools.subject.Laboratory`."""
+    """Where subjects for the instruments come from: `tools.catalogue.subject.Laboratory`."""
 
     @property
     def bench(self) -> Locked:
@@ -60,7 +60,7 @@ class Toolbox:
     """Instruments on a bench, with the memory of a run.
 
     Args:
-        instruments: the functions that may be called; `tools.catalogue.TOOLS`.
+        instruments: the functions that may be called; `tools.catalogue.instruments.TOOLS`.
         file: `tool_calls.jsonl` of the run; it appears with the first result.
         bench: what they run on; None to answer from the file alone.
         replay_only: what the file does not hold raises, instead of being measured.

@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from agent.llm_errors import LlmFailure
-from agent.llm_records import Failure, Usage
-from agent.records import TranscriptStep
-from agent.replies import Reply
-from agent.requests import Message, ToolSpec
+from agent.folder.records import TranscriptStep
+from agent.llm.errors import LlmFailure
+from agent.llm.records import Failure, Usage
+from agent.llm.replies import Reply
+from agent.llm.requests import Message, ToolSpec
 
 S = TypeVar("S", bound=BaseModel)
 Kind = Literal["messages", "reply", "tool", "judgement", "rule", "failure", "decision"]
@@ -119,7 +119,7 @@ def parsed(reply: Reply[S]) -> S:
 
 
 class Llm(Protocol):
-    """What the nodes need of `agent.llm.LlmClient`."""
+    """What the nodes need of `agent.llm.client.LlmClient`."""
 
     async def complete(
         self,

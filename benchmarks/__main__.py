@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
-from tools.egress import guarded
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, door
 from tools.machine import add_threads, settle_threads
-from tools.terminal import Parser, door
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settle_threads(arguments.threads)  # before numpy and torch are loaded, here and in the benchmarks' processes
     from benchmarks.records import Setting
     from benchmarks.tables import print_report
-    from tools.console import PatientConsole
+    from tools.display.console import PatientConsole
 
     console = PatientConsole()
     setting = Setting(arguments.scale, arguments.rounds, arguments.figure)
@@ -85,7 +85,7 @@ def run_all(names: Sequence[str], setting: Setting, threads: int | None, console
 
     from benchmarks.machine import describe_machine
     from benchmarks.records import Failed, Report
-    from tools.progress import waiting
+    from tools.display.progress import waiting
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     results: list[Result] = []

@@ -18,9 +18,9 @@ from torch import Tensor
 from benchmarks.assets import make_bench
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.records import Result, Setting
-from tools.activations import Recording, record_activations, tokenize_passages
-from tools.corpus import TokenRows, load_passages
-from tools.workbench import Workbench
+from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.bench.workbench import Workbench
+from tools.study.corpus import TokenRows, load_passages
 
 
 class Size(NamedTuple):

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from benchmarks.records import Scale
 from benchmarks.words import make_word_vectors, spell
-from tools.compute import Compute
-from tools.loading import load_arm
-from tools.studies import Study
-from tools.study_reading import load_study
-from tools.workbench import Workbench
+from tools.bench.compute import Compute
+from tools.bench.loading import load_arm
+from tools.bench.workbench import Workbench
+from tools.study.definition import Study
+from tools.study.reading import load_study
 
 
 class Shape(NamedTuple):

@@ -23,10 +23,10 @@ from benchmarks.assets import load_quietly, make_study
 from benchmarks.measure import Arm, Race, equal, faster, race, row
 from benchmarks.records import Result, Scale, Setting
 from benchmarks.steering import STEERING, continue_prompt
-from tools.compute import Compute
+from tools.bench.compute import Compute
+from tools.bench.workbench import Workbench
 from tools.machine import COUNTS, NUMPY, PASSIVE, Machine, choose_settings, read_quota, usable_cores
-from tools.study_reading import load_study
-from tools.workbench import Workbench
+from tools.study.reading import load_study
 
 
 class Size(NamedTuple):

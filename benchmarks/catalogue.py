@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
+from tools.border.egress import guarded
 
 if TYPE_CHECKING:
     from benchmarks.records import Result, Setting

@@ -15,7 +15,7 @@ from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.records import Result, Setting
 from tools.observation import observe
 from tools.records import Evidence, FeatureRef, Stratum
-from tools.survey import survey_features
+from tools.survey.features import survey_features
 
 
 class Size(NamedTuple):

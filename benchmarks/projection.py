@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.measure import Arm, equal, faster, race, row, small
 from benchmarks.published import Listed, project_features
 from benchmarks.records import Result, Setting
-from tools.projection import ProjectionTable, project, random_directions
+from tools.survey.projection import ProjectionTable, project, random_directions
 
 
 class Size(NamedTuple):

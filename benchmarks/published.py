@@ -108,7 +108,7 @@ def steer_feature(
 
     with warnings.catch_warnings():
         # Its generation still names the cache as transformers did before 5.24. The attention finds it by either name
-        # (tools.loading), and the library's own generation is what is compared with.
+        # (tools.bench.loading), and the library's own generation is what is compared with.
         warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
         with bridge.hooks(fwd_hooks=[(hook_name, add)]):
             steered = continue_prompt()

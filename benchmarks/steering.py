@@ -19,10 +19,10 @@ from benchmarks.assets import load_quietly, make_study
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.published import steer_feature
 from benchmarks.records import Result, Setting
-from tools.compute import Compute, Precision
-from tools.intervention import Addition
-from tools.steering import generate, row_noise, rows_per_batch, split_rows
-from tools.workbench import Workbench
+from tools.bench.compute import Compute, Precision
+from tools.bench.workbench import Workbench
+from tools.effects.intervention import Addition
+from tools.effects.steering import generate, row_noise, rows_per_batch, split_rows
 
 
 class Size(NamedTuple):

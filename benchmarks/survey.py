@@ -19,10 +19,10 @@ from benchmarks.assets import SHAPES, make_directions, token_words, write_texts
 from benchmarks.measure import Arm, race, row, small
 from benchmarks.projection import make_unembedding
 from benchmarks.records import Reach, Result, Setting
-from tools.lexicon import Lexicon, build_lexicon
-from tools.studies import Arm as StudyArm
-from tools.studies import CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
-from tools.survey import DirectionTable, survey_directions
+from tools.study.definition import Arm as StudyArm
+from tools.study.definition import CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
+from tools.survey.features import DirectionTable, survey_directions
+from tools.survey.lexicon import Lexicon, build_lexicon
 
 SIZES = {"small": (64, 256, 1024), "full": (4_096, 16_384, 65_536, 262_144)}
 TOP_K = 10

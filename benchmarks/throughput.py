@@ -22,19 +22,19 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from agent.assembly import Assembly
-from agent.config import RunConfig
-from agent.endpoint import LlmChoice, Secrets
-from agent.records import Decision, Manifest, Provenance, SelectedFeature, Selection, StratumSize
-from agent.stages import Stopwatch, investigate
-from agent.store import RunFolder
+from agent.folder.config import RunConfig
+from agent.folder.records import Decision, Manifest, Provenance, SelectedFeature, Selection, StratumSize
+from agent.folder.store import RunFolder
+from agent.investigation.assembly import Assembly
+from agent.llm.settings import LlmChoice, Secrets
+from agent.stages.gather import Stopwatch, investigate
 from benchmarks.evidence import make_evidence
 from benchmarks.measure import Arm, race, row
 from benchmarks.memory import resident_mb
 from benchmarks.records import Reach, Result, Setting
-from tools.egress import reaching
+from tools.border.egress import reaching
 from tools.records import Evidence
-from tools.studies import Domain, Question
+from tools.study.definition import Domain, Question
 
 
 class Size(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from tools.coherence import WordVectors, make_vectors
+from tools.survey.coherence import WordVectors, make_vectors
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORD_LENGTH = 4

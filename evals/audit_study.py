@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
-from tools.terminal import Parser, door, say
-from tools.unseen import page
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, door, say
+from tools.display.unseen import page
 
 if TYPE_CHECKING:
     import numpy as np
 
     from evals.audit.clone import Clone
+    from evals.audit.published import Likeness
     from evals.audit.records import Audit
-    from evals.published import Likeness
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,9 +87,9 @@ def load_likeness(name: str) -> Likeness:
         StudyError: there is no such study, or it names no vectors.
         LoadError: they cannot be read.
     """
-    from tools.contrast import score_texts
-    from tools.lexicon import build_lexicon
-    from tools.study_reading import load_study
+    from tools.effects.contrast import score_texts
+    from tools.study.reading import load_study
+    from tools.survey.lexicon import build_lexicon
 
     lexicon = build_lexicon((), load_study(name))
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, complain, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
-from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare or summarise, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from tools.console import LineConsole
+    from tools.display.console import LineConsole
 
     console = LineConsole(stderr=True)
     return _summarise(arguments, console) if arguments.summarise else _compare(arguments, threads, console)
@@ -101,8 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report import as_lines
-    from evals.gates import read_requirement, unmet
-    from tools.progress import Bars
+    from evals.reporting.gates import read_requirement, unmet
+    from tools.display.progress import Bars
 
     requirements = [read_requirement(text) for text in arguments.require]
     base, finetuned = arguments.runs
@@ -130,7 +130,7 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
 def _summarise(arguments: argparse.Namespace, console: Console) -> int:
     from evals.arms.changes import match_seeds
     from evals.arms.summary import Summarised, read_run, write_summaries
-    from tools.progress import track
+    from tools.display.progress import track
 
     read = [read_run(path) for path in track(arguments.summarise, "read         runs", console=console)]
     known = [Summarised(one.summary, one.origin) for one in read]

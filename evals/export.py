@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evals.exports.source import Source
 
-from tools.egress import guarded
-from tools.terminal import Parser, door, say
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, door, say
 
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
-from tools.terminal import Parser, door, say
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
-    from evals.records import Import, Label, Remark
+    from evals.manual.records import Import, Label, Remark
 
 SOURCES = {
     "own": "our CSV, TSV or JSONL",
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
     arguments = parse_arguments(argv)
     from evals.errors import LabelError
-    from evals.importers.reading import Options
+    from evals.manual.reading import Options
 
     options = Options(arguments.annotator, arguments.question, arguments.sae, arguments.study)
     found = import_labels(arguments.source, arguments.path, options)
@@ -83,15 +83,15 @@ def import_labels(source: str, path: Path, options: object = None) -> Import:
     Args:
         source: one of `SOURCES`.
         path: a file or folder of it.
-        options: what the source leaves open; `evals.importers.reading.Options`.
+        options: what the source leaves open; `evals.manual.reading.Options`.
 
     Raises:
         LabelError: the source cannot be read, or holds no label.
     """
     from evals.errors import LabelError
-    from evals.importers import circuits, delphi, neuronpedia, own, precomputed, raters, scout, study
-    from evals.importers.reading import Options
-    from evals.importers.renaming import rename_sae
+    from evals.manual import circuits, delphi, neuronpedia, own, precomputed, raters, scout, study
+    from evals.manual.reading import Options
+    from evals.manual.renaming import rename_sae
 
     readers = {
         "own": own.read_own,
@@ -140,7 +140,7 @@ def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ..
     Returns:
         The labels in the order in which their questions were first answered, and a remark on every changed answer.
     """
-    from evals.records import Remark
+    from evals.manual.records import Remark
 
     kept: dict[tuple[str, str | None, str, str], Label] = {}
     remarks, repeats = list[Remark](), 0
@@ -177,7 +177,7 @@ def _is_later(one: Label, other: Label) -> bool:
 
 def _write_labels(file: Path, labels: Sequence[Label]) -> None:
     from evals.errors import LabelError
-    from evals.importers.own import write_own
+    from evals.manual.own import write_own
 
     try:
         write_own(file, labels)
@@ -196,7 +196,7 @@ def _write_evidence(file: Path, found: Import) -> None:
 
 
 def _report(labels: Sequence[Label], found: Import, settled: Sequence[Remark], most: int | None) -> list[str]:
-    from evals.overview import describe_labels, describe_people, list_remarks
+    from evals.agreement.people import describe_labels, describe_people, list_remarks
 
     lines = [*describe_labels(labels), *describe_people(labels), *found.findings]
     if found.evidence:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.egress import guarded
-from tools.terminal import Parser, complain, door, say
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
-    from evals.results import Agreement
+    from evals.agreement.results import Agreement
 
 UNMET = 1
 
@@ -65,8 +65,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
-    from evals.gates import read_requirement, unmet
-    from evals.report import as_lines, write_report
+    from evals.agreement.report import as_lines, write_report
+    from evals.reporting.gates import read_requirement, unmet
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, remarks = examine_run(arguments)
@@ -83,15 +83,15 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     Raises:
         UnveilError: the run or the labels cannot be read, or do not fit each other.
     """
-    from agent.floors import floors_of
-    from agent.soundness import check_folder
-    from agent.store import RunFolder
+    from agent.folder.floors import floors_of
+    from agent.folder.soundness import check_folder
+    from agent.folder.store import RunFolder
+    from evals.agreement.examination import examine
+    from evals.agreement.pairing import POOLED
+    from evals.agreement.people import list_remarks
     from evals.errors import LabelError
-    from evals.examination import examine
     from evals.labels import read_label_files
-    from evals.overview import list_remarks
-    from evals.pairing import POOLED
-    from evals.records import RELEVANT
+    from evals.manual.records import RELEVANT
 
     labels, remarks = read_label_files(arguments.labels)
     run = RunFolder.open(arguments.run)

@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.llm_flags import add_llm_flags
-from tools.egress import guarded, reaching
+from agent.llm.flags import add_llm_flags
+from tools.border.egress import guarded, reaching
+from tools.display.terminal import Parser, complain, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
-from tools.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from agent.endpoint import LlmSettings
-    from agent.preflight import Tell
-    from agent.store import RunFolder
-    from evals.scores.asking import Asked
-    from evals.scores.records import ItemAnswer, ScoreReport, Task
-    from evals.scores.subjects import Subject
+    from agent.folder.store import RunFolder
+    from agent.llm.preflight import Tell
+    from agent.llm.settings import LlmSettings
+    from evals.scoring.asking import Asked
+    from evals.scoring.records import ItemAnswer, ScoreReport, Task
+    from evals.scoring.subjects import Subject
     from prompts.loader import Prompt
-    from tools.studies import Study
+    from tools.study.definition import Study
 
 UNMET = 1
 SHUFFLED = 40
@@ -92,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from evals.gates import read_requirement, unmet
-    from evals.scores.report import as_lines, write_scores
+    from evals.reporting.gates import read_requirement, unmet
+    from evals.scoring.report import as_lines, write_scores
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, answers = score_run(arguments)
@@ -112,17 +112,17 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     """
     import asyncio
 
-    from agent.soundness import check_folder
-    from agent.store import RunFolder
+    from agent.folder.soundness import check_folder
+    from agent.folder.store import RunFolder
     from evals.labels import read_label_files
-    from evals.scores.records import Drawn
-    from evals.scores.restaging import restage
-    from evals.scores.scorecard import list_answers, make_report, read_beside
-    from evals.scores.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
-    from tools.compute import count_threads
-    from tools.console import LineConsole
-    from tools.heldout import Draw, draw_held_out
-    from tools.progress import Bars, waiting
+    from evals.scoring.records import Drawn
+    from evals.scoring.restaging import restage
+    from evals.scoring.scorecard import list_answers, make_report, read_beside
+    from evals.scoring.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
+    from tools.activity.heldout import Draw, draw_held_out
+    from tools.bench.compute import count_threads
+    from tools.display.console import LineConsole
+    from tools.display.progress import Bars, waiting
 
     console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
@@ -167,14 +167,14 @@ async def ask_scorers(
     progress: Progress,
 ) -> list[Asked]:
     """The comparison of words, then the model if there is one; its calls are remembered beside the run."""
-    from agent.calls import CallStore
-    from agent.llm import LlmClient
-    from agent.records import PromptRef
-    from evals.scores.asking import ask_all, shuffle_labels
-    from evals.scores.records import ScorerRef
-    from evals.scores.scorers import LlmScorer, WordScorer, count_prompts
+    from agent.folder.records import PromptRef
+    from agent.llm.calls import CallStore
+    from agent.llm.client import LlmClient
+    from evals.scoring.asking import ask_all, shuffle_labels
+    from evals.scoring.records import ScorerRef
+    from evals.scoring.scorers import LlmScorer, WordScorer, count_prompts
     from prompts.loader import load_prompt
-    from tools.lexicon import load_study_vectors
+    from tools.survey.lexicon import load_study_vectors
 
     words, everyone = WordScorer(load_study_vectors(study)), shuffle_labels(subjects, None, arguments.seed)
     floor = await ask_all(words, ScorerRef(name=words.name, kind="words"), subjects, everyone, arguments.seed)
@@ -208,10 +208,10 @@ def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], 
     """
     if not arguments.llm_model:
         return None
-    from agent.endpoint import LlmSettings
     from agent.errors import RunError
-    from agent.llm_flags import KEY, named_address, read_budget, read_choice, read_secrets
-    from agent.preflight import reach
+    from agent.llm.flags import KEY, named_address, read_budget, read_choice, read_secrets
+    from agent.llm.preflight import reach
+    from agent.llm.settings import LlmSettings
 
     secrets = read_secrets(arguments, environment)
     if not (named_address(arguments, environment) or secrets.key):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.graph import build_graph
+from agent.investigation.graph import build_graph
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

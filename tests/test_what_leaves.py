@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from agent.records import Manifest
+from agent.folder.records import Manifest
 from tests.servers.listener import WATCH, Listener, attempts, listen
 from tests.servers.openai_stub import happy, serve
 

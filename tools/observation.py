@@ -14,20 +14,26 @@ from jaxtyping import Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
-from tools.activations import Recording, describe_activations, domain_nearby, record_activations, tokenize_passages
-from tools.causal import Place, measure_effects
-from tools.continuations import Targets, steer, write_usual_texts
-from tools.contrast import draw_panel, score_steering
-from tools.corpus import load_passages
-from tools.fluency import draw_bounds
-from tools.intervention import Readers
-from tools.projection import draw_random_stratum
-from tools.promise import describe_effect, order_by_frequency
+from tools.activity.activations import (
+    Recording,
+    describe_activations,
+    domain_nearby,
+    record_activations,
+    tokenize_passages,
+)
+from tools.bench.workbench import Workbench
+from tools.effects.causal import Place, measure_effects
+from tools.effects.continuations import Targets, steer, write_usual_texts
+from tools.effects.contrast import draw_panel, score_steering
+from tools.effects.fluency import draw_bounds
+from tools.effects.intervention import Readers
+from tools.effects.promise import describe_effect, order_by_frequency
+from tools.effects.steerability import own_tokens, score_input, score_output
+from tools.effects.steering import check_room
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
-from tools.steerability import own_tokens, score_input, score_output
-from tools.steering import check_room
-from tools.studies import Study
-from tools.survey import (
+from tools.study.corpus import load_passages
+from tools.study.definition import Study
+from tools.survey.features import (
     DirectionTable,
     Survey,
     describe_coherence,
@@ -35,7 +41,7 @@ from tools.survey import (
     describe_projection,
     survey_directions,
 )
-from tools.workbench import Workbench
+from tools.survey.projection import draw_random_stratum
 
 CAUSAL_ROWS = 2
 

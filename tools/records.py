@@ -271,7 +271,7 @@ class CausalEvidence(Record):
     auroc: float | None = None
     """How often a reference token is moved up more by the feature than a token as frequent in the corpus."""
     verdict: CausalVerdict | None = None
-    """Of `auroc` and `promise_ratio` (`tools.promise`); None where nothing is promised."""
+    """Of `auroc` and `promise_ratio` (`tools.effects.promise`); None where nothing is promised."""
     raised: tuple[TokenChange, ...] = ()
     lowered: tuple[TokenChange, ...] = ()
     """Tokens whose logits the feature changes most where it is active."""

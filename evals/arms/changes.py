@@ -13,15 +13,15 @@ from evals.arms.guards import ComparisonError
 from evals.arms.results import ArmSummary, Changes, FeatureChange, SharedFeatures, Transfer
 from evals.arms.runs import Arm
 from evals.arms.summary import Read, Summarised
-from tools.arms import check_arm_files
+from tools.bench.arms import check_arm_files
 from tools.errors import LoadError
-from tools.studies import Study
+from tools.study.definition import Study
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from tools.arm_pair import ArmPair
-    from tools.matching import DictionaryMatching
+    from tools.dictionaries.arm_pair import ArmPair
+    from tools.dictionaries.matching import DictionaryMatching
 
 STATUSES = ("kept", "shifted", "new", "lost")
 
@@ -43,7 +43,7 @@ def compare_weights(base: Read, finetuned: Read, seed: int, device: str, progres
         study = _join_studies(base, finetuned)
     except ComparisonError as error:
         return Changed([], [], [], [], [f"which features changed is left out: {error}"])
-    from tools.arm_pair import compare_pair
+    from tools.dictionaries.arm_pair import compare_pair
 
     pair = compare_pair(study, arms[0].name, arms[1].name, seed, device, progress)
     transfer = [
@@ -164,7 +164,7 @@ def compare_with_ceiling(between: Changes, ceilings: Sequence[Changes]) -> str |
 
 def match_seeds(known: Sequence[Summarised], seed: int = 0) -> list[ArmSummary]:
     """The summaries, with what their SAE shares with every other of the same model whose weights are at hand."""
-    from tools.arm_pair import match_folders
+    from tools.dictionaries.arm_pair import match_folders
 
     found: list[ArmSummary] = []
     for one, origin in known:

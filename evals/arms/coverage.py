@@ -13,9 +13,9 @@ from typing import NamedTuple
 from agent.errors import RunError
 from evals.arms.results import Coverage
 from evals.arms.runs import Arm
-from tools.coherence import clean_token
-from tools.studies import Study
-from tools.text_files import read_text
+from tools.border.text_files import read_text
+from tools.study.definition import Study
+from tools.survey.coherence import clean_token
 
 _SAFETENSORS = ".safetensors"
 
@@ -41,7 +41,7 @@ def study_word_list(study: Study) -> WordList:
     source = study.vectors
     if source.words is not None:
         return WordList(source.file or source.words, tuple(read_text(study.asset(source.words)).split()))
-    from tools.lexicon import load_study_vectors
+    from tools.survey.lexicon import load_study_vectors
 
     return WordList(source.gensim or study.name, load_study_vectors(study).words)
 

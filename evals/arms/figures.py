@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from evals.arms.results import Comparison, Measured, SeedTest
 from evals.arms.runs import Arm, column, equals
-from tools.floors import Instrument
-from tools.keywords import load_vocabulary, token_words
-from tools.plots import STYLE
-from tools.studies import Study
-from tools.unseen import spell_out
+from tools.display.plots import STYLE
+from tools.display.unseen import spell_out
+from tools.proof.floors import Instrument
+from tools.study.definition import Study
+from tools.survey.keywords import load_vocabulary, token_words
 
 BASE, FINETUNED = "#5b7083", "#0b6e4f"
 WRAP = 26

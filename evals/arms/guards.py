@@ -13,8 +13,8 @@ from typing import NamedTuple
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm
 from evals.arms.settings import Origin
+from tools.bench.hooks import hook_of, same_place
 from tools.errors import UnveilError
-from tools.hooks import hook_of, same_place
 from tools.records import Evidence
 
 LONGEST = 60

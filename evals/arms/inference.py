@@ -16,8 +16,8 @@ from scipy.stats import fisher_exact
 
 from evals.arms.results import Test
 from evals.arms.samples import Sample
-from evals.bootstrap import RESAMPLES, Statistic, bca_interval, gather_units, resample
-from evals.estimate import Estimate
+from evals.statistics.bootstrap import RESAMPLES, Statistic, bca_interval, gather_units, resample
+from evals.statistics.estimate import Estimate
 from tools.maths import wilson_interval
 
 PERMUTATIONS = 9999

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from evals.agreement.prevalence import FEATURES
 from evals.arms.results import Claim, Definition
 from evals.arms.runs import Arm
 from evals.arms.samples import (
@@ -32,8 +33,7 @@ from evals.arms.samples import (
     take_relevant_or_open,
     take_relevant_random,
 )
-from evals.prevalence import FEATURES
-from tools.floors import DeadFloor, Instrument
+from tools.proof.floors import DeadFloor, Instrument
 
 CANDIDATES = "candidates"
 RANDOM = "random directions"

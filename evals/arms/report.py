@@ -8,11 +8,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from agent.store import write_whole
+from agent.folder.store import write_whole
 from evals.arms.results import Comparison, FeatureChange, Verdict
 from evals.arms.tables import changes_csv, list_sections, show_estimate
-from evals.tables import Table, as_csv, as_markdown, as_text
-from tools.unseen import page
+from evals.reporting.tables import Table, as_csv, as_markdown, as_text
+from tools.display.unseen import page
 
 _TITLES = {
     "relevant": "More relevant features?",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evals.estimate import Estimate
+from evals.statistics.estimate import Estimate
 from tools.records import SCHEMA_VERSION, Record
 
 Claim = Literal["relevant", "sharper", "steerable"]

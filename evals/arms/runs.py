@@ -13,13 +13,13 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from agent.errors import RunError
-from agent.floors import read_living
-from agent.records import Decision, Manifest
-from agent.soundness import caveats_of
-from agent.store import RunFolder
-from agent.surveyed import read_survey
-from tools.floors import DeadFloor
-from tools.json_text import canonical_json
+from agent.folder.floors import read_living
+from agent.folder.records import Decision, Manifest
+from agent.folder.soundness import caveats_of
+from agent.folder.store import RunFolder
+from agent.folder.surveyed import read_survey
+from tools.border.json_text import canonical_json
+from tools.proof.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, SteeringEvidence
 
 RULES_ALPHA = 0.01

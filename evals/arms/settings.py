@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.config import open_study
-from agent.records import Manifest
+from agent.folder.config import open_study
+from agent.folder.records import Manifest
 from evals.arms.runs import Arm as RunArm
 from evals.arms.runs import Thresholds
-from tools.arms import find_folder, hash_weights
+from tools.bench.arms import find_folder, hash_weights
+from tools.bench.folders import find_sae
 from tools.errors import UnveilError
-from tools.folders import find_sae
 from tools.records import Evidence
-from tools.studies import Study
+from tools.study.definition import Study
 
 OWN = ("model", "sae", "evidence")
 """Hashes that are an arm's own; all others that a manifest holds must be equal."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from evals.agreement.prevalence import FEATURES
 from evals.arms.results import StratumCount
 from evals.arms.runs import Arm, column, equals
-from evals.prevalence import FEATURES
 
 
 def count_strata(arm: Arm) -> list[StratumCount]:

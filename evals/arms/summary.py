@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.errors import RunError
+from agent.folder.records import Manifest
+from agent.folder.store import RunFolder, write_whole
 from agent.lines import read_lines
-from agent.records import Manifest
-from agent.store import RunFolder, write_whole
 from evals.arms.measures import list_measures
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm, read_arm

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from evals.arms import notes
 from evals.arms.results import ArmSummary, Comparison, Measured, Regression
-from evals.estimate import Estimate
-from evals.tables import Table
+from evals.reporting.tables import Table
+from evals.statistics.estimate import Estimate
 from tools.records import Record
 
 RELEVANCE = ("hits_direct", "hits", "beyond_null", "relevant", "relevant_or_open", "relevant_random")

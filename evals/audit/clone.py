@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 
 from evals.audit.claims import ARMS, D_SAE, Claims
 from evals.audit.parts import Cell, Kept, Scored, read_cells, read_kept, read_note, read_scored, read_steering
+from evals.audit.published import RecordedRun, Report, own_tokens
 from evals.audit.records import Holding
 from evals.errors import LabelError
-from evals.published import RecordedRun, Report, own_tokens
 
 FIRST_PASS = "features/old/parsed_features.json"
 EXPERIMENTS = "experiments/README.md"

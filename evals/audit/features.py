@@ -13,7 +13,7 @@ from evals.audit.claims import D_SAE
 from evals.audit.clone import KEYWORD_NOTEBOOK, Arm, Clone, MissingPart
 from evals.audit.fitting import fit_statistic, rounds_to
 from evals.audit.records import Status
-from evals.importers.study import FEWEST_HITS
+from evals.manual.study import FEWEST_HITS
 
 SECTION = "features"
 _TOTAL = re.compile(r"^Total .*features.*: (\d+)\s*$", re.MULTILINE)

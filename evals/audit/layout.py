@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby, zip_longest
 
 from evals.audit.records import MEANINGS, Audit, Holding
-from evals.tables import as_markdown, as_text
+from evals.reporting.tables import as_markdown, as_text
 
 _HEAD = ("figure", "published", "recorded files give", "status")
 _WIDTHS = (46, 26, 52, 17)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.errors import RunError
+from evals.audit.published import RecordedRun, read_run
 from evals.errors import LabelError
-from evals.importers.reading import read_json, read_text
-from evals.published import RecordedRun, read_run
+from evals.manual.reading import read_json, read_text
 
 _POINTER = "version https://git-lfs"
 Weights = dict[str, float]

@@ -10,10 +10,10 @@ from scipy.stats import hypergeom
 
 from evals.audit.checks import CHANCE, Check, Finding, each_arm, of_all
 from evals.audit.clone import FIRST_PASS, Arm, Clone, MissingPart
+from evals.audit.published import Report, own_lists
 from evals.audit.records import Status
 from evals.audit.steering import SECTION
-from evals.importers.study import decode_token
-from evals.published import Report, own_lists
+from evals.manual.study import decode_token
 
 
 def list_checks(clone: Clone) -> list[Check]:

@@ -13,8 +13,8 @@ from evals.audit.checks import CHANCE, Check, Finding, each_arm, of_all
 from evals.audit.clone import Arm, Clone, MissingPart, need
 from evals.audit.fitting import fit_statistic, rounds_to
 from evals.audit.parts import Scored
+from evals.audit.published import Likeness, RecordedRun, Report, judge_run, own_lists, tally_wins
 from evals.audit.records import Status
-from evals.published import Likeness, RecordedRun, Report, judge_run, own_lists, tally_wins
 from tools.maths import binomial_tail
 
 SECTION = "steering"

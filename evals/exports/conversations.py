@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from agent.folder.records import PromptRef
 from agent.lines import read_lines
-from agent.llm_records import Failure, LlmCall, Usage
-from agent.records import PromptRef
-from tools.json_text import canonical_json
+from agent.llm.records import Failure, LlmCall, Usage
+from tools.border.json_text import canonical_json
 
 Fields = dict[str, Any]
 _STOPS = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls", "content_filter": "content_filter"}

@@ -18,10 +18,10 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from agent.errors import RunError
+from agent.folder.records import Decision
 from agent.lines import read_lines
-from agent.records import Decision
 from evals.exports.source import Account, Source, count_random, file_name, list_failures, write_folder
-from evals.scores.records import ItemAnswer, ScoreReport
+from evals.scoring.records import ItemAnswer, ScoreReport
 
 _TASKS = {"detection": "detection", "fuzzing": "fuzz"}
 _NO_NEIGHBOUR = -1.0

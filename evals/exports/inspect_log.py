@@ -20,15 +20,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.errors import RunError
+from agent.folder.records import Decision, Manifest, Summary, TranscriptStep
 from agent.lines import read_lines
-from agent.llm_records import Usage
-from agent.records import Decision, Manifest, Summary, TranscriptStep
+from agent.llm.records import Usage
 from evals.exports.conversations import Calls, Fields, as_message, as_usage
 from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output
 from evals.exports.timeline import Telling, Timeline
 from evals.exports.wording import word_evidence
-from tools.floors import reasons_in
+from tools.proof.floors import reasons_in
 
 SCORER = "verdict"
 SUFFIX = ".eval"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from agent.records import Decision
+from agent.folder.records import Decision
 from evals.exports.conversations import Fields
 from evals.exports.source import Source
-from evals.records import RELEVANT, Label
+from evals.manual.records import RELEVANT, Label
 
 _REASONS = {
     "refusal": "refusal",

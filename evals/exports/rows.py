@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.records import Decision
+from agent.folder.records import Decision
 from evals.exports.source import CREATOR, Source
-from evals.records import ANNOTATION, Label
+from evals.manual.records import ANNOTATION, Label
 from tools.records import Context, Evidence, TokenWeight
 
 EXPLANATION = (

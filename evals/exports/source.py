@@ -13,14 +13,14 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agent.errors import RunError
-from agent.floors import read_living
-from agent.llm_records import Failure
-from agent.records import Decision, Manifest
-from agent.soundness import caveats_of
-from agent.store import RunFolder
+from agent.folder.floors import read_living
+from agent.folder.records import Decision, Manifest
+from agent.folder.soundness import caveats_of
+from agent.folder.store import RunFolder
+from agent.llm.records import Failure
 from evals.errors import LabelError
-from evals.records import RELEVANT, Label
-from tools.floors import DeadFloor
+from evals.manual.records import RELEVANT, Label
+from tools.proof.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, Record
 
 CREATOR = "unveil"

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from agent.llm_records import Failure, LlmCall, Usage
-from agent.records import PromptRef, TranscriptStep
+from agent.folder.records import PromptRef, TranscriptStep
+from agent.llm.records import Failure, LlmCall, Usage
 from evals.exports.conversations import Asked, Calls, Fields, as_message, messages_of, model_event
 
 _JUDGING = ("judge", "rate")

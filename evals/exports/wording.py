@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from tools.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
+from tools.proof.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tools.egress import guarded, reaching
-from tools.terminal import Parser, complain, door, say
+from tools.border.egress import guarded, reaching
+from tools.display.terminal import Parser, complain, door, say
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -15,12 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from evals.review import labelling, reading
 from evals.review.border import Border
 from evals.review.desk import Desk
+from evals.review.labelling import pages as labelling
 from evals.review.links import LINKS
+from evals.review.reading import pages as reading
+from evals.review.reading.timeline import columns_of, is_short_list
 from evals.review.text import show_text, show_token
-from evals.review.timeline import columns_of, is_short_list
 from tools.errors import UnveilError
 
 FOLDER = Path(__file__).parent

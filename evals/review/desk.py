@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Lock
 
 from agent.errors import RunError
+from evals.agreement.pairing import POOLED
+from evals.agreement.people import list_remarks
+from evals.agreement.results import Agreement
 from evals.labels import read_label_files
-from evals.overview import list_remarks
-from evals.pairing import POOLED
-from evals.records import RELEVANT, Item, Label
-from evals.results import Agreement
+from evals.manual.records import RELEVANT, Item, Label
 from evals.review.runs import OpenRun
 from tools.records import FeatureRef
 
@@ -79,7 +79,7 @@ class Desk:
         Raises:
             LabelError: no label fits the run.
         """
-        from evals.examination import examine
+        from evals.agreement.examination import examine
 
         question = RELEVANT if any(one.relevant for one in run.decisions.values()) else POOLED
         with self._one_at_a_time:

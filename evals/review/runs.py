@@ -10,12 +10,12 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import RunError
-from agent.floors import floors_of, keep_living_decision, keep_living_summary
-from agent.llm_records import LlmCall
-from agent.records import Decision, Summary, TranscriptStep
-from agent.soundness import caveats_of
-from agent.store import RunFolder
-from tools.floors import DeadFloor, keep_alive, reasons_in
+from agent.folder.floors import floors_of, keep_living_decision, keep_living_summary
+from agent.folder.records import Decision, Summary, TranscriptStep
+from agent.folder.soundness import caveats_of
+from agent.folder.store import RunFolder
+from agent.llm.records import LlmCall
+from tools.proof.floors import DeadFloor, keep_alive, reasons_in
 from tools.records import Evidence
 
 R = TypeVar("R", bound=BaseModel)

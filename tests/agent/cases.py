@@ -9,18 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.config import Limits
-from agent.contents import ToolCall
-from agent.endpoint import LlmChoice
-from agent.llm_records import Usage
-from agent.records import SelectedFeature
-from agent.replies import Reply
-from agent.schemas import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
-from agent.state import Context, FeatureState, Investigator
+from agent.briefing.forms import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
+from agent.folder.config import Limits
+from agent.folder.records import SelectedFeature
+from agent.investigation.state import Context, FeatureState, Investigator
+from agent.llm.reading.contents import ToolCall
+from agent.llm.records import Usage
+from agent.llm.replies import Reply
+from agent.llm.settings import LlmChoice
 from agent.toolbox import Toolbox
 from prompts.loader import load_prompt
+from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
 from tools.errors import ToolError
-from tools.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -35,7 +35,7 @@ from tools.records import (
     TokenWeight,
 )
 from tools.records import Context as TextContext
-from tools.studies import Domain, Question
+from tools.study.definition import Domain, Question
 
 WORDS = ("heart", "blood", "surgery", "nurse", "clinic", "fever", "tumour", "vaccine", "kidney", "doctor")
 TEXT = (

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.closing import first_messages, remark_on, remedy
-from agent.config import Limits, RunConfig
-from agent.endpoint import LlmChoice
-from agent.records import Manifest, Summary
+from agent.folder.config import Limits, RunConfig
+from agent.folder.records import Manifest, Summary
+from agent.folder.store import RunFolder
+from agent.llm.settings import LlmChoice
+from agent.report.closing import first_messages, remark_on, remedy
 from agent.run import main
-from agent.store import RunFolder
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, StubServer, failing, happy, saying, serve
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +127,7 @@ def test_another_model_that_answered_is_told_in_terminal_report_and_summary(
 
 
 def test_the_model_that_was_asked_is_not_told_of(arguments: list[str], tmp_path: Path) -> None:
-    from agent.stages import calls_of
+    from agent.stages.gather import calls_of
 
     assert begin(happy, arguments) == 0
     store = calls_of(only_run(tmp_path))

@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 import pytest
 from rich.console import Console
 
-from agent.assembly import Assembly
-from agent.config import RunConfig
-from agent.endpoint import LlmChoice, Secrets
-from agent.records import Manifest, Provenance, SelectedFeature, Selection, Summary
-from agent.stages import Stopwatch, investigate, spent_in
-from agent.store import RunFolder
-from agent.summary import summarise
+from agent.folder.config import RunConfig
+from agent.folder.records import Manifest, Provenance, SelectedFeature, Selection, Summary
+from agent.folder.store import RunFolder
+from agent.investigation.assembly import Assembly
+from agent.llm.settings import LlmChoice, Secrets
+from agent.report.summary import summarise
+from agent.stages.gather import Stopwatch, investigate, spent_in
 from tests.agent.cases import INSTRUMENTS, QUESTION, StrawBench, make_evidence
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, failing, instance_of, schema_asked_for, serve
 from tools.records import STRATA, Evidence, FeatureRef

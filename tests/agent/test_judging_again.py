@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from agent import read
-from agent.records import Summary
+from agent.folder.records import Summary
+from agent.folder.store import RunFolder
 from agent.run import main
-from agent.store import RunFolder
 from prompts import loader
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
+from tests.agent.briefing.test_evidence import poisoned
 from tests.agent.conftest import GUIDELINE
-from tests.agent.test_briefing import poisoned
 from tests.servers.openai_stub import (
     SCRIPTS,
     JsonDict,
@@ -226,7 +226,7 @@ def test_a_changed_prompt_makes_a_replay_refuse(
     prompts = tmp_path / "prompts"
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (prompts / "judge.v1.md").write_text((prompts / "judge.v1.md").read_text() + "\nBe kind.\n")
-    monkeypatch.setattr("agent.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
+    monkeypatch.setattr("agent.folder.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
     assert main(["--replay", str(folder.path)]) == 2
     error = capsys.readouterr().err
     assert "prompt judge.v1 is not the one the run used" in error

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from agent import read
-from agent.records import Manifest
+from agent.folder.records import Manifest
+from agent.folder.store import RunFolder
 from agent.run import main
-from agent.store import RunFolder
 from evals import export
-from tools.proved import Proof
+from tools.proof.outcome import Proof
 
 REASON = "the cache is known to be lost; only projections are of interest"
 
@@ -31,12 +31,12 @@ def only_run(runs: Path) -> RunFolder:
 @pytest.fixture
 def lost_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next release of a library: each model's step forgets the text before it. Proofs made before are none."""
-    from tools.workbench import Workbench
+    from tools.bench.workbench import Workbench
 
     step: Any = Workbench.step
     monkeypatch.setattr(Workbench, "step", lambda bench, tokens, cache, edit: step(bench, tokens, None, edit))
     monkeypatch.setattr(
-        "tools.proof.installed_packages", lambda: {"transformers": "9.9.9", "transformer_lens": "3.9.0"}
+        "tools.proof.proof.installed_packages", lambda: {"transformers": "9.9.9", "transformer_lens": "3.9.0"}
     )
 
 

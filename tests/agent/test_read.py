@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.graph import build_graph
+from agent.folder.records import TranscriptStep
+from agent.investigation.graph import build_graph
+from agent.investigation.state import FeatureState
 from agent.read import main, show
-from agent.records import TranscriptStep
-from agent.state import FeatureState
 from tests.agent.cases import ScriptedLlm, call, make_context, make_hypotheses, make_judgement, make_state
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.command import configure, parse_arguments
-from agent.config import RunConfig, open_study
-from agent.floors import find_floors
-from agent.records import Manifest, Summary
+from agent.beginning.flags import configure, parse_arguments
+from agent.folder.config import RunConfig, open_study
+from agent.folder.floors import find_floors
+from agent.folder.records import Manifest, Summary
+from agent.folder.store import RunFolder
 from agent.run import main
-from agent.store import RunFolder
-from tools.study_reading import load_study
+from tools.study.reading import load_study
 
 ROOT = Path(__file__).parent.parent.parent
 

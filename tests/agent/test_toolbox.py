@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.errors import RunError
-from agent.llm_errors import LlmFailure
-from agent.measurements import Measurement
+from agent.folder.measurements import Measurement
+from agent.llm.errors import LlmFailure
 from agent.toolbox import Toolbox, describe
 from tests.agent.cases import (
     INSTRUMENTS,

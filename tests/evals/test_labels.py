@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from evals.agreement.people import describe_people
 from evals.errors import LabelError
-from evals.importers.own import read_own, write_own
-from evals.importers.reading import Options
 from evals.labels import main, read_label_files, settle
-from evals.overview import describe_people
-from evals.records import Item, Label
+from evals.manual.own import read_own, write_own
+from evals.manual.reading import Options
+from evals.manual.records import Item, Label
 from tests.evals.worlds import feature, label
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20).map(str.strip)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evals.gates import read_requirement, unmet
-from evals.importers.own import write_own
-from evals.results import Agreement
+from evals.agreement.results import Agreement
+from evals.manual.own import write_own
+from evals.reporting.gates import read_requirement, unmet
 from evals.run import main
 from tests.evals.worlds import decide, label, simulate_run, write_run
 

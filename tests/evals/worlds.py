@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.config import RunConfig
-from agent.llm_records import Failure
-from agent.records import (
+from agent.folder.config import RunConfig
+from agent.folder.records import (
     ConceptRating,
     Decision,
     JudgeRef,
@@ -19,8 +18,9 @@ from agent.records import (
     Selection,
     StratumSize,
 )
-from agent.store import RunFolder
-from evals.records import Item, Label
+from agent.folder.store import RunFolder
+from agent.llm.records import Failure
+from evals.manual.records import Item, Label
 from tools.records import FeatureRef, Stratum
 
 STUDY, SAE = "tiny", "base"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.run import main
-from evals.records import Label
+from evals.manual.records import Label
 from tests.agent.cases import make_evidence
 from tests.evals.worlds import label
 from tests.servers.openai_stub import happy, serve

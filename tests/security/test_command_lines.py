@@ -305,7 +305,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         begun.append("here")
         return 0
 
-    monkeypatch.setattr("agent.conduct.conduct", conduct)
+    monkeypatch.setattr("agent.stages.conduct.conduct", conduct)
     yield begun
 
 
@@ -364,7 +364,7 @@ def test_an_interruption_is_the_third_way(places: dict[str, str], monkeypatch: p
     def stop(*_: object) -> Callable[..., Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agent.begin.check_inputs", stop)
+    monkeypatch.setattr("agent.beginning.begin.check_inputs", stop)
     ended = run(["--study", places["study"], "--runs", places["runs"], "--dry-run"])
     assert (ended.status, ended.err.count("\n")) == (130, 1)
     assert ended.err.startswith("interrupted: ")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from agent.entrusted import open_question, open_recorded_study
 from agent.errors import RunError
-from agent.records import Manifest
+from agent.folder.entrusted import open_question, open_recorded_study
+from agent.folder.records import Manifest
+from agent.folder.store import RunFolder
 from agent.run import main
-from agent.store import RunFolder
 from prompts import loader
 from tests.security.conftest import GUIDELINE, write_domain, write_evidence
 from tests.security.damage import lines_of
@@ -263,7 +263,7 @@ def test_a_changed_prompt_is_named_and_nothing_is_asked(
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for file in prompts.glob("judge.v*.md"):
         file.write_text(file.read_text() + "\nBe kind.\n")
-    monkeypatch.setattr("agent.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
+    monkeypatch.setattr("agent.folder.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
     more = ["--llm-model", "other", "--runs", str(own.runs)] if flag == "--rejudge" else []
     if flag == "--resume":
         own.stop_early()

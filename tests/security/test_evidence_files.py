@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import RunError
-from agent.imported import LONGEST_LINE, LONGEST_TEXT, read_evidence, select_imported
+from agent.folder.store import RunFolder
 from agent.run import main
-from agent.store import RunFolder
+from agent.stages.imported import LONGEST_LINE, LONGEST_TEXT, read_evidence, select_imported
 from tests.agent.cases import make_evidence
 from tests.security.conftest import write_domain
 from tests.servers.openai_stub import happy, serve

@@ -14,10 +14,10 @@ import pytest
 
 from agent import check, read
 from agent.errors import RunError
+from agent.folder.places import clear_leftovers
+from agent.folder.store import RunFolder
 from agent.lines import mend_last_line
-from agent.places import clear_leftovers
 from agent.run import main
-from agent.store import RunFolder
 
 SECRET = "the reader's own words\n"
 

@@ -15,30 +15,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.answers import answer_in
-from agent.contents import tool_calls_in
+from agent.briefing.forms import Hypotheses, JudgeReply
 from agent.errors import RunError
-from agent.imported import LONGEST_TEXT, read_evidence
-from agent.llm_errors import Unfit
-from agent.markup import object_in
-from agent.measurements import Measurement
+from agent.folder.measurements import Measurement
+from agent.folder.records import TranscriptStep
+from agent.llm.errors import Unfit
+from agent.llm.http.answers import answer_in
+from agent.llm.http.streams import ReplyStream
+from agent.llm.http.troubles import trouble_of
+from agent.llm.reading.contents import tool_calls_in
+from agent.llm.reading.markup import object_in
+from agent.llm.reading.structured import parse
+from agent.llm.reading.told_calls import told_calls
 from agent.read import show
-from agent.records import TranscriptStep
-from agent.schemas import Hypotheses, JudgeReply
-from agent.streams import ReplyStream
-from agent.structured import parse
-from agent.told_calls import told_calls
+from agent.stages.imported import LONGEST_TEXT, read_evidence
 from agent.toolbox import LONGEST_ARGUMENTS, Toolbox
-from agent.troubles import trouble_of
-from evals.importers.reading import Collector, Options, read_csv, read_item
 from evals.labels import import_labels
+from evals.manual.reading import Collector, Options, read_csv, read_item
 from evals.review.text import show_text
 from prompts.fence import fence
 from tests.agent.cases import make_evidence
-from tools.catalogue import TOOLS
-from tools.json_text import DEEPEST, is_deep, read_json
-from tools.spreadsheets import bare, inert
-from tools.unseen import spell_out
+from tools.border.json_text import DEEPEST, is_deep, read_json
+from tools.catalogue.instruments import TOOLS
+from tools.display.spreadsheets import bare, inert
+from tools.display.unseen import spell_out
 
 PIECES = (
     *("{a}", "{}", "{", "}", "[", "]", "[{", '{"a":', '{"a":1}', '"', '\\"', "'", "\\", "{'a':", ",", "null", "1", "1e", "-1."),
@@ -259,7 +259,7 @@ def test_evidence_with_no_number_where_one_belongs_is_refused(number: str, tmp_p
 def test_marks_are_found_as_ever(text: str) -> None:
     import re
 
-    from agent.imported import _find_marks  # pyright: ignore[reportPrivateUsage]
+    from agent.stages.imported import _find_marks  # pyright: ignore[reportPrivateUsage]
 
     as_before = re.compile(r"<<(.+?)>>(?:\((-?\d+(?:\.\d+)?)\))?", re.DOTALL)
     expected = [(m.start(), m.end(), m[1], m[2]) for m in as_before.finditer(text)]

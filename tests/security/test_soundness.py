@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent import check, read, run
-from agent.soundness import check_folder
-from agent.store import RunFolder
+from agent.folder.soundness import check_folder
+from agent.folder.store import RunFolder
 from evals import export
 from evals import run as examine
 from evals.review.app import create_app

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.tables import decisions_csv
+from agent.report.tables import decisions_csv
 from evals.compare import main as compare
-from evals.importers.own import read_own, write_own
-from evals.importers.reading import Options
 from evals.labels import main as labels_main
+from evals.manual.own import read_own, write_own
+from evals.manual.reading import Options
 from evals.run import main as examine
 from tests.evals.arms.worlds import World, write_arm
 from tests.evals.exports.runs import evidence_on, usual_decisions, write_finished
 from tests.evals.worlds import label
-from tools.spreadsheets import bare, inert, to_csv
+from tools.display.spreadsheets import bare, inert, to_csv
 
 ROOT = Path(__file__).parents[2]
 FORMULAS = (
@@ -129,4 +129,4 @@ def test_csv_is_written_in_one_place() -> None:
         for file in (ROOT / room).rglob("*.py")
         if ways.search(file.read_text("utf-8"))
     }
-    assert found == {"tools/spreadsheets.py"}
+    assert found == {"tools/display/spreadsheets.py"}

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from agent.check import main as check
+from agent.folder.records import Decision, TranscriptStep
+from agent.folder.store import RunFolder
 from agent.read import main as read
-from agent.records import Decision, TranscriptStep
 from agent.run import main as run_main
-from agent.store import RunFolder
 from evals.audit_study import main as audit
 from evals.compare import main as compare
 from evals.export import main as export
-from evals.importers.own import write_own
 from evals.labels import main as labels_main
+from evals.manual.own import write_own
 from evals.review.__main__ import main as review
 from evals.run import main as examine
 from evals.score import main as score
@@ -37,9 +37,9 @@ from tests.agent.cases import make_evidence
 from tests.evals.arms.worlds import World, write_arm
 from tests.evals.exports.runs import usual_decisions, write_finished
 from tests.evals.worlds import label
-from tools import unseen
-from tools.console import LineConsole
-from tools.terminal import complain, say
+from tools.display import unseen
+from tools.display.console import LineConsole
+from tools.display.terminal import complain, say
 
 ROOT = Path(__file__).parents[2]
 DOORS = (
@@ -283,7 +283,7 @@ def test_what_is_said_by_console_or_line_is_spelt_out(capsys: pytest.CaptureFixt
 
 def test_nothing_writes_to_a_terminal_by_another_way() -> None:
     ways = re.compile(r"(?<![.\w])print\(|sys\.std(out|err)\.write|\bConsole\(|\bArgumentParser\(")
-    allowed = {"tools/terminal.py", "tools/console.py"}
+    allowed = {"tools/display/terminal.py", "tools/display/console.py"}
     found = [
         f"{file.relative_to(ROOT)}: {line.strip()}"
         for room in ("agent", "evals", "tools", "prompts")
@@ -347,16 +347,16 @@ def stopping(tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
 
 FIRST_MODULES = {
     "agent.run": ("pydantic", "rich", "torch", "transformer_lens"),
-    "agent.read": ("pydantic", "agent.records"),
-    "agent.check": ("pydantic", "agent.soundness"),
-    "evals.run": ("pydantic", "numpy", "evals.report"),
+    "agent.read": ("pydantic", "agent.folder.records"),
+    "agent.check": ("pydantic", "agent.folder.soundness"),
+    "evals.run": ("pydantic", "numpy", "evals.agreement.report"),
     "evals.score": ("pydantic", "numpy", "rich"),
     "evals.compare": ("rich", "numpy"),
     "evals.labels": ("pydantic", "evals.errors"),
     "evals.export": ("pydantic", "agent.errors"),
     "evals.audit_study": ("pydantic", "numpy"),
     "evals.review": ("pydantic", "fastapi"),
-    "tools.training": ("torch", "tools.compute"),
+    "tools.training": ("torch", "tools.bench.compute"),
     "benchmarks": ("rich", "benchmarks.records"),
 }
 GIVEN = {

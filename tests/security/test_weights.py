@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agent.run import main
-from tools.belonging import probe_reconstruction, probe_rows
+from tools.bench.workbench import Workbench
+from tools.dictionaries.belonging import probe_reconstruction, probe_rows
 from tools.errors import LoadError
-from tools.proved import Probe
-from tools.studies import Study
-from tools.workbench import Workbench
+from tools.proof.outcome import Probe
+from tools.study.definition import Study
 
 Damage = Callable[[Tensor], Tensor]
 
@@ -100,6 +100,6 @@ def test_every_figure_of_the_probe_is_a_number(bench: Workbench, study: Study, m
     found = probe_reconstruction(bench, probe_rows(bench, study))
     assert Probe.model_validate_json(found.model_dump_json()) == found
     for number in (float("nan"), float("inf"), float("-inf")):
-        monkeypatch.setattr("tools.belonging.explained_variance", lambda *_, number=number: number)
+        monkeypatch.setattr("tools.dictionaries.belonging.explained_variance", lambda *_, number=number: number)
         with pytest.raises(LoadError, match="no number"):
             probe_reconstruction(bench, probe_rows(bench, study))

@@ -37,6 +37,11 @@ machines = st.builds(
 )
 
 
+@pytest.fixture(autouse=True)
+def others_on_the_machine() -> None:
+    """As they are: this is what is tested here."""
+
+
 @pytest.mark.parametrize(
     ("machine", "threads", "busy"),
     [

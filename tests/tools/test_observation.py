@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from tools.activations import Recording, record_activations, tokenize_passages
-from tools.causal import Place, measure_effects
-from tools.corpus import TokenRows, load_passages
+from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.bench.workbench import Workbench
+from tools.effects.causal import Place, measure_effects
 from tools.errors import StudyError
 from tools.observation import CAUSAL_ROWS, Chosen, observe, observe_effects, prepare, read_levels
-from tools.projection import draw_random_stratum, project
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
-from tools.studies import SteeringDefaults, Study
-from tools.survey import Survey
-from tools.workbench import Workbench
+from tools.study.corpus import TokenRows, load_passages
+from tools.study.definition import SteeringDefaults, Study
+from tools.survey.features import Survey
+from tools.survey.projection import draw_random_stratum, project
 
 PLANTED, DEAD = 0, 47
 
@@ -208,7 +208,7 @@ def test_nothing_selected_gives_no_evidence(bench: Workbench, study: Study, surv
 
 
 def test_random_stratum_is_never_the_survey_null(bench: Workbench) -> None:
-    from tools.projection import random_directions
+    from tools.survey.projection import random_directions
 
     stratum, null = draw_random_stratum(bench, 0, 20), random_directions(200, 32, 0)
     assert float((stratum @ null.T).abs().max()) < 0.99

@@ -19,10 +19,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.egress import guarded
+from tools.border.egress import guarded
+from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import add_threads, describe_load, look, settle_threads
-from tools.terminal import Parser, complain, door, say
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:
-    from tools.compute import choose_device
+    from tools.bench.compute import choose_device
     from tools.training import steps
     from tools.training.recipe import load_recipe
 

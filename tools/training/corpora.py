@@ -17,8 +17,8 @@ from jaxtyping import Int64, Integer
 from torch import Tensor, from_numpy
 from transformers import PreTrainedTokenizerFast
 
+from tools.display.progress import track
 from tools.errors import StudyError
-from tools.progress import track
 
 SEPARATOR = "\n\n<|doc|>\n"
 _ENCODE_BATCH = 256

@@ -19,9 +19,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from tools.console import LineConsole
+from tools.display.console import LineConsole
+from tools.display.progress import Bars
 from tools.errors import LoadError, StudyError
-from tools.progress import Bars
 from tools.training.corpora import bos_id, iterate_batches, load_rows
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 

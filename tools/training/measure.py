@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.coherence import WordVectors
-from tools.corpus import TokenRows
-from tools.projection import random_directions
-from tools.reconstruction import batches, measure_reconstruction, next_token_loss, spread_rows
+from tools.bench.workbench import Workbench
+from tools.dictionaries.reconstruction import batches, measure_reconstruction, next_token_loss, spread_rows
 from tools.records import Record
-from tools.studies import Study
-from tools.survey import survey_directions, survey_features
+from tools.study.corpus import TokenRows
+from tools.study.definition import Study
+from tools.survey.coherence import WordVectors
+from tools.survey.features import survey_directions, survey_features
+from tools.survey.projection import random_directions
 from tools.training.corpora import cut_rows, tokenize_corpus
-from tools.workbench import Workbench
 
 
 class SaeFigures(Record):

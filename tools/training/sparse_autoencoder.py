@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
+from tools.bench.text_part import without_processors
 from tools.errors import StudyError
-from tools.text_part import without_processors
 from tools.training.corpora import load_rows
 from tools.training.recipe import SaeRecipe
 
@@ -57,7 +57,7 @@ def train_sae(
         out: folder to make.
         seed: of the first weights and of the order in which activations are seen. The runner's own setting of that name
             is never read by the library, which would draw from whatever state torch is in.
-        device: as `tools.compute.choose_device` returns it.
+        device: as `tools.bench.compute.choose_device` returns it.
 
     Raises:
         StudyError: the recipe's hook or context does not fit the model.

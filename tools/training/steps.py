@@ -10,11 +10,11 @@ from typing import Any, get_args
 import torch
 from safetensors.torch import load_file, save_file
 
-from tools.compute import Compute
+from tools.bench.compute import Compute
+from tools.border.hub import is_model_cached, offline_mode, require_hub
 from tools.errors import StudyError
-from tools.hub import is_model_cached, offline_mode, require_hub
-from tools.studies import Arm as StudyArm
-from tools.studies import Study
+from tools.study.definition import Arm as StudyArm
+from tools.study.definition import Study
 from tools.training.language_model import build_model, read_model, train_language_model
 from tools.training.recipe import Arm, Recipe
 from tools.training.sparse_autoencoder import mix_rows, train_sae
@@ -141,10 +141,10 @@ def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: in
     An SAE without its sparsity file counts as one whose features are all alive; so every one made here gets one, or seeds
     could not be compared.
     """
-    from tools.arms import locate
-    from tools.lexicon import load_study_vectors
-    from tools.loading import SPARSITY_FILE, load_arm
-    from tools.study_reading import load_study
+    from tools.bench.arms import locate
+    from tools.bench.loading import SPARSITY_FILE, load_arm
+    from tools.study.reading import load_study
+    from tools.survey.lexicon import load_study_vectors
     from tools.training.measure import measure_arm, nearest_check
 
     study = load_study(str(study_folder))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from tools.progress import track
+from tools.display.progress import track
 from tools.training.corpora import read_documents
 from tools.training.recipe import VectorsRecipe
 

@@ -16,8 +16,8 @@ from evals.arms.summary import Read, Summarised, read_run
 from tests.conftest import D_SAE
 from tests.evals.arms.test_seeds import summary
 from tests.evals.arms.worlds import N_FEATURES, World, write_arm
-from tools.arms import check_arm_files
-from tools.study_reading import load_study
+from tools.bench.arms import check_arm_files
+from tools.study.reading import load_study
 
 WHOLE = SharedFeatures(kept=1.0, paired=1.0)
 

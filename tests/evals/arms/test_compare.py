@@ -13,8 +13,8 @@ import pytest
 from evals.arms.results import Comparison
 from evals.compare import main
 from tests.evals.arms.worlds import World, write_arm
-from tools.arms import check_arm_files
-from tools.study_reading import load_study
+from tools.bench.arms import check_arm_files
+from tools.study.reading import load_study
 
 ROOT = Path(__file__).parents[3]
 TUNED = World("tuned", seed=5, relevant=4, perplexity_bound=140.0)

@@ -12,7 +12,7 @@ from evals.arms.figures import collect_weights
 from evals.arms.runs import Arm
 from evals.arms.summary import read_run
 from tests.evals.arms.worlds import N_CANDIDATES, N_FEATURES, write_arm
-from tools.studies import Study
+from tools.study.definition import Study
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from agent.store import RunFolder, sha256_of
+from agent.folder.store import RunFolder, sha256_of
 from evals.arms.guards import ComparisonError, check_hook, find_faults, refuse
 from evals.arms.summary import Read, read_run
 from tests.evals.arms.worlds import World, write_arm
-from tools.arms import hash_weights
+from tools.bench.arms import hash_weights
 
 TUNED = World("tuned", seed=5, perplexity_bound=140.0)
 

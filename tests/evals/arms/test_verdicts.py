@@ -7,7 +7,7 @@ import pytest
 from evals.arms.results import Measured
 from evals.arms.seeds import compare_seeds
 from evals.arms.verdicts import judge_claim, judge_claims
-from evals.estimate import Estimate
+from evals.statistics.estimate import Estimate
 
 
 def measured(value: float, low: float, high: float, p: float, claim: str = "relevant", **more: object) -> Measured:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from agent.config import RunConfig
-from agent.records import (
+from agent.folder.config import RunConfig
+from agent.folder.records import (
     Decision,
     JudgeRef,
     Manifest,
@@ -20,7 +20,7 @@ from agent.records import (
     SteeringVerdict,
     StratumSize,
 )
-from agent.store import RunFolder, sha256_of
+from agent.folder.store import RunFolder, sha256_of
 from tools.records import (
     CoherenceEvidence,
     Evidence,

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from agent.config import RunConfig
-from agent.endpoint import LlmChoice
-from agent.llm_records import LlmCall, Usage
-from agent.records import Decision, JudgeRef, TranscriptStep
+from agent.folder.config import RunConfig
+from agent.folder.records import Decision, JudgeRef, TranscriptStep
+from agent.folder.store import RunFolder, write_whole
+from agent.llm.records import LlmCall, Usage
+from agent.llm.settings import LlmChoice
 from agent.run import main as run_main
-from agent.store import RunFolder, write_whole
-from evals.scores.collisions import Collisions
-from evals.scores.records import Drawn, FeatureScore, ItemAnswer, ScoreReport, ScorerRef
+from evals.scoring.collisions import Collisions
+from evals.scoring.records import Drawn, FeatureScore, ItemAnswer, ScoreReport, ScorerRef
 from tests.agent.cases import make_evidence
 from tests.evals.worlds import decide, feature, manifest
 from tests.servers.openai_stub import Policy, serve

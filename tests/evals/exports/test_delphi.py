@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from evals.export import main
-from evals.importers.reading import Options
 from evals.labels import import_labels
-from evals.scores.records import ItemAnswer
+from evals.manual.reading import Options
+from evals.scoring.records import ItemAnswer
 from tests.evals.exports.runs import HOSTILE, usual_decisions, write_finished, write_scores
 from tests.evals.worlds import decide
 

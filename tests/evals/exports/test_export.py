@@ -12,7 +12,7 @@ import pytest
 
 from evals.export import FORMATS, main
 from evals.exports.source import new_output
-from evals.importers.own import write_own
+from evals.manual.own import write_own
 from tests.evals.exports.runs import usual_decisions, write_finished
 from tests.evals.worlds import label
 

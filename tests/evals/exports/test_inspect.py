@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from agent.folder.records import Decision, TranscriptStep
+from agent.folder.store import RunFolder
 from agent.lines import read_lines
-from agent.llm_records import Failure, LlmCall, Usage
-from agent.records import Decision, TranscriptStep
-from agent.store import RunFolder
+from agent.llm.records import Failure, LlmCall, Usage
 from evals.export import main
-from evals.importers.own import write_own
-from tests.agent.test_briefing import poisoned
+from evals.manual.own import write_own
+from tests.agent.briefing.test_evidence import poisoned
 from tests.evals.exports.runs import (
     HOSTILE,
     judge_over_http,

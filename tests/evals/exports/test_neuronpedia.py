@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from evals.export import main
-from evals.importers.own import write_own
-from evals.importers.reading import Options
 from evals.labels import import_labels
-from tests.agent.test_briefing import poisoned
+from evals.manual.own import write_own
+from evals.manual.reading import Options
+from tests.agent.briefing.test_evidence import poisoned
 from tests.evals.exports.runs import HOSTILE, evidence_on, judge_over_http, usual_decisions, write_finished
 from tests.evals.worlds import SAE, decide, label
 from tests.servers.openai_stub import happy

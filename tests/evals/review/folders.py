@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from agent.llm_records import LlmCall, Usage
-from agent.records import Decision, PromptRef, TranscriptStep
-from agent.store import RunFolder, write_whole
-from evals.records import Label
+from agent.folder.records import Decision, PromptRef, TranscriptStep
+from agent.folder.store import RunFolder, write_whole
+from agent.llm.records import LlmCall, Usage
+from evals.manual.records import Label
 from evals.review.app import create_app
 from evals.review.desk import Desk
 from evals.review.runs import OpenRun

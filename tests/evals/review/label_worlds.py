@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from agent.records import Decision
-from agent.store import RunFolder
+from agent.folder.records import Decision
+from agent.folder.store import RunFolder
 from evals.review.app import create_app
 from evals.review.desk import Desk
 from tests.evals.worlds import decide, write_run

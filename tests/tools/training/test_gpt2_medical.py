@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.tools.test_architectures import write_large_model
+from tests.tools.bench.test_architectures import write_large_model
 from tests.tools.training.tiny_study import EVERYDAY, MEDICAL, train, write_corpus
-from tools.loading import load_arm
-from tools.study_reading import load_study
-from tools.survey import survey_features, tabulate
+from tools.bench.loading import load_arm
+from tools.study.reading import load_study
+from tools.survey.features import survey_features, tabulate
 
 STUDIES = Path(__file__).parents[3] / "studies"
 D_MODEL, D_SAE, D_VOCAB, N_PARAMETERS = 768, 24_576, 50_257, 124_439_808

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.tools.training.tiny_study import CONTEXT, D_MODEL, D_SAE, HOOK, MEDICAL, train, write_study
-from tools.compute import Compute
-from tools.lexicon import load_study_vectors
-from tools.loading import SPARSITY_FILE, load_arm
-from tools.studies import Arm
-from tools.study_reading import load_study
-from tools.survey import survey_features, tabulate
+from tools.bench.compute import Compute
+from tools.bench.loading import SPARSITY_FILE, load_arm
+from tools.study.definition import Arm
+from tools.study.reading import load_study
+from tools.survey.features import survey_features, tabulate
+from tools.survey.lexicon import load_study_vectors
 from tools.training.recipe import load_recipe
 from tools.training.steps import ARMS
 

@@ -1,0 +1,303 @@
+"""The command line: its flags, and the frozen config they and the environment make."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
+from tools.display.terminal import Parser
+from tools.machine import add_threads
+
+if TYPE_CHECKING:
+    from agent.folder.config import RunConfig
+    from agent.llm.settings import LlmChoice
+
+MOST_SEED = 2**31 - 1
+"""Servers and libraries take no larger one alike."""
+SETTLED = frozenset(
+    {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
+)
+"""What a run that is judged again has settled."""
+DESCRIPTION = """\
+Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
+
+python -m agent.run --sae base               the base model of the embedded study
+python -m agent.run --sae finetuned          the same model, fine-tuned on medical text
+python -m agent.run --resume runs/RUN        go on with a run that was stopped
+python -m agent.run --rejudge runs/RUN --llm-model M      let another model judge what it found
+python -m agent.run --evidence FILE --study FILE          judge what another tool found
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
+    parser = Parser(
+        prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_subject(parser)
+    _add_judge(parser)
+    _add_manner(parser)
+    arguments = parse_known(parser, argv)
+    if arguments.allow_different and not arguments.rejudge:
+        parser.error("--allow-different is about a run that is judged again: give it with --rejudge")
+    return arguments
+
+
+def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, with the names of those that were given in `given`: a default says nothing."""
+    defaults = vars(parser.parse_args([]))
+    unset = object()
+    # A flag that may come again starts a list of its own; all others are marked, to be told from a default.
+    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - {"header"}, unset))
+    found = vars(parser.parse_args(argv, marked))
+    given = frozenset(name for name, value in found.items() if value is not unset and value is not None)
+    return argparse.Namespace(**{**defaults, **{name: found[name] for name in given}}, given=given)
+
+
+def _add_subject(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to look at")
+    what.add_argument("--study", help="a study under studies/, or a study.toml or its folder (default: pocket)")
+    what.add_argument(
+        "--sae",
+        help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
+    )
+    what.add_argument(
+        "--corpus",
+        metavar="TEXTS",
+        help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
+        ".txt), a folder of such, or hub:NAME for a data set that is streamed",
+    )
+    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file")
+    what.add_argument(
+        "--hook",
+        metavar="NAME",
+        help="where the SAE is read and written, if it does not say or says wrongly: blocks.N.hook_resid_pre or _post",
+    )
+    what.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="FILE",
+        help="judge evidence from elsewhere (JSONL, see docs/judging.md); no model",
+    )
+    what.add_argument(
+        "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
+    )
+    what.add_argument("--features", type=_indices, metavar="I,J,…", help="investigate just these features")
+    what.add_argument("--limit", type=_positive, help="most candidates investigated (default: the study's)")
+    what.add_argument(
+        "--controls",
+        type=_share,
+        default=1.0,
+        help="multiplies the numbers of control features; 0 for none (default: 1)",
+    )
+
+
+def _add_judge(parser: argparse.ArgumentParser) -> None:
+    llm = parser.add_argument_group(
+        "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
+    )
+    llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
+    llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
+    llm.add_argument(
+        "--judge-repeats", type=_positive, default=1, metavar="K", help="judgements a feature (default: 1)"
+    )
+    add_llm_flags(llm.add_argument)
+
+
+def _add_manner(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--seed",
+        type=_seed,
+        default=0,
+        metavar="N",
+        help="decides controls, samples and random directions (default: 0)",
+    )
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add_threads(how)
+    how.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="of the model; auto: float32 unless its weights would take more than half of the memory",
+    )
+    how.add_argument(
+        "--memory-gib",
+        type=_gibibytes,
+        default=1.0,
+        metavar="X",
+        help="what one step may take, weights aside (default: 1)",
+    )
+    how.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
+    )
+    how.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="finish a run that was stopped; its own settings hold, but for endpoint, time-out, concurrency and budget",
+    )
+    how.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with --resume: investigate again what failed; the failures are kept",
+    )
+    how.add_argument(
+        "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
+    )
+    how.add_argument(
+        "--allow-unproved",
+        type=_reason,
+        metavar="REASON",
+        help="go on although the bench fails its proof on this machine's libraries; every later command says so",
+    )
+    how.add_argument(
+        "--allow-different",
+        type=_reason,
+        metavar="REASON",
+        help="with --rejudge: go on although a prompt or the study's text is not the run's; every later command says so",
+    )
+    how.add_argument(
+        "--trace",
+        action="store_true",
+        help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
+        "(default: nothing is sent there, whatever the environment says)",
+    )
+    how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
+
+
+def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
+    """The frozen config of a command line; flags come before the environment, of which nothing else is kept.
+
+    Raises:
+        RunError: an LLM is to judge but no model is named, or flags contradict each other.
+    """
+    from agent.errors import RunError
+    from agent.folder.config import Limits, RunConfig
+
+    if arguments.retry_failed:
+        raise RunError("--retry-failed goes with --resume RUN")
+    if arguments.evidence and (arguments.sae or arguments.model or arguments.hook):
+        raise RunError("--evidence needs no model: leave out --sae, --model and --hook")
+    choice = choose_llm(arguments, environment)
+    if arguments.evidence and choice is None:
+        raise RunError(
+            "evidence from elsewhere has no nulls for the rules judge to hold it against: configure an LLM with "
+            "OPENAI_API_KEY, OPENAI_BASE_URL or --base-url, and --llm-model"
+        )
+    return make(
+        RunConfig,
+        study=arguments.study or "pocket",
+        sae=arguments.sae or ("imported" if arguments.evidence else "base"),
+        model=arguments.model,
+        hook=arguments.hook,
+        corpus=arguments.corpus,
+        evidence=str(arguments.evidence) if arguments.evidence else None,
+        features=arguments.features,
+        limit=arguments.limit,
+        controls=arguments.controls,
+        judge="rules" if choice is None else "llm",
+        judge_repeats=arguments.judge_repeats,
+        llm=choice,
+        limits=Limits(**read_budget(arguments).model_dump()),
+        seed=arguments.seed,
+        device=arguments.device,
+        precision=arguments.precision,
+        memory_gib=arguments.memory_gib,
+        allow_unproved=arguments.allow_unproved,
+        traced=arguments.trace,
+    )
+
+
+def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
+    """The config of a run that judges another's evidence again: the parent's, but for who judges.
+
+    Raises:
+        RunError: as `configure`; or a flag names what the parent has settled.
+    """
+    from agent.errors import RunError
+    from agent.folder.config import Limits
+
+    if settled := sorted(arguments.given & SETTLED):
+        words = ", ".join("--" + name.replace("_", "-") for name in settled)
+        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {words}")
+    choice = choose_llm(arguments, environment)
+    return parent.model_copy(
+        update={
+            "judge": "rules" if choice is None else "llm",
+            "judge_repeats": arguments.judge_repeats,
+            "llm": choice,
+            "limits": Limits(**read_budget(arguments).model_dump()),
+            "traced": arguments.trace,
+        }
+    )
+
+
+def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmChoice | None:
+    """The models that investigate and judge; None to let the rules judge.
+
+    Raises:
+        RunError: an LLM is to judge but no model is named.
+    """
+    from agent.errors import RunError
+
+    if arguments.judge == "rules":
+        return None
+    configured = bool(named_address(arguments, environment) or environment.get(KEY))
+    judge = arguments.judge or ("llm" if configured else "rules")
+    model: str | None = arguments.llm_model or environment.get("OPENAI_MODEL") or None
+    if judge == "llm" and not configured:
+        raise RunError("no LLM is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or give --base-url")
+    if judge == "llm" and model is None:
+        raise RunError("name the model with --llm-model or OPENAI_MODEL, or let the rules judge with --judge rules")
+    if judge == "rules" or model is None:
+        return None
+    return read_choice(arguments, environment, model, arguments.judge_model or model)
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and len(part) < 12 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a list of feature numbers such as 12,700")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MOST_SEED}")
+    return int(text)
+
+
+def _gibibytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB from 0.01 to 10000")
+    return value
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
+    return " ".join(text.split())
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return value

@@ -1,0 +1,43 @@
+"""What a command line asks of this machine and this SAE, checked before a run folder is made; a dry run checks it too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.errors import RunError
+
+if TYPE_CHECKING:
+    from agent.folder.config import RunConfig
+    from tools.study.definition import Study
+
+
+def check_settings(study: Study, config: RunConfig) -> None:
+    """See that the device is there, and the features named are the SAE's, as its header has it.
+
+    Raises:
+        UnveilError: one is not.
+    """
+    from tools.bench.arms import count_directions
+
+    if config.device not in ("auto", "cpu"):  # the library that knows the others takes a while to load
+        from tools.bench.compute import choose_device
+
+        choose_device(config.device)
+    if config.features is not None:
+        check_features(config.features, count_directions(study, config.sae))
+
+
+def check_features(features: tuple[int, ...], d_sae: int | None) -> None:
+    """See that features named are the SAE's.
+
+    Args:
+        features: their numbers.
+        d_sae: how many there are; None where that is not known yet.
+
+    Raises:
+        RunError: one is not.
+    """
+    unknown = [index for index in features if index < 0 or (d_sae is not None and index >= d_sae)]
+    if unknown:
+        there = "numbers from 0" if d_sae is None else f"features 0 to {d_sae - 1}"
+        raise RunError(f"the SAE has {there}, not {unknown[0]}")

@@ -1,0 +1,85 @@
+"""What the command line decides, frozen and stored with the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from agent.llm.settings import Budget, LlmChoice
+from tools.records import Record
+
+if TYPE_CHECKING:
+    from tools.study.definition import Study
+
+
+class Limits(Budget):
+    """What one feature, or the whole run, may use before it ends in a normal record."""
+
+    rounds: int = Field(default=2, ge=0)
+    """Times a hypothesis may be revised and tested again."""
+    calls_per_feature: int = Field(default=12, ge=0)
+    tool_calls_per_feature: int = Field(default=8, ge=0)
+    tokens_per_feature: int = Field(default=100_000, ge=0)
+    """Input and output together."""
+    seconds_per_feature: float = Field(default=600, ge=0)
+
+
+class RunConfig(Record):
+    """One run, complete: the same config and seed give the same decisions."""
+
+    study: str = "pocket"
+    sae: str = "base"
+    model: str | None = None
+    """For an SAE that is no arm of the study: the model it belongs to."""
+    hook: str | None = None
+    """Where the SAE is read and written, whatever its own configuration says."""
+    evidence: str | None = None
+    """File of evidence from elsewhere; then no model is loaded."""
+    corpus: str | None = None
+    """Text that replaces the study's corpus: a file, a folder or a data set on the hub."""
+    features: tuple[int, ...] | None = None
+    """Just these, instead of a selection."""
+    limit: int | None = None
+    """Most candidates investigated; the study's default if None."""
+    controls: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Multiplies the study's numbers of controls; 0 for none."""
+    judge: Literal["rules", "llm"] = "rules"
+    judge_repeats: int = Field(default=1, ge=1)
+    llm: LlmChoice | None = None
+    limits: Limits = Limits()
+    seed: int = 0
+    device: str = "auto"
+    """CUDA where there is one, then MPS, then the processor."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the language model: float32 unless its weights would take more than half of the memory."""
+    memory_gib: float = Field(default=1.0, gt=0)
+    """What the working arrays of one step may take, weights aside."""
+    allow_unproved: str | None = None
+    """The reason given for going on although the bench does not prove itself."""
+    traced: bool = False
+    """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
+
+
+def open_study(config: RunConfig) -> Study:
+    """The run's study; with one more arm for an SAE of the user's (`--sae`, `--model`), or other text (`--corpus`).
+
+    Raises:
+        StudyError, LoadError: it is not there, or does not read.
+    """
+    from tools.study.corpus import replace_corpus
+    from tools.study.definition import Arm
+    from tools.study.reading import load_study
+
+    study = load_study(config.study)
+    if config.corpus is not None:
+        study = replace_corpus(study, config.corpus)
+    arm = study.arms.get(config.sae)
+    if arm is None and config.model is not None:
+        arm = Arm(model=config.model, sae=config.sae, hook_name="")
+        study = study.model_copy(update={"hub": True})
+    if arm is None:
+        return study
+    if config.hook is not None:
+        arm = arm.model_copy(update={"hook_name": config.hook, "hook_overrides": True})
+    return study.model_copy(update={"arms": {**study.arms, config.sae: arm}})

@@ -1,0 +1,219 @@
+"""The study of a run that exists already: a manifest is data, and opens nothing on its own word.
+
+A study that the command line of now names may point anywhere. One that a manifest names is taken where it ships with the
+project, or where it lies where the manifest says and every file of it is the one whose hash the manifest holds: whoever
+writes a manifest cannot know the hash of what only its reader has, so nothing of the reader's is put into a prompt. An
+input that a run recorded no hash of has to lie in the study's own folder; a guideline has to be recorded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from agent.errors import RunError
+from agent.folder.config import open_study
+from agent.folder.provenance import hash_file, study_files
+from agent.folder.records import Manifest
+from tools.bench.arms import check_arm_files, is_at_hand
+from tools.errors import StudyError
+from tools.study.corpus import check_corpus, hash_corpus
+from tools.study.definition import Question, Study
+from tools.study.parts import ASKED, hash_tables, is_shipped
+from tools.study.reading import load_question
+from tools.study.texts import HUB
+
+INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
+"""Inputs of a run that measures, by their roles in the manifest."""
+ALLOW = "--allow-different REASON"
+ANEW = "restore that, or start a new run"
+
+
+def open_question(manifest: Manifest, *, reads_guideline: bool = True) -> Question:
+    """What a run's judges were asked, as it stands now; nothing of it is compared but what may be read at all.
+
+    Args:
+        manifest: of the run.
+        reads_guideline: False where nobody is shown it, as the rules are not.
+
+    Raises:
+        StudyError: the study is not there, or does not read.
+        RunError: it does not ship with the project, and its guideline is not the one the manifest vouches for.
+    """
+    question = load_question(manifest.config.study)
+    recorded = manifest.provenance.sha256.get("guideline")
+    if reads_guideline and not is_shipped(manifest.config.study) and hash_file(question.guideline) != recorded:
+        said = "" if recorded else "; the run does not say which it used"
+        _refuse([f"the guideline ({question.guideline}{said})"], ANEW)
+    return question
+
+
+def open_recorded_study(manifest: Manifest) -> Study:
+    """The study of a run, for loading its model again.
+
+    Raises:
+        UnveilError: it is not there, or a part of it is not the one the run used, or is none that a manifest may name.
+    """
+    study = open_study(manifest.config)
+    if different := compare_inputs(manifest, study):
+        listed = " and ".join(different)
+        raise RunError(f"{listed} differ from what the run was made with: restore them, or start a new run")
+    return study
+
+
+def check_unchanged(manifest: Manifest) -> Question:
+    """See that a run can go on as it began: prompts, study, inputs and weights.
+
+    Raises:
+        UnveilError: something is missing, or not what it was; the text names it.
+    """
+    question = open_question(manifest)
+    different = compare_question(manifest, question)
+    if manifest.measures:
+        study = open_study(manifest.config)
+        check_corpus(study)
+        different += [
+            *_compare_tables(manifest, asked=False),
+            *(f"the {role}" for role in compare_inputs(manifest, study)),
+        ]
+    if different:
+        _refuse(different, f"{ANEW}: half of this one would be another's")
+    return question
+
+
+def check_rejudged(manifest: Manifest, question: Question, reason: str | None) -> tuple[str, ...]:
+    """See that a run is judged again by the question it was judged by, and tell what the new verdicts inherit.
+
+    Args:
+        manifest: of the finished run.
+        question: of now.
+        reason: why something may differ; None if nothing may.
+
+    Returns:
+        What is to be said of the new run first: what the old one inherited, and what differed and was allowed to.
+
+    Raises:
+        RunError: something differs, and no reason was given.
+    """
+    different = compare_question(manifest, question, newer_prompts=True)
+    if different and reason is None:
+        _refuse(different, f"restore that, or say why it may differ with {ALLOW}")
+    if not different:
+        return manifest.inherited
+    said = f"judged again although {' and '.join(different)} differed, allowed because: {reason}"
+    return (*manifest.inherited, said)
+
+
+def check_replayable(manifest: Manifest, question: Question) -> None:
+    """A replay with other prompts would be another run. The rules are shown neither prompt nor guideline.
+
+    Raises:
+        RunError: a prompt, the guideline or the question differs from the run's; the text names it.
+    """
+    different = _compare_tables(manifest, asked=True)
+    if manifest.config.llm is not None:
+        different = compare_question(manifest, question)
+    if different:
+        _refuse(different, f"restore that, or judge anew with --rejudge and {ALLOW} instead of --replay")
+
+
+def compare_question(manifest: Manifest, question: Question, *, newer_prompts: bool = False) -> list[str]:
+    """What is asked otherwise than the run asked it: prompts, guideline, study text.
+
+    Args:
+        manifest: of the run.
+        question: of now.
+        newer_prompts: whether a prompt of a later version may stand for one of the run's, as when it is judged again.
+    """
+    from agent.folder.provenance import prompt_refs
+
+    now = {ref.name: ref.sha256 for ref in prompt_refs()} if manifest.provenance.prompts else {}
+    different = [
+        f"prompt {ref.name}"
+        for ref in manifest.provenance.prompts
+        if now.get(ref.name) != ref.sha256 and not (newer_prompts and ref.name not in now)
+    ]
+    guideline = manifest.provenance.sha256.get("guideline")
+    if guideline is not None and hash_file(question.guideline) != guideline:
+        different.append(f"the guideline ({question.guideline})")
+    if question.topic != manifest.domain:
+        different.append("the study's domain")
+        return different
+    return different + _compare_tables(manifest, asked=True)
+
+
+def compare_inputs(manifest: Manifest, study: Study) -> list[str]:
+    """Roles of inputs that are not those of the run, or that it did not record though it would have to.
+
+    Raises:
+        UnveilError: one is missing, or would have to be downloaded on the run's word alone.
+    """
+    if not _is_at_hand_or_shipped(manifest, study):
+        named = manifest.config.model or study.arm(manifest.config.sae).model
+        raise RunError(
+            f"the run names a model or SAE that would have to be downloaded ({named}), and its word is not enough for that: "
+            "download it first, or start a new run"
+        )
+    found: dict[str, str] = dict(check_arm_files(study, manifest.config.sae).model_dump())
+    found["corpus"] = hash_corpus(study)
+    found |= {role: _hash_asset(study, path) for role, path in study_files(study).items() if role != "guideline"}
+    known = manifest.provenance.sha256
+    return [
+        role if role in known else f"{role} (the run does not say which it used)"
+        for role in INPUTS
+        if role in found and not _is_known(role, found[role], manifest, study)
+    ]
+
+
+def _hash_asset(study: Study, path: Path) -> str:
+    if not path.exists():
+        raise StudyError(f"study {study.name}: {path} is missing")
+    if not path.is_file():
+        raise StudyError(f"study {study.name}: {path} is no plain file")
+    return hash_file(path)
+
+
+def _is_at_hand_or_shipped(manifest: Manifest, study: Study) -> bool:
+    """Whether loading the run's arm downloads nothing that the manifest alone names."""
+    config = manifest.config
+    named_by_project = is_shipped(config.study) and config.model is None and config.sae in study.arms
+    return named_by_project or is_at_hand(study, config.sae)
+
+
+def _is_known(role: str, sha256: str, manifest: Manifest, study: Study) -> bool:
+    """Whether an input is the run's; where the run recorded none, whether it is at least no file from elsewhere."""
+    recorded = manifest.provenance.sha256.get(role)
+    if recorded is not None:
+        return recorded == sha256
+    named_by_project = is_shipped(manifest.config.study) and manifest.config.model is None
+    return (named_by_project and manifest.config.corpus is None) or _lies_inside(role, manifest, study)
+
+
+def _lies_inside(role: str, manifest: Manifest, study: Study) -> bool:
+    """Whether everything a study names for a role lies in its own folder: no other path, no climbing, no link that leaves."""
+    arm, corpus, folder = study.arm(manifest.config.sae), study.corpus, study.folder.resolve()
+    named: dict[str, tuple[str | None, ...]] = {
+        "model": (arm.model,),
+        "sae": (arm.sae,),
+        "corpus": (corpus.file, *(source for source in corpus.texts if not source.startswith(HUB))),
+        "vocabulary": (study.domain.vocabulary,),
+        "vectors": (study.vectors.file,),
+        "words": (study.vectors.words,),
+    }
+    paths = [study.folder / name for name in named[role] if name]
+    return all(path.exists() and path.resolve().is_relative_to(folder) for path in paths)
+
+
+def _compare_tables(manifest: Manifest, asked: bool) -> list[str]:
+    """Parts of the study file that say something else; `asked`: those of the question, or else all others."""
+    known = manifest.study_sha256
+    if not known:
+        return []
+    now = hash_tables(manifest.config.study, manifest.config.sae)
+    names = [name for name in dict.fromkeys((*known, *now)) if (name in ASKED) == asked]
+    return [f"the study's [{name}]" for name in names if known.get(name) != now.get(name)]
+
+
+def _refuse(different: list[str], remedy: str) -> NoReturn:
+    verb = "is not the one" if len(different) == 1 else "are not those"
+    raise RunError(f"{' and '.join(different)} {verb} the run used: {remedy}")

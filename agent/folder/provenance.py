@@ -1,0 +1,95 @@
+"""What produced a run: command, commit, versions and hashes of every input."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from agent.folder.records import PromptRef, Provenance
+from prompts.loader import Prompt, load_prompt
+from tools.study.definition import Study
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "transformer_lens",
+    "sae_lens",
+    "gensim",
+    "numpy",
+    "httpx2",
+    "langgraph",
+    "pydantic",
+)
+
+
+PROMPTS = ("hypothesize", "experiment", "judge", "rate")
+
+
+def collect_provenance(
+    command: Sequence[str], hashes: Mapping[str, str], files: Mapping[str, Path], prompts: Sequence[PromptRef] = ()
+) -> Provenance:
+    """Read git, the installed packages and the files. No network, no environment variables.
+
+    Args:
+        command: the command line.
+        hashes: of inputs that are known already.
+        files: further inputs by their role; those that are not there are left out.
+        prompts: that may be used.
+    """
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return Provenance(
+        command=tuple(command),
+        git_commit=commit,
+        git_dirty=None if status is None else bool(status),
+        python=platform.python_version(),
+        packages={name: _version(name) for name in PACKAGES},
+        sha256={**hashes, **{role: hash_file(path) for role, path in files.items() if path.is_file()}},
+        prompts=tuple(prompts),
+    )
+
+
+def study_files(study: Study) -> dict[str, Path]:
+    """The study's files by what they are for."""
+    names = {
+        "vocabulary": study.domain.vocabulary,
+        "guideline": study.domain.guideline,
+        "vectors": study.vectors.file,
+        "words": study.vectors.words,
+    }
+    return {role: study.folder / name for role, name in names.items() if name}
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def load_prompts() -> dict[str, Prompt]:
+    """The latest version of every prompt."""
+    return {name: load_prompt(name) for name in PROMPTS}
+
+
+def prompt_refs() -> list[PromptRef]:
+    """Names and hashes of the prompts, for the manifest."""
+    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in load_prompts().values()]

@@ -1,0 +1,112 @@
+"""What flows through the graph for one feature (state), and what is given to it (context)."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Annotated, TypedDict, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.briefing.forms import Hypothesis
+from agent.folder.config import Limits
+from agent.folder.measurements import Observed
+from agent.folder.records import Decision, JudgeRef, SelectedFeature, TranscriptStep
+from agent.judges.judgement import Judgement
+from agent.llm.reading.contents import ToolCall
+from agent.llm.records import Failure, Usage
+from agent.llm.requests import Message
+from agent.llm.settings import LlmChoice
+from agent.toolbox import Toolbox
+from agent.transcript import Llm
+from prompts.loader import Prompt
+from tools.proof.floors import DeadFloor
+from tools.records import Evidence
+from tools.study.definition import Question
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class PendingCall(BaseModel):
+    """A measurement that is to be made next."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    call: ToolCall
+    hypothesis: int | None = None
+
+
+class FeatureState(BaseModel):
+    """Records only; machinery comes by the context."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    item: SelectedFeature
+    steps: Annotated[list[TranscriptStep], operator.add] = []
+    round: int = 0
+    """Times hypotheses were proposed."""
+    began: float | None = None
+    """Monotonic seconds at which the investigation began."""
+    hypotheses: tuple[Hypothesis, ...] = ()
+    pending: tuple[PendingCall, ...] = ()
+    observed: Annotated[list[Observed], operator.add] = []
+    conversation: list[Message] = []
+    """Of this round's experiments."""
+    plain: bool = False
+    """The server takes no tools: measurements are chosen by structured output."""
+    verdict: str | None = None
+    """What the judge found in the last round, in words for the investigator."""
+    judge: JudgeRef | None = None
+    judgement: Judgement | None = None
+    failure: Failure | None = None
+    usage: Annotated[Usage, operator.add] = Usage()
+    decision: Decision | None = None
+
+
+class FeatureUpdate(TypedDict, total=False):
+    """What a node may return. The graph library drops a misspelt key in silence; the type checker does not."""
+
+    steps: list[TranscriptStep]
+    round: int
+    began: float
+    hypotheses: tuple[Hypothesis, ...]
+    pending: tuple[PendingCall, ...]
+    observed: list[Observed]
+    conversation: list[Message]
+    plain: bool
+    verdict: str
+    judge: JudgeRef
+    judgement: Judgement
+    failure: Failure
+    usage: Usage
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Investigator:
+    """What an investigation by LLM needs."""
+
+    llm: Llm
+    judge: Llm
+    models: LlmChoice
+    prompts: dict[str, Prompt]
+    """`hypothesize`, `experiment`, `judge` and `rate`."""
+    guideline: str
+    """What counts as the domain and what does not, as a human annotator would get it."""
+    toolbox: Toolbox
+    limits: Limits = Limits()
+    judge_repeats: int = 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """Given to every node of every feature."""
+
+    run_id: str
+    question: Question
+    evidence: dict[str, Evidence]
+    """By the feature's key."""
+    investigator: Investigator | None = None
+    """None for a run that judges by rules."""
+    floors: tuple[DeadFloor, ...] | None = None
+    """Instruments that measured nothing; None where nobody looked, as in runs made before anybody did."""

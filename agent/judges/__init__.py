@@ -1,0 +1,1 @@
+"""Who decides: evidence goes in, a judgement comes out."""

@@ -1,0 +1,122 @@
+"""A judgement before it becomes a decision: one verdict out of several replies, and what steering shows. For all judges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean, median_low
+from typing import Literal, NamedTuple, TypeVar
+
+from agent.briefing.forms import JudgeReply
+from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
+from tools.maths import binomial_tail
+from tools.records import (
+    SteeringEvidence,
+)
+
+T = TypeVar("T")
+
+
+SteeringWord = Literal["passes", "fails", "undecided"]
+
+
+ALPHA = 0.05
+
+
+CHANCE_OF_A_PAIR = 0.5
+"""Of naming the steered text blindly; `neither` never hits, so this is an upper bound."""
+
+
+STEERING_ALPHA = 0.05
+
+
+class Panel(NamedTuple):
+    """What the judge's repeats say together."""
+
+    relevant: Verdict
+    confidence: float
+    interpretable: int
+    label: str
+    better_hypothesis: int | None
+    """Number in the investigator's order, from 1; None without a majority for one."""
+    steering: SteeringWord
+    reasons: tuple[str, ...]
+    self_agreement: float
+
+
+def aggregate(replies: Sequence[JudgeReply], n_repeats: int) -> Panel:
+    """The repeats as one verdict, by strict majority of all that were asked for; undecided if there is none.
+
+    Confidence is the mean of the repeats that gave the verdict, times their share: disagreement lowers it. Without a
+    majority it is that of the largest group. `better_hypothesis` must be mapped back to one order beforehand.
+
+    Args:
+        replies: at least one.
+        n_repeats: how many were asked for; one that failed agrees with none.
+    """
+    votes: Counter[Verdict] = Counter(reply.relevant for reply in replies)
+    verdict, n_agreeing = votes.most_common(1)[0]
+    agreeing = [reply for reply in replies if reply.relevant == verdict]
+    share = n_agreeing / n_repeats
+    relevant: Verdict = verdict if share > 0.5 else "undecided"
+    opinions: list[SteeringWord] = [reply.steering for reply in replies]
+    spokesman = max(agreeing, key=lambda reply: reply.confidence)
+    return Panel(
+        relevant=relevant,
+        confidence=round(fmean(reply.confidence for reply in agreeing) * share, 4),
+        interpretable=median_low([reply.interpretable for reply in replies]),
+        label=spokesman.label,
+        better_hypothesis=_majority([reply.better_hypothesis for reply in replies], None, n_repeats),
+        steering=_majority(opinions, "undecided", n_repeats),
+        reasons=spokesman.reasons,
+        self_agreement=round(sum(reply.relevant == relevant for reply in replies) / n_repeats, 4),
+    )
+
+
+def _majority(votes: Sequence[T], otherwise: T, n_repeats: int) -> T:
+    vote, count = Counter(votes).most_common(1)[0]
+    return vote if 2 * count > n_repeats else otherwise
+
+
+def judge_blind_choices(identified: int, shown: int) -> SteeringWord:
+    """Whether the judge told steered from unsteered texts beyond chance."""
+    if shown and binomial_tail(identified, shown, CHANCE_OF_A_PAIR) <= ALPHA:
+        return "passes"
+    return "fails" if shown and identified <= shown * CHANCE_OF_A_PAIR else "undecided"
+
+
+def combine_steering(*words: SteeringWord) -> SteeringWord:
+    """One word from several: passes if some pass and none fails, fails if some fail and none passes, else undecided."""
+    said = set(words) - {"undecided"}
+    return said.pop() if len(said) == 1 else "undecided"
+
+
+class Judgement(NamedTuple):
+    """A verdict before it becomes a decision."""
+
+    label: str
+    relevant: Verdict | None
+    """None where concepts were rated instead."""
+    confidence: float
+    interpretable: int | None
+    steering: SteeringVerdict | None
+    reasons: tuple[str, ...]
+    ratings: tuple[ConceptRating, ...] | None = None
+
+
+def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:
+    """Passes if wins beyond the null are unlikely by chance; fails if wins do not exceed the null; else undecided."""
+    if evidence is None:
+        return None
+    wins = round(evidence.win_rate * evidence.n)
+    if not evidence.n:
+        verdict = "undecided"
+    elif binomial_tail(wins, evidence.n, evidence.null_win_rate) <= STEERING_ALPHA:
+        verdict = "passes"
+    elif evidence.win_rate <= evidence.null_win_rate:
+        verdict = "fails"
+    else:
+        verdict = "undecided"
+    return SteeringVerdict(
+        verdict=verdict, win_rate=evidence.win_rate, n=evidence.n, null_win_rate=evidence.null_win_rate
+    )

@@ -1,0 +1,142 @@
+"""The rules judge: the published study's procedure, automated, each step held against its null. No LLM.
+
+It is what a run without an LLM uses, it says so in every decision, and it is the baseline that an LLM must beat.
+Its confidence is a tail probability, not a calibrated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.folder.records import SteeringVerdict
+from agent.judges.judgement import Judgement, steering_verdict
+from tools.maths import binomial_tail, combine_tails
+from tools.proof.floors import Dead, Instrument, keep_alive, say_dead
+from tools.records import (
+    ActivationEvidence,
+    CausalEvidence,
+    CoherenceEvidence,
+    Evidence,
+    KeywordEvidence,
+    SteeringEvidence,
+)
+from tools.study.definition import SurveyDefaults
+
+COMBINED_ALPHA = 0.05
+CONTEXTS_ALPHA = 0.05
+
+
+def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:
+    """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
+
+    Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
+    active near words of the domain more often than chance, and steering wins more often than its null, and the two tail
+    probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided. Evidence that
+    is missing can neither pass nor fail and leaves a feature undecided; so does evidence that measured nothing.
+
+    Args:
+        evidence: of one feature.
+        thresholds: of the study.
+        dead: instruments that measured nothing, and why.
+    """
+    dead = dead or {}
+    evidence = keep_alive(evidence, dead)
+    steering = steering_verdict(evidence.steering)
+    combined = _combined_tail(evidence.coherence, evidence.steering)
+    contexts = _contexts_tail(evidence.activations)
+    explained: dict[Instrument, Iterable[str]] = {
+        "keywords": (_explain_keywords(evidence.keywords),),
+        "contexts": (_explain_contexts(evidence.activations, contexts),),
+        "coherence": (_explain_coherence(evidence.coherence),),
+        "steering": (_explain_steering(steering, combined),),
+        "causal check": _explain_effect(evidence.causal),
+    }
+    reasons = tuple(
+        reason
+        for instrument, living in explained.items()
+        for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
+    )
+    label = name_feature(evidence)
+    if evidence.keywords is None:
+        return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    if len(evidence.keywords.hits) < thresholds.candidate_hits or evidence.keywords.null_share > thresholds.alpha:
+        sure = min(0.99, max(0.5, evidence.keywords.null_share))
+        return Judgement(label, "no", sure, None, steering, reasons)
+    wins_more = steering is not None and steering.verdict != "fails"
+    if contexts is None or combined is None or not wins_more:
+        return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    if contexts <= CONTEXTS_ALPHA and combined <= COMBINED_ALPHA:
+        sure = 1 - max(evidence.keywords.null_share, contexts, combined)
+        return Judgement(label, "yes", sure, None, steering, reasons)
+    return Judgement(label, "undecided", 0.5, None, steering, reasons)
+
+
+def name_feature(evidence: Evidence) -> str:
+    """A label of at most eight words: the different words the top tokens stand for, or the tokens themselves."""
+    if evidence.projection is None:
+        return "unnamed"
+    words = dict.fromkeys(entry.word for entry in evidence.projection.top if entry.word)
+    pieces = dict.fromkeys(entry.token.strip() for entry in evidence.projection.top)
+    return ", ".join(list(words or pieces)[:5])
+
+
+def _explain_keywords(evidence: KeywordEvidence | None) -> str:
+    if evidence is None:
+        return "keywords: no evidence"
+    listed = ", ".join(dict.fromkeys(hit.word for hit in evidence.hits)) or "none"
+    share = f"{evidence.null_share:.1%} of random directions have as many"
+    return f"keywords: {len(evidence.hits)} of {evidence.n_top} top tokens ({listed}); {share}"
+
+
+def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -> str:
+    if evidence is None or evidence.domain_share is None:
+        return "contexts: no evidence"
+    if tail is None:
+        return "contexts: never active in the corpus"
+    return (
+        f"contexts: in {evidence.domain_peaks} of the {evidence.peak_documents} documents it is most active in, a word of "
+        f"the domain stands near; {evidence.domain_share:.0%} of all tokens have one near, by chance {tail:.1%}"
+    )
+
+
+def _explain_coherence(evidence: CoherenceEvidence | None) -> str:
+    if evidence is None or evidence.deduplicated is None or evidence.null_share is None:
+        return "coherence: no value (fewer than two different words with a vector)"
+    share = f"{evidence.null_share:.1%} of random directions reach it"
+    return f"coherence: {evidence.deduplicated:.2f} over different words; {share}"
+
+
+def _explain_steering(verdict: SteeringVerdict | None, combined: float | None) -> str:
+    if verdict is None or verdict.win_rate is None or verdict.null_win_rate is None:
+        return "steering: no evidence"
+    text = (
+        f"steering {verdict.verdict}: {round(verdict.win_rate * verdict.n)} of {verdict.n} texts won, "
+        f"{verdict.null_win_rate:.0%} expected under other features' words"
+    )
+    return text if combined is None else f"{text}; with coherence, by chance {combined:.1%}"
+
+
+def _explain_effect(evidence: CausalEvidence | None) -> tuple[str, ...]:
+    """Not judged by: a word of caution, since the keywords are read from weights."""
+    if evidence is None or evidence.verdict is None or evidence.promise_ratio is None:
+        return ()
+    return (f"causal check: {evidence.verdict}, {evidence.promise_ratio:.2f} of what the projection promises",)
+
+
+def _contexts_tail(evidence: ActivationEvidence | None) -> float | None:
+    """How often tokens anywhere would be near the domain in so many documents; None for a feature that is never active."""
+    if (
+        evidence is None
+        or not evidence.peak_documents
+        or evidence.domain_peaks is None
+        or evidence.domain_share is None
+    ):
+        return None
+    return binomial_tail(evidence.domain_peaks, evidence.peak_documents, evidence.domain_share)
+
+
+def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:
+    if coherence is None or coherence.null_share is None or steering is None or not steering.n:
+        return None
+    wins = binomial_tail(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
+    return combine_tails(coherence.null_share, wins)

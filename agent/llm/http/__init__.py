@@ -1,0 +1,1 @@
+"""Requests and replies on their way: one address, bounded, paced, tried again."""

@@ -1,0 +1,290 @@
+"""A reply put together from the pieces it is sent in: server-sent events, lines of JSON, or one body after all.
+
+What comes out has the form of a reply that was sent whole, so that nothing after it needs to know how it came.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from typing import Any, NamedTuple, cast
+
+from pydantic import JsonValue
+
+from tools.border.json_text import read_json
+
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_END = "[DONE]"
+_BEGINNING = 4000
+
+
+class ReplyStream:
+    """Fed with bytes as they arrive, at whatever places they are cut.
+
+    Understood are server-sent events (with comments, other line ends, events over several lines, a last one without
+    its blank line, errors in a field of their own), one JSON object a line (as Ollama's own interface sends them), and
+    a whole body, from servers that do not stream whatever they are asked.
+    """
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        """How many pieces held text, thoughts or tool calls; about as many as tokens."""
+        self.beginning = ""
+        """Of what was sent, for a body that turns out to hold no choice."""
+        self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), True)
+        self._line: list[str] = []
+        """The line that has not ended, in pieces: joined once, as a body of one line may come byte by byte."""
+        self._event: list[str] = []
+        self._event_name = ""
+        self._loose: list[str] = []
+        """Lines that belong to no event: a body sent whole."""
+        self._choice = _Choice()
+        self._fields: dict[str, JsonValue] = {}
+        """Of the body: model, usage, error."""
+        self._ended = self._damaged = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end was seen (a finish reason, `[DONE]`, an error, a whole body) and nothing before it was lost.
+
+        If not, the reply broke off. A body sent whole is looked at by `close`.
+        """
+        return self._ended and not self._damaged
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived."""
+        self._take(self._decoder.decode(data))
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._take(self._decoder.decode(b"", final=True) + "\n\n")
+        loose, self._loose = "\n".join(self._loose), []
+        values = self._values(loose)
+        for value in values:
+            self._add(value)
+        if len(values) == 1 and not self._choice.begun:
+            self._ended = True
+
+    def body(self) -> dict[str, JsonValue]:
+        """The same as a body sent whole: `choices`, `model`, `usage`, and `error` where the server reported one.
+
+        There is no choice in it if none has come.
+        """
+        body = dict(self._fields)
+        if self._choice.begun:
+            body["choices"] = [self._choice.whole()]
+        return body
+
+    def _take(self, text: str) -> None:
+        if len(self.beginning) < _BEGINNING:
+            self.beginning += text[: _BEGINNING - len(self.beginning)]
+        first, *more = text.split("\n")
+        self._line.append(first)
+        for beginning in more:
+            line, self._line = "".join(self._line), [beginning]
+            self._read(line)
+
+    def _read(self, line: str) -> None:
+        name, colon, rest = line.partition(":")
+        if not line.strip():
+            self._dispatch()
+        elif name in ("data", "error") and colon:
+            self._event.append(rest.removeprefix(" "))
+            self._event_name = name if name == "error" else self._event_name
+            if name == "error" or _complete(rest):  # some servers leave out the blank line between events
+                self._dispatch()
+        elif name == "event" and colon:
+            self._event_name = rest.strip()
+        elif name and not (name in ("id", "retry") and colon):  # without a name it is a comment: a sign of life
+            self._loose.append(line)
+
+    def _dispatch(self) -> None:
+        text, error = "\n".join(self._event).strip(), self._event_name == "error"
+        self._event, self._event_name = [], ""
+        if text == _END:
+            self._ended = True
+        elif error:
+            for value in _json_in(text) or [{"message": text}] if text else []:
+                self._add(value if "error" in value else {"error": value})
+        else:
+            for value in self._values(text):
+                self._add(value)
+
+    def _values(self, text: str) -> list[dict[str, Any]]:
+        """The JSON objects of an event or a body; text that is none of it is damage."""
+        values = _json_in(text)
+        self._damaged |= values is None
+        return values or []
+
+    def _add(self, value: dict[str, Any]) -> None:
+        """Take one event, one line or one whole body."""
+        error = value.get("error") or (value if value.get("object") == "error" else None)
+        if error:
+            beside = {name: value[name] for name in ("code", "status", "status_code", "type") if name in value}
+            self._fields["error"] = error if isinstance(error, dict) else {**beside, "message": error}
+            self._ended = True
+        for name in ("model", "usage"):
+            if value.get(name) is not None:
+                self._fields[name] = value[name]
+        if isinstance(groq := value.get("x_groq"), dict) and groq.get("usage"):
+            self._fields.setdefault("usage", cast("JsonValue", groq["usage"]))
+        choice = _choice_in(value)
+        if choice is not None:
+            if choice.error:
+                self._fields["error"] = choice.error
+                self._ended = True
+            self.pieces += self._choice.add(choice)
+            self._ended |= choice.whole or choice.finish_reason is not None
+        if value.get("done") is True:
+            self._end_of_lines(value)
+
+    def _end_of_lines(self, value: dict[str, Any]) -> None:
+        """The last object of Ollama's own interface, with counts of its own."""
+        self._ended = True
+        counts = value.get("prompt_eval_count"), value.get("eval_count")
+        if all(isinstance(count, int) for count in counts):
+            self._fields["usage"] = {"prompt_tokens": counts[0], "completion_tokens": counts[1]}
+
+
+class _Piece(NamedTuple):
+    """What one event adds to the choice."""
+
+    said: dict[str, Any]
+    finish_reason: JsonValue
+    whole: bool
+    """It is the whole message."""
+    error: JsonValue
+    """Gateways report a provider's error within the choice."""
+
+
+class _Choice:
+    """The first choice, growing."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._texts: dict[str, list[str]] = {}
+        self._parts: list[JsonValue] = []
+        self._calls: list[dict[str, Any]] = []
+        self._finish_reason: JsonValue = None
+        self._message: dict[str, JsonValue] | None = None
+        """Sent whole, and so kept with all that is in it."""
+
+    def add(self, piece: _Piece) -> bool:
+        """Take a piece; False if it held nothing that the model said."""
+        self.begun = True
+        if piece.finish_reason is not None:
+            self._finish_reason = piece.finish_reason
+        if piece.whole:
+            self._message = piece.said
+        said = False
+        for name in ("content", "refusal", *_REASONING_FIELDS):
+            text = piece.said.get(name)
+            if isinstance(text, list) and name == "content":
+                self._parts += text
+            elif isinstance(text, str) and text:
+                self._texts.setdefault(name, []).append(text)
+            said |= bool(text)
+        calls = piece.said.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
+            if isinstance(call, dict):
+                self._call(cast("dict[str, Any]", call))
+                said = True
+        return said
+
+    def whole(self) -> dict[str, JsonValue]:
+        """The choice as it would have been sent in one piece."""
+        texts: dict[str, JsonValue] = {name: "".join(pieces) for name, pieces in self._texts.items()}
+        content: JsonValue = texts.pop("content", None)
+        if self._parts:
+            content = _merged([*self._parts, *([{"type": "text", "text": content}] if content else [])])
+        message: dict[str, JsonValue] = {"role": "assistant", "content": content, **texts}
+        if self._message is not None:
+            message = self._message
+        elif self._calls:
+            message["tool_calls"] = cast("JsonValue", [_plain(call) for call in self._calls])
+        return {"index": 0, "message": message, "finish_reason": self._finish_reason}
+
+    def _call(self, piece: dict[str, Any]) -> None:
+        """A piece of a tool call joins the one it belongs to.
+
+        By its number; but some servers number every call 0, so one with another id and a name is a new call.
+        """
+        function = cast("dict[str, Any]", piece.get("function") if isinstance(piece.get("function"), dict) else {})
+        index, id, name = piece.get("index"), piece.get("id"), function.get("name")
+        same = [call for call in self._calls if index is None or call["index"] == index]
+        call = same[-1] if same else None
+        another = call is not None and id and name and call["id"] and id != call["id"]
+        if call is None or another or (index is None and name and call["name"] and call["arguments"]):
+            call = dict[str, Any](index=index, id=None, name="", arguments=[])
+            self._calls.append(call)
+        call["id"] = call["id"] or id
+        if name and name != call["name"]:
+            call["name"] += str(name)
+        given = function.get("arguments")
+        if given not in (None, ""):
+            call["arguments"].append(given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+
+
+def _plain(call: dict[str, Any]) -> dict[str, JsonValue]:
+    function = {"name": call["name"], "arguments": "".join(call["arguments"])}
+    return {"id": call["id"], "type": "function", "function": function}
+
+
+def _choice_in(value: dict[str, Any]) -> _Piece | None:
+    """What an event says of the first choice, whatever the server calls it."""
+    choices = value.get("choices")
+    if isinstance(choices, list):
+        choice = next((each for each in choices if isinstance(each, dict) and not each.get("index")), None)
+    elif isinstance(value.get("message"), dict) and value.get("object") != "error":
+        choice = {"delta": value["message"], "finish_reason": value.get("done_reason")}
+    else:
+        choice = None
+    if choice is None:
+        return None
+    said = next((choice[name] for name in ("delta", "message") if isinstance(choice.get(name), dict)), None)
+    if said is None:
+        said = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
+    whole = isinstance(choice.get("message"), dict)
+    return _Piece(said, choice.get("finish_reason"), whole, choice.get("error"))
+
+
+def _merged(parts: list[JsonValue]) -> list[JsonValue]:
+    """Parts of text that follow each other as one: a word may be cut between two of them."""
+    merged: list[JsonValue] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        texts = [each for each in (last, part) if isinstance(each, dict) and each.get("type") == "text"]
+        if len(texts) == 2 and all(isinstance(each.get("text"), str) for each in texts):
+            merged[-1] = {"type": "text", "text": f"{texts[0]['text']}{texts[1]['text']}"}
+        else:
+            merged.append(part)
+    return merged
+
+
+def _json_in(text: str) -> list[dict[str, Any]] | None:
+    """The JSON objects in a text: one, some in a list, or one a line. None if anything in it is no JSON."""
+    values: list[object] = []
+    try:
+        try:
+            values.append(read_json(text))
+        except ValueError:
+            values += [read_json(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    flat = [each for value in values for each in (cast("list[object]", value) if isinstance(value, list) else [value])]
+    return [cast("dict[str, Any]", each) for each in flat if isinstance(each, dict)]
+
+
+def _complete(text: str) -> bool:
+    """Whether an event's line is JSON in itself."""
+    stripped = text.strip()
+    if stripped == _END:
+        return True
+    if not stripped.endswith("}"):
+        return False
+    try:
+        read_json(stripped)
+    except (ValueError, RecursionError):
+        return False
+    return True

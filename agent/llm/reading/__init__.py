@@ -1,0 +1,1 @@
+"""What a reply says, in whatever form a server gives it."""

@@ -1,0 +1,160 @@
+"""The summary as text for a terminal and as CSV for a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.folder.records import Decision, StratumRow, Summary
+from agent.report.closing import failure_lines
+from tools.display.spreadsheets import to_csv
+from tools.maths import wilson_interval
+from tools.proof.floors import ACCEPTED, INSTRUMENTS, Instrument
+from tools.records import STRATA, Evidence
+
+VERDICTS = ("yes", "no", "undecided")
+DEAD = "dead"
+"""In the place of a figure whose instrument measured nothing; a note under the table says why."""
+MEASURES = ("coherence", "steering wins [95 %]", "null")
+
+
+def format_summary(summary: Summary) -> list[str]:
+    """Aligned lines: strata by verdict or concepts by rating, failures, and what was measured of it."""
+    lines = _aligned([header_of(summary), *format_cells(summary)]) + [floor.text for floor in summary.floors]
+    if summary.concepts:
+        counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
+        lines += ["", *_aligned([("concept", *(f"rated {n}" for n in range(5))), *counts])]
+    lines += [*failure_lines(summary), *summary.remarks]
+    if summary.usage.calls:
+        u = summary.usage
+        lines.append(f"{u.calls:,} LLM calls, {u.input_tokens:,} + {u.output_tokens:,} tokens, {u.usd:.4f} USD")
+    lines.append("seconds: " + ", ".join(f"{stage} {value:.1f}" for stage, value in summary.seconds.items()))
+    return lines
+
+
+def header_of(summary: Summary) -> tuple[str, ...]:
+    """Names of the columns: the form of judgement decides the first, what was measured the last."""
+    verdicts = ("rated",) if summary.concepts else VERDICTS
+    return ("stratum", "n", *verdicts, "failed", *(MEASURES if _is_measured(summary) else ()))
+
+
+def format_cells(summary: Summary) -> list[tuple[str, ...]]:
+    """The table's cells as text, a row a stratum, and the accepted features as a row of their own."""
+    rows = [(row.stratum, row) for row in summary.strata]
+    if summary.accepted and _is_measured(summary):
+        rows.append((ACCEPTED, summary.accepted))
+    return [_cells(row, name, summary) for name, row in rows]
+
+
+def _is_measured(summary: Summary) -> bool:
+    measured = any(row.steering_n or row.median_coherence is not None for row in summary.strata)
+    return measured or bool({"steering", "coherence"} & {floor.instrument for floor in summary.floors})
+
+
+def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
+    verdicts = (row.rated,) if summary.concepts else (row.yes, row.no, row.undecided)
+    counts = (name, *map(str, (row.n, *verdicts, row.failed)))
+    if not _is_measured(summary):
+        return counts
+    coherence = (
+        _absent(row, name, "coherence", summary) if row.median_coherence is None else f"{row.median_coherence:.2f}"
+    )
+    if not row.steering_n or row.null_win_rate is None:
+        return (*counts, coherence, *2 * (_absent(row, name, "steering", summary),))
+    interval = wilson_interval(row.steering_wins, row.steering_n)
+    wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+    return (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
+
+
+def _absent(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> str:
+    """In the place of a figure: whether nothing was measured, or what was measured is dead."""
+    return DEAD if _is_dead(row, name, instrument, summary) else "-"
+
+
+def _is_dead(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> bool:
+    has_figure = {"steering": row.steering_n > 0, "coherence": row.median_coherence is not None}
+    if has_figure.get(instrument, False):
+        return False
+    # Accepted features come of several strata: without a figure they are of dead ones alone.
+    places = {None, name, *(STRATA if name == ACCEPTED and instrument in has_figure else ())}
+    return any(floor.instrument == instrument and floor.stratum in places for floor in summary.floors)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_align(cells, widths) for cells in rows]
+
+
+def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = cells
+    return "   ".join(
+        [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+    )
+
+
+def strata_csv(summary: Summary) -> str:
+    """One line a stratum, with counts and the interval of the steering wins; what measured nothing has no numbers."""
+    fields = [name for name in StratumRow.model_fields if name != "stratum"]
+    table: list[Sequence[object]] = [["stratum", *fields, "win_rate_low", "win_rate_high", DEAD]]
+    rows = [(row.stratum, row) for row in summary.strata] + ([(ACCEPTED, summary.accepted)] if summary.accepted else [])
+    for name, row in rows:
+        interval = wilson_interval(row.steering_wins, row.steering_n)
+        cells = {field: getattr(row, field) for field in fields}
+        cells |= {"low": f"{interval.low:.4f}", "high": f"{interval.high:.4f}"}
+        dead = [one for one in INSTRUMENTS if _is_dead(row, name, one, summary)]
+        if "steering" in dead:
+            cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "low", "high"))
+        table.append([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])
+    return to_csv(table)
+
+
+def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> str:
+    """One line a feature: the verdict beside the numbers it rests on."""
+    by_key = {record.feature.key: record for record in evidence}
+    table: list[Sequence[object]] = [
+        [
+            "feature",
+            "kind",
+            "stratum",
+            "status",
+            "relevant",
+            "ratings",
+            "confidence",
+            "label",
+            "keyword_hits",
+            "keyword_null",
+            "coherence",
+            "density",
+            "domain_lift",
+            "win_rate",
+            "null_win_rate",
+            "strength",
+            "kl",
+            "log_probability_lift",
+            "survival_ratio",
+            "causal_verdict",
+            "auroc",
+            "failure",
+        ]
+    ]
+    for d in decisions:
+        e = by_key[d.feature.key]
+        k, c, a, s = e.keywords, e.coherence, e.activations, e.steering
+        table.append(
+            [
+                d.feature.index,
+                d.feature.kind,
+                d.stratum,
+                d.status,
+                d.relevant,
+                None if d.ratings is None else "; ".join(f"{r.concept} {r.rating}" for r in d.ratings),
+                d.confidence,
+                d.label,
+                *((len(k.hits), k.null_share) if k else (None, None)),
+                c.deduplicated if c else None,
+                *((a.density, a.domain_lift) if a else (None, None)),
+                *((s.win_rate, s.null_win_rate, s.strength, s.kl, s.log_probability_lift) if s else (None,) * 5),
+                *((e.causal.survival_ratio, e.causal.verdict, e.causal.auroc) if e.causal else (None,) * 3),
+                d.failure.type if d.failure else None,
+            ]
+        )
+    return to_csv(table)

@@ -1,0 +1,130 @@
+"""The stages of one run, in the folder that was made for it: observe, investigate, conclude, and what to do next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import EveryFeatureFailed, RunError, Unwritable
+from agent.report.closing import all_failed, next_lines, remedy
+from agent.report.tables import format_summary
+from agent.stages.gather import Opened, Stopwatch, conclude, gather_evidence, investigate, open_bench
+from agent.stages.recipients import list_recipients
+from tools.border.egress import reaching
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.folder.config import RunConfig
+    from agent.folder.records import Manifest
+    from agent.folder.store import RunFolder
+    from agent.investigation.assembly import Assembly
+    from agent.stages.recipients import Reached
+    from tools.bench.workbench import Workbench
+    from tools.catalogue.subject import Laboratory
+    from tools.study.definition import Question, Study
+
+
+def conduct(
+    folder: RunFolder,
+    question: Question,
+    reached: Reached,
+    console: Console,
+    retry: bool = False,
+    amended: Manifest | None = None,
+    opened: Opened | None = None,
+    watch: Stopwatch | None = None,
+) -> int:
+    """Go through what is left of a run.
+
+    Args:
+        folder: of the run.
+        question: what is asked of every feature.
+        reached: the run's config, and what its endpoint is sent besides.
+        console: for progress and results.
+        retry: what failed is investigated again.
+        amended: the manifest as it is from now on.
+        opened: the bench, where it stands already.
+        watch: that has timed the opening.
+
+    Raises:
+        RunError: another process works on the run, or its folder cannot be written any more.
+        EveryFeatureFailed: there is not one verdict.
+    """
+    try:
+        with folder.claimed(), reaching(*list_recipients(reached.config, os.environ)):
+            if amended is not None and amended != folder.manifest():
+                folder.write_manifest(amended)
+            if retry and (retried := folder.set_failures_aside()):
+                console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
+            return _go_through(folder, question, reached, console, opened, watch or Stopwatch())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(folder.path) from None
+    except (Unwritable, OSError) as error:
+        reason = error if isinstance(error, Unwritable) else Unwritable.of(error.filename or folder.path, error)
+        go_on = f"what was finished is kept; make room, then python -m agent.run --resume {folder.path}"
+        raise RunError(f"{reason}: {go_on}") from error
+
+
+def _go_through(
+    folder: RunFolder, question: Question, reached: Reached, console: Console, opened: Opened | None, watch: Stopwatch
+) -> int:
+    from agent.folder.config import open_study
+
+    config, evidence, manifest = reached.config, folder.evidence(), folder.manifest()
+    laboratory = None
+    if manifest.measures and (evidence is None or config.llm):
+        study = open_study(config)
+        opened = opened or open_bench(study, config, console, watch)
+        lens = None
+        if evidence is None:
+            folder.write_manifest(manifest.model_copy(update=opened.found))
+            evidence, lens = gather_evidence(folder, study, config, opened.bench, console, watch)
+        laboratory = _open_laboratory(opened.bench, study, config, lens) if config.llm else None
+    assert evidence is not None
+    assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None
+    decisions = investigate(folder, question, config, evidence, assembly, console, watch)
+    summary = conclude(folder, question, evidence, decisions, folder.count_features(), watch)
+    console.print()
+    for line in format_summary(summary):
+        console.print(line)
+    if summary.failures:
+        cut = summary.examples.get("length", "")
+        console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
+    for line in next_lines(folder.path, folder.manifest().measures):
+        console.print(line)
+    if (reason := all_failed(summary)) is not None:
+        raise EveryFeatureFailed(reason)
+    return 0
+
+
+def _open_laboratory(bench: Workbench, study: Study, config: RunConfig, lens: Any) -> Laboratory:
+    from tools.catalogue.subject import Laboratory
+
+    return Laboratory(bench, study, config.seed, lens)
+
+
+def _assemble(
+    folder: RunFolder, question: Question, reached: Reached, laboratory: Laboratory | None, console: Console
+) -> Assembly:
+    from agent.investigation.assembly import Assembly
+
+    config = reached.config
+    assert config.llm is not None
+    instruments: Sequence[Any] = ()
+    if laboratory is not None:
+        from tools.catalogue.instruments import TOOLS
+
+        instruments = TOOLS
+    return Assembly(
+        config,
+        config.llm,
+        question,
+        folder.path,
+        reached.secrets,
+        instruments,
+        laboratory,
+        tell=console.print,
+        framing=reached.framing,
+    )

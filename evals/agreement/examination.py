@@ -1,0 +1,225 @@
+"""One examination: a run's decisions beside labels, everything that can be said of the two, and what it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.folder.records import Decision, Manifest
+from evals.agreement.calibration import Answered, calibrate
+from evals.agreement.controls import random_direction_row
+from evals.agreement.names import collect_figures
+from evals.agreement.pairing import (
+    FAILED,
+    POOLED,
+    UNDECIDED,
+    Matching,
+    answer_of,
+    code,
+    consensus,
+    feature_numbers,
+    judged_codes,
+    match,
+    people_codes,
+)
+from evals.agreement.prevalence import estimate_prevalence
+from evals.agreement.results import Agreement, AltTest, Calibration, Disagreement, PairedTest, Plan, Prevalence, Row
+from evals.agreement.rows import compare, compare_judges, confuse
+from evals.agreement.sampling import plan_labels, weigh_labels
+from evals.agreement.stand_in import EPSILON, try_stand_ins
+from evals.agreement.strata import judge_features, label_features, sample_strata
+from evals.manual.records import RELEVANT, Label
+from tools.proof.floors import DeadFloor
+
+NEXT = 20
+Codes = np.ndarray
+
+
+def examine(
+    manifest: Manifest,
+    decisions: Sequence[Decision],
+    labels: Sequence[Label],
+    question: str,
+    other: tuple[str, Sequence[Decision]] | None = None,
+    epsilon: float = EPSILON,
+    n_next: int = NEXT,
+    seed: int = 0,
+    programs: bool = False,
+    floors: Sequence[DeadFloor] = (),
+) -> Agreement:
+    """Compare a run with labels in every way there is.
+
+    Args:
+        manifest: of the run.
+        decisions: of the run.
+        labels: settled.
+        question: what to compare, as in `evals.agreement.pairing.match`.
+        other: name and decisions of another run on the same features, to test this one against.
+        epsilon: of the alternative annotator test.
+        n_next: features to propose for labelling.
+        seed: of resamples, shuffles, halves and choices.
+        programs: labels that programs made count like people's.
+        floors: instruments that measured nothing in the run.
+
+    Raises:
+        LabelError: no label fits.
+    """
+    matching = match(decisions, labels, question, programs)
+    judged, people = judged_codes(matching), people_codes(matching)
+    reference = consensus(people)
+    rows = [*compare(matching, seed)]
+    prevalence, plan = None, None
+    remarks = [
+        *manifest.caveats,
+        *_remarks(matching, people, reference),
+        *_say_floors(floors, looked_at=manifest.floors is not None),
+    ]
+    if other is not None and question == POOLED:
+        remarks.append(
+            "a feature's ratings go together: the p-value against the other run is smaller than it should be"
+        )
+    if question == RELEVANT:
+        known = label_features(matching, reference)
+        features = judge_features(decisions, known)
+        rows += [row for row in (random_direction_row(decisions), weigh_labels(features, seed)) if row is not None]
+        samples = sample_strata(manifest.selection, decisions, known)
+        prevalence = estimate_prevalence(samples)
+        remarks += [
+            f"no label among the {sample.stratum}: the share in the whole SAE cannot be estimated"
+            for sample in samples
+            if sample.population and not len(sample.seen[0])
+        ]
+        plan = plan_labels(features, n_next, seed)
+    return _assemble(
+        manifest,
+        decisions,
+        matching,
+        tuple(rows),
+        paired=None if other is None else _paired(matching, reference, judged, *other),
+        alternative=try_stand_ins(matching, epsilon, seed),
+        calibration=_calibration(matching, reference, judged, seed),
+        prevalence=prevalence,
+        plan=plan,
+        disagreements=_disagreements(matching, reference, judged),
+        remarks=tuple(remarks),
+    )
+
+
+def _assemble(
+    manifest: Manifest,
+    decisions: Sequence[Decision],
+    matching: Matching,
+    rows: tuple[Row, ...],
+    *,
+    paired: PairedTest | None,
+    alternative: tuple[AltTest, ...],
+    calibration: Calibration | None,
+    prevalence: Prevalence | None,
+    plan: Plan | None,
+    disagreements: tuple[Disagreement, ...],
+    remarks: tuple[str, ...],
+) -> Agreement:
+    judged, people = judged_codes(matching), people_codes(matching)
+    by_feature = {case.feature.key: one for case, one in zip(matching.cases, judged, strict=True)}
+    of_each = {
+        name: len({case.feature.key for case in matching.cases if name in case.answers}) for name in matching.annotators
+    }
+    report = Agreement(
+        run_id=manifest.run_id,
+        judge=_name_judge(decisions),
+        question=matching.question,
+        ordinal=matching.ordinal,
+        annotators=of_each,
+        labelled=len(by_feature),
+        failure_rate=sum(one == FAILED for one in by_feature.values()) / len(by_feature),
+        undecided_rate=sum(one == UNDECIDED for one in by_feature.values()) / len(by_feature),
+        people_undecided=int((people == UNDECIDED).sum()),
+        headline=rows[0].name,
+        rows=rows,
+        confusion=confuse(matching),
+        paired=paired,
+        alternative=alternative,
+        calibration=calibration,
+        prevalence=prevalence,
+        disagreements=disagreements,
+        plan=plan,
+        remarks=remarks,
+    )
+    return report.model_copy(update={"figures": collect_figures(report)})
+
+
+def _name_judge(decisions: Sequence[Decision]) -> str:
+    """Who judged most of the run."""
+    names = Counter(d.judge.model or d.judge.kind for d in decisions)
+    return names.most_common(1)[0][0]
+
+
+def _paired(
+    matching: Matching, reference: Codes, judged: Codes, name: str, decisions: Sequence[Decision]
+) -> PairedTest:
+    """Both judges on the features that both decided on."""
+    theirs = {(d.feature.sae, d.feature.index, d.feature.kind): d for d in decisions}
+    found = [theirs.get((case.feature.sae, case.feature.index, case.feature.kind)) for case in matching.cases]
+    shared = np.array([decision is not None for decision in found])
+    others = np.array(
+        [
+            FAILED if one is None else code(answer_of(one, case.question), matching.ordinal)
+            for one, case in zip(found, matching.cases, strict=True)
+        ]
+    )
+    return compare_judges(reference[shared], judged[shared], others[shared], name)
+
+
+def _calibration(matching: Matching, reference: Codes, judged: Codes, seed: int) -> Calibration | None:
+    known = reference >= 0
+    answered = known & (judged >= 0)
+    if answered.sum() < 2:
+        return None
+    confidence = np.array([case.confidence if case.confidence is not None else 0.5 for case in matching.cases])
+    part = Answered(confidence[answered], (judged == reference)[answered], feature_numbers(matching)[answered])
+    return calibrate(part, int((known & ~answered).sum()), seed)
+
+
+def _disagreements(matching: Matching, reference: Codes, judged: Codes) -> tuple[Disagreement, ...]:
+    """Answers that differ from the people's, the judge's surest first."""
+    differ = [
+        case
+        for case, given, one in zip(matching.cases, reference, judged, strict=True)
+        if given >= 0 and one >= 0 and given != one
+    ]
+    return tuple(
+        Disagreement(
+            feature=case.feature,
+            stratum=case.stratum,
+            question=case.question,
+            judged=str(case.judged),
+            given={name: str(value) for name, value in case.answers.items()},
+            confidence=case.confidence,
+            label=case.label,
+        )
+        for case in sorted(differ, key=lambda case: -(case.confidence or 0))
+    )
+
+
+def _say_floors(floors: Sequence[DeadFloor], looked_at: bool) -> list[str]:
+    what = "no rule used it" if looked_at else "nobody looked when it was judged, so that verdicts may rest on it"
+    return [f"{floor.text}; {what}" for floor in floors]
+
+
+def _remarks(matching: Matching, people: Codes, reference: Codes) -> list[str]:
+    remarks: list[str] = []
+    if matching.unmatched:
+        remarks.append(f"{matching.unmatched} labels are about features that this run did not decide on")
+    if matching.programs:
+        names = " and ".join(matching.programs)
+        remarks.append(f"labels of {names} were made by a program: whatever is said of people here is said of them")
+    if matching.machine:
+        remarks.append(f"{matching.machine} labels were made by programs and are left out")
+    ties = int(((reference < 0) & ((people >= 0).sum(1) > 1)).sum())
+    if ties:
+        remarks.append(f"on {ties} answers the people have no majority: they are in no test against a consensus")
+    if any(case.stratum == "random directions" for case in matching.cases):
+        remarks.append("some labels are about random directions; they count like any other answer")
+    return remarks

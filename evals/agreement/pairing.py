@@ -1,0 +1,191 @@
+"""A run's decisions beside the people's labels: the same questions about the same features."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from agent.folder.records import Decision
+from evals.errors import LabelError
+from evals.manual.records import INTERPRETABLE, RATINGS, RELEVANT, Item, Label, Value, is_concept, is_rating
+from tools.records import FeatureRef, Record, Stratum
+
+POOLED = "ratings"
+"""The question that stands for all concepts together."""
+UNDECIDED = -1
+FAILED = -2
+ABSENT = -3
+"""Codes for answers that are no category."""
+
+
+class Case(Record):
+    """One question about one feature, as the judge and the people answered it."""
+
+    feature: FeatureRef
+    stratum: Stratum
+    question: str
+    judged: Value | None
+    """None: the judge failed."""
+    confidence: float | None
+    label: str | None
+    answers: dict[str, Value]
+    """By annotator."""
+
+
+class Matching(Record):
+    """The cases of one examination."""
+
+    question: str
+    cases: tuple[Case, ...]
+    annotators: tuple[str, ...]
+    unmatched: int
+    """Labels for the question on features that the run did not decide on."""
+    machine: int
+    """Labels that a program made, which are left out."""
+    programs: tuple[str, ...] = ()
+    """Annotators of whose labels some were made by a program and count all the same."""
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether answers are ratings."""
+        return self.question != RELEVANT
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the answers, in order."""
+        return tuple(map(str, RATINGS)) if self.ordinal else ("no", "yes")
+
+
+def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str, programs: bool = False) -> Matching:
+    """Pair every decision with the labels on its feature.
+
+    Args:
+        decisions: of one run.
+        labels: settled: at most one a question, annotator and feature.
+        question: `relevant`, `interpretable`, a concept, or `ratings` for all concepts together.
+        programs: labels that programs made count like people's.
+
+    Raises:
+        LabelError: no label fits.
+    """
+    asked = [label for label in labels if _is_asked(label, question)]
+    people = [label for label in asked if programs or not label.machine]
+    by_item: defaultdict[str, list[Label]] = defaultdict(list)
+    for label in people:
+        by_item[label.item.key].append(label)
+    cases: list[Case] = []
+    used: set[tuple[str, str | None, str, str]] = set()
+    for decision in decisions:
+        fitting = _fitting(decision.feature, by_item)
+        for name in dict.fromkeys(label.question for label in fitting):
+            answers = [label for label in fitting if label.question == name]
+            judged = answer_of(decision, name)
+            if judged is None and decision.status == "decided":
+                continue  # another question than this run was asked
+            used.update(label.place for label in answers)
+            cases.append(_case(decision, name, judged, answers))
+    if not cases:
+        raise LabelError(_explain(labels, asked, decisions, question))
+    annotators = sorted({name for case in cases for name in case.answers})
+    return Matching(
+        question=question,
+        cases=tuple(cases),
+        annotators=tuple(annotators),
+        unmatched=len({label.place for label in people} - used),
+        machine=len(asked) - len(people),
+        programs=tuple(sorted({label.annotator for label in people if label.machine} & set(annotators))),
+    )
+
+
+def answer_of(decision: Decision, question: str) -> Value | None:
+    """The judge's answer; None if it failed, or was not asked."""
+    if decision.status == "failed":
+        return None
+    if question == RELEVANT:
+        return decision.relevant
+    if question == INTERPRETABLE:
+        return decision.interpretable
+    return next((r.rating for r in decision.ratings or () if r.concept == question), None)
+
+
+def code(value: Value | None, ordinal: bool) -> int:
+    """An answer as the number of its category, or one of the codes for answers that are none."""
+    if value is None:
+        return FAILED
+    if ordinal:
+        return int(value) if is_rating(value) else UNDECIDED
+    return {"no": 0, "yes": 1}.get(str(value), UNDECIDED)
+
+
+def judged_codes(matching: Matching) -> Int[np.ndarray, " cases"]:
+    """The judge's answers as categories; `UNDECIDED` and `FAILED` where there is none."""
+    return np.array([code(case.judged, matching.ordinal) for case in matching.cases])
+
+
+def people_codes(matching: Matching) -> Int[np.ndarray, "cases annotators"]:
+    """The people's answers as categories; `UNDECIDED`, and `ABSENT` where an annotator did not answer."""
+    return np.array(
+        [
+            [
+                code(case.answers[name], matching.ordinal) if name in case.answers else ABSENT
+                for name in matching.annotators
+            ]
+            for case in matching.cases
+        ]
+    )
+
+
+def feature_numbers(matching: Matching) -> Int[np.ndarray, " cases"]:
+    """Which feature each case is about, numbered from 0."""
+    order = {key: number for number, key in enumerate(dict.fromkeys(case.feature.key for case in matching.cases))}
+    return np.array([order[case.feature.key] for case in matching.cases])
+
+
+def consensus(people: Int[np.ndarray, "cases annotators"]) -> Int[np.ndarray, " cases"]:
+    """The category more annotators gave than any other; `UNDECIDED` for a tie, or where nobody gave one."""
+    counts = (people[:, :, None] == np.arange(max(2, int(people.max()) + 1))).sum(1)
+    best = counts.max(1)
+    clear = ((counts == best[:, None]).sum(1) == 1) & (best > 0)
+    return np.where(clear, counts.argmax(1), UNDECIDED)
+
+
+def _fitting(feature: FeatureRef, by_item: dict[str, list[Label]]) -> list[Label]:
+    own = Item(sae=feature.sae, index=feature.index, kind=feature.kind).key
+    found = [label for key in dict.fromkeys((own, feature.key)) for label in by_item.get(key, ())]
+    return [label for label in found if label.item.fits(feature)]
+
+
+def _case(decision: Decision, question: str, judged: Value | None, answers: Iterable[Label]) -> Case:
+    return Case(
+        feature=decision.feature,
+        stratum=decision.stratum,
+        question=question,
+        judged=judged,
+        confidence=decision.confidence,
+        label=decision.label,
+        answers={label.annotator: label.value for label in answers},
+    )
+
+
+def _is_asked(label: Label, question: str) -> bool:
+    return is_concept(label) if question == POOLED else label.question == question
+
+
+def _explain(labels: Sequence[Label], asked: Sequence[Label], decisions: Sequence[Decision], question: str) -> str:
+    if not asked:
+        known = ", ".join(sorted({label.question for label in labels})) or "none"
+        return f"no label answers {question!r}; the questions answered are: {known}"
+    if all(label.machine for label in asked):
+        return (
+            f"every label that answers {question!r} was made by a program; name a file of people's labels, or count "
+            "these with --programs"
+        )
+    ours = ", ".join(sorted({f"{d.feature.study}/{d.feature.sae}" for d in decisions})) or "none"
+    theirs = ", ".join(sorted({f"{label.item.study or '*'}/{label.item.sae}" for label in asked})[:4])
+    return (
+        f"no label is about a feature of this run, or the run was not asked {question!r}: the run's SAEs are {ours}, "
+        f"the labels' {theirs}; give the labels the run's name with python -m evals.labels --sae"
+    )

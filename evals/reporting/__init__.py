@@ -1,0 +1,1 @@
+"""Tables and named figures, for every examiner's report."""

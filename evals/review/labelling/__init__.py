@@ -1,0 +1,1 @@
+"""The desk's pages for labelling and settling, and the files behind them."""

@@ -1,0 +1,146 @@
+"""What is left to settle once people have answered blind: where they differ, and where the machine does not agree or decide.
+
+A person sees the machine's answer to a feature only after answering it blind; whoever labels nothing at all sees what
+others have answered, and is asked about no settled feature any more. Settling adds a line beside the decision, which
+stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from agent.folder.records import Decision
+from evals.agreement.pairing import answer_of
+from evals.labels import settle
+from evals.manual.records import Beside, Label, Value
+from evals.review.labelling.passes import Asked, item_of
+from evals.review.labelling.store import ADJUDICATION, LabelStore, Question
+from evals.review.runs import OpenRun
+
+PEOPLE, MACHINE = "people differ", "the machine differs"
+UNDECIDED, FAILED = "the machine is undecided", "the machine failed"
+AGREED = "agreed since it was settled"
+_URGENT = (PEOPLE, MACHINE, UNDECIDED, FAILED, AGREED)
+
+
+class Case(NamedTuple):
+    """One question about one feature that a person should settle, or has settled."""
+
+    decision: Decision
+    question: str
+    why: str
+    """One of the reasons above."""
+    answers: tuple[Label, ...]
+    """Of people, given blind, by annotator."""
+    settled: tuple[Label, ...]
+    """The newest last."""
+
+    @property
+    def judged(self) -> Value | None:
+        """The machine's answer; None if it failed."""
+        return answer_of(self.decision, self.question)
+
+    @property
+    def outcome(self) -> Label | None:
+        """What was settled last; None while it is open."""
+        return self.settled[-1] if self.settled else None
+
+
+class Docket(NamedTuple):
+    """Everything that one person may settle."""
+
+    cases: tuple[Case, ...]
+    """Open ones first, the most urgent and surest ahead."""
+    waiting: int
+    """Features that this person must answer blind first, or, if they label none, that nobody has answered."""
+    labels: bool
+    """Whether this person labels features of the run."""
+
+    def of(self, key: str) -> tuple[Case, ...]:
+        """The cases of one feature, by the feature's key."""
+        return tuple(case for case in self.cases if case.decision.feature.key == key)
+
+
+def open_docket(run: OpenRun, store: LabelStore, asked: Asked, person: str) -> Docket:
+    """What a person may see and settle now.
+
+    Raises:
+        LabelError: a labels file cannot be read.
+    """
+    people = gather_answers(store)
+    settled = store.settled()
+    labels = any(label.annotator == person for answers in people.values() for label in answers)
+    cases, waiting = list[Case](), 0
+    for decision in run.decisions.values():
+        key = item_of(decision.feature).key
+        answers = {question: people.get((key, question), ()) for question in asked.needed}
+        if not _is_open(answers, person if labels else None):
+            waiting += 1
+            continue
+        for question, given in answers.items():
+            before = tuple(settled.get((key, question), ()))
+            why = _why(answer_of(decision, question), given) or (AGREED if before else None)
+            if why is not None:
+                cases.append(Case(decision, question, why, given, before))
+    return Docket(tuple(sorted(cases, key=_urgency)), waiting, labels)
+
+
+def settle_case(store: LabelStore, case: Case, person: str, value: Value, why: str) -> None:
+    """Record what a person settled, beside what the machine and the others had said.
+
+    Raises:
+        LabelError: it cannot be written.
+    """
+    decision = case.decision
+    beside = Beside(
+        judged=case.judged,
+        label=decision.label,
+        confidence=decision.confidence,
+        failure=decision.failure.type if decision.failure else None,
+        evidence_sha256=decision.evidence_sha256,
+        answers={label.annotator: label.value for label in case.answers},
+    )
+    answer = Label(
+        annotator=person,
+        item=item_of(decision.feature),
+        question=case.question,
+        value=value,
+        source="",
+        note=why,
+        settles=beside,
+    )
+    store.append(ADJUDICATION, [answer])
+
+
+def gather_answers(store: LabelStore) -> Mapping[Question, tuple[Label, ...]]:
+    """People's blind answers by feature and question, in order of the annotators' names.
+
+    Raises:
+        LabelError: a labels file cannot be read.
+    """
+    written = [label for name in store.annotators() for label in store.written(name).labels if not label.machine]
+    found: dict[Question, list[Label]] = {}
+    for label in sorted(settle(written)[0], key=lambda label: label.annotator):
+        found.setdefault((label.item.key, label.question), []).append(label)
+    return {question: tuple(labels) for question, labels in found.items()}
+
+
+def _is_open(answers: Mapping[str, Sequence[Label]], person: str | None) -> bool:
+    """Whether the blind pass is over for a feature: the person's own, or anyone's for one who labels nothing."""
+    return all(any(person in (None, label.annotator) for label in given) for given in answers.values())
+
+
+def _why(judged: Value | None, answers: Sequence[Label]) -> str | None:
+    given = {label.value for label in answers}
+    if len(given) > 1:
+        return PEOPLE
+    if judged is None:
+        return FAILED
+    if judged == "undecided":
+        return UNDECIDED
+    return None if judged in given else MACHINE
+
+
+def _urgency(case: Case) -> tuple[bool, int, float]:
+    return bool(case.settled), _URGENT.index(case.why), -(case.decision.confidence or 0)

@@ -1,0 +1,160 @@
+"""The rules judge: each check against its null, and nothing decided by evidence that is missing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from agent.judges.judgement import steering_verdict
+from agent.judges.rules import judge_by_rules, name_feature
+from tools.records import (
+    ActivationEvidence,
+    CoherenceEvidence,
+    Evidence,
+    FeatureRef,
+    KeywordEvidence,
+    KeywordHit,
+    Projection,
+    SteeringEvidence,
+    TokenWeight,
+)
+from tools.study.definition import SurveyDefaults
+
+
+def keywords(n: int, null_share: float) -> KeywordEvidence:
+    hits = tuple(KeywordHit(token=f" w{i}", word=f"w{i}", joined=False) for i in range(n))
+    return KeywordEvidence(hits=hits, n_top=10, substring_hits=n, null_share=null_share)
+
+
+def coherence(score: float | None, null_share: float | None) -> CoherenceEvidence:
+    return CoherenceEvidence(weighted=score, deduplicated=score, n_valid=8, coverage=0.8, null_share=null_share)
+
+
+def steering(wins: int, n: int, null: float) -> SteeringEvidence:
+    return SteeringEvidence(
+        metric="m",
+        policy="all",
+        unit="residual_norm",
+        strength=0.5,
+        kl=0.5,
+        hook_calls=24,
+        positions_steered=30,
+        pairs=(),
+        win_rate=wins / n,
+        n=n,
+        null_win_rate=null,
+        log_probability_lift=1.0,
+    )
+
+
+def contexts(near: int, documents: int, share: float = 0.06) -> ActivationEvidence:
+    return ActivationEvidence(top=(), peak_documents=documents, domain_peaks=near, domain_share=share)
+
+
+PASS_A = contexts(12, 20)
+
+
+def evidence(
+    k: KeywordEvidence | None = None,
+    c: CoherenceEvidence | None = None,
+    s: SteeringEvidence | None = None,
+    a: ActivationEvidence | None = PASS_A,
+) -> Evidence:
+    return Evidence(
+        feature=FeatureRef(study="tiny", sae="base", index=1),
+        stratum="candidates",
+        keywords=k,
+        coherence=c,
+        steering=s,
+        activations=a,
+    )
+
+
+PASS_K, PASS_C, PASS_S = keywords(4, 0.001), coherence(0.6, 0.01), steering(10, 10, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("k", "c", "s", "verdict"),
+    [
+        (PASS_K, PASS_C, PASS_S, "yes"),
+        (keywords(1, 0.001), PASS_C, PASS_S, "no"),
+        (keywords(4, 0.2), PASS_C, PASS_S, "no"),  # random directions have as many hits
+        (PASS_K, coherence(0.6, 0.5), PASS_S, "yes"),  # 0.5 and 0.001 combine to 0.4 %
+        (PASS_K, PASS_C, steering(6, 10, 0.5), "yes"),  # 0.01 and 0.38 combine to 2.5 %
+        (PASS_K, coherence(0.3, 0.4), steering(6, 10, 0.5), "undecided"),
+        (PASS_K, PASS_C, steering(4, 10, 0.5), "undecided"),  # steering does not win more than chance
+        (PASS_K, coherence(None, None), PASS_S, "undecided"),
+        (PASS_K, PASS_C, None, "undecided"),
+        (PASS_K, None, PASS_S, "undecided"),
+        (None, PASS_C, PASS_S, "undecided"),
+    ],
+)
+def test_verdict_follows_from_the_three_checks(
+    k: KeywordEvidence | None,
+    c: CoherenceEvidence | None,
+    s: SteeringEvidence | None,
+    verdict: Literal["yes", "no", "undecided"],
+) -> None:
+    judgement = judge_by_rules(evidence(k, c, s), SurveyDefaults())
+    assert judgement.relevant == verdict
+    assert 0.5 <= judgement.confidence <= 1
+    assert len(judgement.reasons) == 4
+
+
+@pytest.mark.parametrize(
+    ("a", "verdict", "said"),
+    [
+        (
+            contexts(4, 20),
+            "yes",
+            "in 4 of the 20 documents it is most active in, a word of the domain stands near; 6% of",
+        ),
+        (contexts(3, 20), "undecided", "by chance 11.5%"),  # 1 - sum of binomial(20, 0.06) up to 2
+        (contexts(2, 2), "yes", "by chance 0.4%"),
+        (contexts(0, 0), "undecided", "contexts: never active in the corpus"),
+        (contexts(20, 20, share=1.0), "undecided", "by chance 100.0%"),
+        (ActivationEvidence(top=()), "undecided", "contexts: no evidence"),
+        (None, "undecided", "contexts: no evidence"),
+    ],
+)
+def test_what_is_promoted_has_to_be_where_it_is_active(
+    a: ActivationEvidence | None, verdict: Literal["yes", "undecided"], said: str
+) -> None:
+    judgement = judge_by_rules(evidence(PASS_K, PASS_C, PASS_S, a), SurveyDefaults())
+    assert judgement.relevant == verdict
+    assert said in judgement.reasons[1]
+
+
+def test_a_yes_is_surer_the_rarer_its_evidence_is_by_chance() -> None:
+    sure = judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), PASS_S), SurveyDefaults())
+    less = judge_by_rules(evidence(keywords(2, 0.009), coherence(0.3, 0.049), steering(9, 10, 0.5)), SurveyDefaults())
+    assert sure.relevant == less.relevant == "yes"
+    assert sure.confidence > less.confidence
+
+
+@pytest.mark.parametrize(
+    ("wins", "null", "verdict"), [(10, 0.5, "passes"), (7, 0.5, "undecided"), (5, 0.5, "fails"), (9, 0.9, "fails")]
+)
+def test_steering_is_read_against_its_null_and_not_against_one_half(wins: int, null: float, verdict: str) -> None:
+    found = steering_verdict(steering(wins, 10, null))
+    assert found is not None
+    assert found.verdict == verdict
+
+
+def test_a_label_lists_different_words_once() -> None:
+    top = tuple(
+        TokenWeight(token_id=i, token=t, word=w, weight=1.0)
+        for i, (t, w) in enumerate([(" heart", "heart"), ("Heart", "heart"), (" blood", "blood"), ("itis", None)])
+    )
+    projection = Projection(top=top, bottom=(), mean=0, std=1, skewness=0, kurtosis=3)
+    named = evidence().model_copy(update={"projection": projection})
+    assert name_feature(named) == "heart, blood"
+
+
+def test_a_feature_without_reference_words_has_not_failed_steering() -> None:
+    nothing = steering(0, 10, 0.0).model_copy(update={"n": 0})
+    judged = steering_verdict(nothing)
+    assert judged is not None
+    assert judged.verdict == "undecided"
+    assert judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), nothing), SurveyDefaults()).relevant == "undecided"

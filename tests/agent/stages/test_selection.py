@@ -1,0 +1,112 @@
+"""Which features are investigated, and with what sampling weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agent.errors import RunError
+from agent.folder.config import RunConfig
+from agent.stages.selection import select_features
+from tools.study.definition import ControlDefaults, CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
+
+STUDY = Study(
+    name="tiny",
+    title="Tiny",
+    folder=Path(),
+    domain=Domain(name="medicine", definition="Care.", vocabulary="v.txt", guideline="g.md"),
+    arms={},
+    vectors=VectorsSource(),
+    corpus=CorpusSource(),
+    steering=SteeringDefaults(prompts=("The",)),
+    controls=ControlDefaults(near=5, unrelated=7, random_directions=9),
+    candidate_limit=4,
+)
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    hits = np.zeros(200, dtype=int)
+    hits[[3, 50, 120, 7, 9, 11]] = [5, 2, 3, 2, 2, 4]
+    return pd.DataFrame(
+        {
+            "keyword_hits": hits,
+            "top_weights": [np.array([weight]) for weight in rng.random(200)],
+            "domain_similarity": rng.random(200),
+            "alive": np.ones(200, dtype=bool),
+        }
+    )
+
+
+def of(selection, stratum: str) -> list[int]:
+    return [item.feature.index for item in selection.items if item.stratum == stratum]
+
+
+def test_candidates_with_most_hits_come_first_and_the_limit_holds(table: pd.DataFrame) -> None:
+    chosen = of(select_features(table, STUDY, RunConfig()), "candidates")
+    assert chosen[:3] == [3, 11, 120]
+    assert len(chosen) == 4
+
+
+def test_strata_do_not_overlap_and_controls_have_no_hits(table: pd.DataFrame) -> None:
+    selection = select_features(table, STUDY, RunConfig())
+    near, unrelated = of(selection, "near controls"), of(selection, "unrelated controls")
+    assert (len(near), len(unrelated)) == (5, 7)
+    assert not set(near) & set(unrelated)
+    assert (table["keyword_hits"][near + unrelated] < 2).all()
+
+
+def test_near_controls_come_from_the_nearest_tenth(table: pd.DataFrame) -> None:
+    negatives = table[table["keyword_hits"] < 2]
+    edge = negatives["domain_similarity"].quantile(0.89)
+    near = of(select_features(table, STUDY, RunConfig()), "near controls")
+    assert (table["domain_similarity"][near] >= edge).all()
+
+
+def test_sizes_carry_the_sampling_weights(table: pd.DataFrame) -> None:
+    sizes = {s.stratum: (s.population, s.drawn) for s in select_features(table, STUDY, RunConfig()).sizes}
+    assert sizes == {
+        "candidates": (6, 4),
+        "near controls": (19, 5),
+        "unrelated controls": (175, 7),
+        "random directions": (None, 9),
+    }
+
+
+def test_the_seed_decides_the_controls_and_nothing_else(table: pd.DataFrame) -> None:
+    one, same, other = (select_features(table, STUDY, RunConfig(seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert of(one, "candidates") == of(other, "candidates")
+    assert of(one, "unrelated controls") != of(other, "unrelated controls")
+
+
+def test_more_controls_are_the_fewer_ones_and_others(table: pd.DataFrame) -> None:
+    few, many = (select_features(table, STUDY, RunConfig(controls=share)) for share in (1, 3))
+    for stratum in ("near controls", "unrelated controls"):
+        assert set(of(few, stratum)) < set(of(many, stratum))
+
+
+def test_controls_can_be_left_out(table: pd.DataFrame) -> None:
+    selection = select_features(table, STUDY, RunConfig(controls=0))
+    assert {item.stratum for item in selection.items} == {"candidates"}
+
+
+def test_dead_features_are_in_no_stratum(table: pd.DataFrame) -> None:
+    table.loc[[3, 0, 1, 2], "alive"] = False
+    selection = select_features(table, STUDY, RunConfig(controls=100))
+    chosen = {item.feature.index for item in selection.items if item.feature.kind == "feature"}
+    assert not chosen & {0, 1, 2, 3}
+
+
+def test_named_features_are_taken_as_they_are(table: pd.DataFrame) -> None:
+    selection = select_features(table, STUDY, RunConfig(features=(3, 0)))
+    assert [(i.feature.index, i.stratum) for i in selection.items] == [(3, "candidates"), (0, "unrelated controls")]
+
+
+def test_a_feature_the_sae_does_not_have_is_refused(table: pd.DataFrame) -> None:
+    with pytest.raises(RunError, match="0 to 199, not 200"):
+        select_features(table, STUDY, RunConfig(features=(200,)))

@@ -1,0 +1,142 @@
+"""The files of a study's arms, identified and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.bench.folders import GGUF, check_header, check_model_path, find_sae, read_sae_config
+from tools.bench.hooks import choose_hook, hook_of
+from tools.bench.sparsify_format import place_of
+from tools.border.hub import is_model_cached, is_sae_cached, require_hub
+from tools.errors import LoadError
+from tools.records import Record
+from tools.study.definition import Arm, Study
+
+_BLOCK = 2**22
+
+
+class ArmHashes(Record):
+    """Identity of what was loaded: sha256 of the weight files, or the hub's name where there is no file."""
+
+    model: str
+    sae: str
+
+
+def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
+    """Everything about an arm that can be found wrong without a heavy import: files, their headers, the hub's reach.
+
+    Raises:
+        StudyError: there is no such arm, or one of its folders is missing.
+        LoadError: weights are corrupt or unreachable, or two arms are the same model.
+    """
+    arm = study.arm(arm_name)
+    if not _is_on_hub(study, arm.model):
+        check_model_path(find_folder(study, arm.model))
+    if not _is_on_hub(study, arm.sae):
+        check_sae_path(find_folder(study, arm.sae), arm)
+    hashes = ArmHashes(model=_identify(study, arm.model, is_model_cached), sae=_identify(study, arm.sae, is_sae_cached))
+    if arm_name == arm.sae:
+        return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
+    for other_name, other in study.arms.items():
+        if other.model == arm.model or not _is_here(study, other.model):
+            continue  # by the same name it is meant to be the same model, with another SAE; or it is still to be trained
+        if hash_weights(find_folder(study, other.model)) == hashes.model:
+            raise LoadError(f"arms {arm_name} and {other_name} of study {study.name} are the same model weights")
+    return hashes
+
+
+def is_at_hand(study: Study, arm_name: str) -> bool:
+    """All of an arm lies in folders or in the hub's cache: nothing has to be downloaded."""
+    arm = study.arm(arm_name)
+    return (not _is_on_hub(study, arm.model) or is_model_cached(arm.model)) and (
+        not _is_on_hub(study, arm.sae) or is_sae_cached(arm.sae)
+    )
+
+
+def locate(study: Study, name: str) -> Path | str:
+    """The folder that an arm's model or SAE lies in, or its name on the hub.
+
+    Raises:
+        StudyError: it is neither here nor may it come from a hub.
+    """
+    return name if _is_on_hub(study, name) else find_folder(study, name)
+
+
+def find_folder(study: Study, name: str) -> Path:
+    """A folder named relative to the study, or, as on a command line, to the working directory.
+
+    Raises:
+        StudyError: there is none.
+    """
+    if not (study.folder / name).exists() and Path(name).exists():
+        return Path(name)
+    return study.asset(name)
+
+
+def hash_weights(path: Path) -> str:
+    """sha256 over the weight files of a folder, or of a file.
+
+    Raises:
+        LoadError: it holds none, or one of them is corrupt.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    if not files:
+        raise LoadError(
+            f"{path} holds no .safetensors weights: restore them (git checkout) or train them (python -m tools.training)"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        if file.suffix == ".safetensors":
+            check_header(file)
+        with file.open("rb") as opened:
+            while block := opened.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def count_directions(study: Study, arm_name: str) -> int | None:
+    """How many features an arm's SAE has, by the header of its file; None where it lies on a hub, or does not say.
+
+    Raises:
+        StudyError, LoadError: as `find_folder` and `find_sae`.
+    """
+    from safetensors import safe_open
+
+    arm = study.arm(arm_name)
+    if _is_on_hub(study, arm.sae):
+        return None
+    with safe_open(find_sae(find_folder(study, arm.sae)).weights, framework="np") as opened:
+        return int(opened.get_slice("W_dec").get_shape()[0]) if "W_dec" in opened.keys() else None  # noqa: SIM118
+
+
+def check_sae_path(path: Path, arm: Arm) -> None:
+    """Find out early what would keep an SAE from being loaded, or from being put anywhere in the model.
+
+    Raises:
+        LoadError, StudyError: as `find_sae`, `read_sae_config` and `choose_hook`.
+    """
+    found = find_sae(path)
+    config = read_sae_config(found)
+    named = place_of(found.path) if found.form == "sparsify" else hook_of(config)
+    choose_hook(arm.hook_name, named, arm.hook_overrides)
+
+
+def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
+    if not _is_on_hub(study, name):
+        found = find_folder(study, name)
+        return hash_weights(find_sae(found).path if is_cached is is_sae_cached else found)
+    if not is_cached(name):
+        remedy = "connect once to download it, or use --study pocket, which needs no network"
+        require_hub(f"study {study.name}", name, remedy)
+    return f"hub:{name}"
+
+
+def _is_on_hub(study: Study, name: str) -> bool:
+    is_path = name.startswith((".", "/")) or name.lower().endswith(GGUF)
+    return study.hub and not is_path and not _is_here(study, name)
+
+
+def _is_here(study: Study, name: str) -> bool:
+    return (study.folder / name).exists() or Path(name).exists()

@@ -1,0 +1,242 @@
+"""One model with one sparse autoencoder on the bench, behind a small interface; `tools.bench.loading` puts them there.
+
+What the other instruments rely on:
+
+- `tokens` everywhere means ids [rows, positions] whose position 0 is BOS.
+- the residual stream is read and written at `hook_name`, un-normalised;
+- `directions` are unit decoder rows, and activations are scaled to match (`tools.bench.autoencoder`), so that
+  `activation * direction` is what the SAE writes, whatever norms it was trained with.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from tools.bench.arms import ArmHashes
+from tools.bench.autoencoder import Autoencoder
+from tools.bench.compute import BUDGET
+from tools.bench.hooks import choose_hook, hook_of
+from tools.bench.readout import measure_readout
+from tools.bench.reference import Reference
+from tools.bench.tokens import TokenReader, first_token
+from tools.errors import LoadError, StudyError
+from tools.study.definition import Arm
+
+ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
+"""Receives the residual stream at the hook, in float32, and returns what the model goes on with."""
+
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_PROBE_ROWS, _PROBE_POSITIONS = 2, 12
+
+
+class Decoded(NamedTuple):
+    """One forward pass that keeps its key-value cache."""
+
+    logits: Float[Tensor, "rows d_vocab"]
+    """At the last position."""
+    cache: Any
+
+
+class Workbench:
+    """A model and its SAE. Thread-safe for whole calls: hooks are state on a shared module, so a lock guards it."""
+
+    def __init__(
+        self,
+        bridge: Any,
+        sae: Any,
+        arm: Arm,
+        arm_name: str,
+        hashes: ArmHashes,
+        alive: Bool[Tensor, " d_sae"] | None = None,
+        budget: int = BUDGET,
+        reference: Reference | None = None,
+    ) -> None:
+        """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes.
+
+        Without `reference`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        """
+        self.bridge = bridge
+        self.sae = sae
+        self.arm = arm
+        self.arm_name = arm_name
+        self.hashes = hashes
+        hook = choose_hook(arm.hook_name, hook_of({"metadata": vars(sae.cfg.metadata)}), arm.hook_overrides)
+        self.hook_name, self.layer = hook.name, hook.layer
+        self.source = ""
+        """What the model's weights were read from, where that was no plain folder (`tools.bench.loading`)."""
+        self.tokenizer = bridge.tokenizer
+        weights: Tensor = next(bridge.original_model.parameters())
+        self.device, self.dtype = weights.device, weights.dtype
+        self.budget = budget
+        self.reference = reference
+        self._cache_argument = name_cache_argument(bridge.original_model)
+        self.lock = threading.RLock()
+        self.reader = TokenReader(self.tokenizer, int(bridge.W_U.shape[1]))
+        self.bos = first_token(self.tokenizer, bridge.original_model.config, int(bridge.W_U.shape[1]))
+        """Id at position 0 of every row."""
+        self.n_tokens = self.reader.size
+        """Size of the vocabulary, without the rows that a model's embedding is padded with: no logits are theirs."""
+        self.readout = measure_readout(bridge, self._probe_rows(), self.n_tokens)
+        self.W_U: Float[Tensor, "d_model n_tokens"] = self.clear_unused(
+            self.readout.process(bridge.W_U[:, : self.n_tokens])
+        )
+        self.autoencoder = Autoencoder(sae)
+        self.directions: Float[Tensor, "d_sae d_model"] = self.autoencoder.directions
+        self.token_strings: list[str] = self.reader.strings()
+        self.alive: Bool[Tensor, " d_sae"] = torch.ones(self.d_sae, dtype=torch.bool) if alive is None else alive
+        _check_shapes(self)
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.directions.shape[0]
+
+    @property
+    def context_size(self) -> int:
+        """Most positions the model was made for.
+
+        By its own configuration: the library's falls back to a default where it does not know the family's name for it.
+        """
+        config = self.bridge.original_model.config.get_text_config()
+        named = [getattr(config, name, None) for name in _CONTEXT_NAMES]
+        known = [size for size in named if isinstance(size, int) and size > 0]
+        return min(known) if known else int(self.bridge.cfg.n_ctx)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of a text, no BOS; special tokens that the model has no row for are left out."""
+        return self.reader.encode(text)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, with the space that leads it; special tokens are left out."""
+        return self.reader.text(ids)
+
+    @torch.no_grad()
+    def residuals(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
+        """The residual stream at the hook; neither later layers nor the unembedding are run."""
+        if self.hook_name.endswith("hook_resid_pre") and self.layer:
+            with self.lock:  # what a stopped pass returns is the input of the block it stops before
+                return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach().float()
+        caught: list[Tensor] = []
+
+        def keep(residual: Tensor, hook: Any) -> Tensor:
+            caught.append(residual.detach())
+            return residual
+
+        with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, keep)]):
+            if self.layer + 1 < int(self.bridge.cfg.n_layers):
+                self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=self.layer + 1)
+            else:  # the library would go on to the logits
+                self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
+        return caught[0].float()
+
+    @torch.no_grad()
+    def final_residual(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """The residual stream that the final norm reads, edited at the hook when asked."""
+        caught: list[Tensor] = []
+
+        def keep(residual: Tensor, hook: Any) -> Tensor:
+            caught.append(residual)
+            return residual
+
+        last = f"blocks.{int(self.bridge.cfg.n_layers) - 1}.hook_resid_post"
+        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(last, keep)]):
+            self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
+        return caught[0].float()
+
+    def normed_final_residual(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """What the unembedding reads; differentiable in what the edit returns, unlike everything else here."""
+        with self._editing(edit):
+            model = self.bridge.original_model.base_model
+            return model(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state.float()
+
+    @torch.no_grad()
+    def unembed(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
+        """Logits of final residuals: the final norm and the unembedding, at the positions one cares about."""
+        normed = residual[None].to(self.dtype)
+        if self.readout.norm.weight is not None:
+            normed = self.bridge.ln_final(normed)
+        return self.readout.step.apply(self.bridge.unembed(normed)[0, ..., : self.n_tokens].float())
+
+    def head(self) -> Float[Tensor, "d_model n_tokens"]:
+        """Logits per unit of what `normed_final_residual` gives, made anew at every call; see `Readout.head`."""
+        return self.readout.head(self.bridge.W_U[:, : self.n_tokens])
+
+    def clear_unused(self, columns: Float[Tensor, "rows n_tokens"]) -> Float[Tensor, "rows n_tokens"]:
+        """The same with 0 at ids that stand for no token, so that none of them ever leads a list."""
+        if len(self.reader.ids) < self.n_tokens:
+            columns[:, [i for i in range(self.n_tokens) if i not in self.reader.ids]] = 0
+        return columns
+
+    def encode(
+        self, residuals: Float[Tensor, "*batch d_model"], features: Int64[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "*batch n"]:
+        """Feature activations in residual units, of all features or of those listed (`Autoencoder.encode`)."""
+        return self.autoencoder.encode(residuals, features)
+
+    def decode_activations(
+        self, activations: Float[Tensor, "*batch d_sae"], residuals: Float[Tensor, "*batch d_model"] | None = None
+    ) -> Float[Tensor, "*batch d_model"]:
+        """The SAE's reconstruction from activations as `encode` gives them (`Autoencoder.decode`)."""
+        return self.autoencoder.decode(activations, residuals)
+
+    @torch.no_grad()
+    def logits(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
+    ) -> Float[Tensor, "rows positions d_vocab"]:
+        """Logits of a whole forward pass, with the residual stream edited at the hook when asked."""
+        with self._editing(edit):
+            return self.bridge(tokens.to(self.device), return_type="logits")[..., : self.n_tokens].float()
+
+    @torch.no_grad()
+    def step(self, tokens: Int64[Tensor, "rows positions"], cache: Any, edit: ResidualEdit | None) -> Decoded:
+        """Continue from a key-value cache (None: from the start); the edit sees only the positions given here."""
+        with self._editing(edit):
+            given = {self._cache_argument: cache}
+            output = self.bridge.original_model(tokens.to(self.device), use_cache=True, logits_to_keep=1, **given)
+        return Decoded(output.logits[:, -1, : self.n_tokens].float(), output[self._cache_argument])
+
+    def _probe_rows(self) -> Int64[Tensor, "rows positions"]:
+        """A few rows of random tokens that the model itself is tried on."""
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.tensor(sorted(self.reader.ids))
+        width = min(_PROBE_POSITIONS, self.context_size)
+        drawn = ids[torch.randint(len(ids), (_PROBE_ROWS, width), generator=generator)]
+        drawn[:, 0] = self.bos
+        return drawn.to(self.device)
+
+    @contextmanager
+    def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
+        def apply(residual: Tensor, hook: Any) -> Tensor:
+            return residual if edit is None else edit(residual.float()).to(residual.dtype)
+
+        with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, apply)] if edit else []):
+            yield
+
+
+def name_cache_argument(model: Any) -> str:
+    """What a model's `forward` calls its key-value cache: transformers renamed it with 5.24."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def _check_shapes(bench: Workbench) -> None:
+    if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
+        raise StudyError(
+            f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}"
+        )
+    d_model = bench.W_U.shape[0]
+    if bench.directions.shape[1] != d_model:
+        raise LoadError(
+            f"the SAE reads {bench.directions.shape[1]} dimensions but the model's residual stream has {d_model}"
+        )

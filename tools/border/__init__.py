@@ -1,0 +1,1 @@
+"""What comes from this machine's outside and what may leave it."""

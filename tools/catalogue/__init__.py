@@ -1,0 +1,1 @@
+"""The instruments that a language model may use on a feature."""

@@ -1,0 +1,295 @@
+"""The instruments a language model may use on a feature: plain functions, listed in `TOOLS`, and nothing else.
+
+The first argument is given by us; the others are the model's to choose, and their descriptions here are what it reads.
+Numbers are rounded: a transcript is read by people, and digits beyond the third carry nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from tools.catalogue.findings import (
+    AblationFound,
+    ContextFound,
+    ContextsFound,
+    Neighbour,
+    Neighbours,
+    PromotedWords,
+    SentenceActivation,
+    SentenceActivations,
+    SteeredText,
+    TokenNumber,
+    TokensFound,
+    WordChange,
+    WordLookup,
+    WordsFound,
+)
+from tools.catalogue.subject import Subject
+from tools.effects.causal import Place, measure_effects
+from tools.effects.fluency import MOST_REPETITION, repetition_of
+from tools.effects.intervention import Addition, Intervention
+from tools.effects.steering import generate, prompt_rows, row_noise
+from tools.errors import ToolError
+
+WEAKEST, STRONGEST = 0.05, 4.0
+MOST_SENTENCES = 12
+MOST_WORDS = 20
+MOST_TOKENS = 20
+CONTEXT_REACH = 16
+"""Tokens shown on either side of a context's peak."""
+
+
+def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActivations:
+    """Largest activation of the feature in each of the sentences you write.
+
+    Args:
+        subject: one direction on the bench.
+        sentences: 1 to 12 short texts.
+    """
+    _check_number(sentences, MOST_SENTENCES, "sentences")
+    found = [_measure(subject, sentence) for sentence in sentences]
+    return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(subject.sample_values.max())))
+
+
+def promote_words(subject: Subject, words: list[str], strength: float) -> PromotedWords:
+    """Change of each word's log-probability when the feature is added, mean over neutral beginnings of sentences.
+
+    Args:
+        subject: one direction on the bench.
+        words: 1 to 20 single words.
+        strength: length of what is added, in mean lengths of the residual stream, 0.05 to 4.
+    """
+    _check_number(words, MOST_WORDS, "words")
+    vector = _scaled(subject, strength)
+    prompts = subject.study.steering.prompts
+    both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
+    change = torch.zeros(subject.bench.W_U.shape[1])
+    for prompt in prompts:
+        rows = prompt_rows(subject.bench, subject.tokenize(prompt), 2)
+        logits = subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu()
+        unsteered, steered = torch.log_softmax(logits, dim=-1)
+        change += (steered - unsteered) / len(prompts)
+    tokens = [_word_tokens(subject, word) for word in words]
+    changes = [
+        WordChange(word=word, change=_rounded(float(change[ids[0]])), whole=len(ids) == 1)
+        for word, ids in zip(words, tokens, strict=True)
+    ]
+    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes))
+
+
+def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:
+    """How the model continues a beginning of yours, without and with the feature added.
+
+    Args:
+        subject: one direction on the bench.
+        prompt: the beginning of a text.
+        strength: length of what is added, in mean lengths of the residual stream, 0.05 to 4.
+    """
+    settings = subject.study.steering
+    ids = subject.tokenize(prompt, room=settings.new_tokens)
+    vector = _scaled(subject, strength)
+    noise = row_noise(f"{subject.laboratory.seed}|{subject.key}|{prompt}", settings.new_tokens)
+    made = generate(
+        subject.bench,
+        ids,
+        Addition(torch.stack([torch.zeros_like(vector), vector])),
+        np.stack([noise, noise]),
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+    )
+    unsteered, steered = (subject.bench.decode(row) for row in made.tokens.tolist())
+    return SteeredText(
+        prompt=prompt,
+        strength=strength,
+        unsteered=unsteered,
+        steered=steered,
+        repeats_itself=repetition_of(steered) > MOST_REPETITION,
+    )
+
+
+def ablate(subject: Subject, sentence: str) -> AblationFound:
+    """Which next tokens become less and more likely when the feature is set to zero where a sentence activates it.
+
+    Args:
+        subject: one direction on the bench.
+        sentence: a text in which the feature is active.
+    """
+    tokens = _row(subject, sentence)
+    values = subject.activations(subject.bench.residuals(tokens).cpu())
+    values[:, 0] = 0  # the first position is the model's own mark, not text
+    if not bool((values > 0).any()):
+        raise ToolError("the feature is active at no token of this sentence: there is nothing to set to zero")
+    ((_, effect),) = measure_effects(subject.bench, [Place(tokens, values, subject.direction)])
+    logits = effect.ablated
+    return AblationFound(
+        n_positions=effect.n_positions,
+        lowered=_numbers(subject, logits, logits.topk(8, largest=False).indices),
+        raised=_numbers(subject, logits, logits.topk(8).indices),
+    )
+
+
+def find_neighbours(subject: Subject, n: int) -> Neighbours:
+    """The features whose directions are nearest to this one's by cosine, with their top tokens.
+
+    Args:
+        subject: one direction on the bench.
+        n: how many, 1 to 10.
+    """
+    _check_range(n, 1, 10, "n")
+    directions = subject.bench.directions
+    cosines = directions @ subject.direction  # [d_sae]
+    if subject.row is not None:
+        cosines[subject.row] = -2
+    nearest = cosines.topk(min(n, len(cosines) - 1))
+    tops = (directions[nearest.indices] @ subject.laboratory.lens).topk(8, dim=1).indices  # [n, 8]
+    found = [
+        Neighbour(cosine=_rounded(float(cosine)), top_tokens=tuple(subject.bench.token_strings[i] for i in ids))
+        for cosine, ids in zip(nearest.values, tops.tolist(), strict=True)
+    ]
+    return Neighbours(neighbours=tuple(found))
+
+
+def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
+    """More text in which the feature is active, by falling activation, from documents not shown before.
+
+    Args:
+        subject: one direction on the bench.
+        first: place of the first one shown, from 1; go on with `first + n`.
+        n: how many, 1 to 8.
+    """
+    _check_range(first, 1, 1000, "first")
+    _check_range(n, 1, 8, "n")
+    values = subject.sample_values
+    largest = values.max(dim=1).values.numpy()
+    rows = subject.sample.rows
+    order = [
+        int(row)
+        for row in np.argsort(-largest, kind="stable")
+        if largest[row] > 0 and rows.documents[row] not in subject.seen
+    ]
+    return ContextsFound(
+        first=first, contexts=tuple(_context(subject, row, values[row]) for row in order[first - 1 : first - 1 + n])
+    )
+
+
+def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
+    """Whether words belong to the domain's vocabulary, and their logit weight and rank in the feature's projection.
+
+    Args:
+        subject: one direction on the bench.
+        words: 1 to 20 single words.
+    """
+    _check_number(words, MOST_WORDS, "words")
+    weights = (subject.direction @ subject.laboratory.lens).cpu()
+    found: list[WordLookup] = []
+    for word in words:
+        ids = _word_tokens(subject, word)
+        weight = weights[ids[0]]
+        found.append(
+            WordLookup(
+                word=word,
+                in_domain_vocabulary=word.strip().lower() in subject.laboratory.lexicon.vocabulary,
+                logit_weight=_rounded(float(weight)),
+                rank=int((weights > weight).sum()) + 1,
+                whole=len(ids) == 1,
+            )
+        )
+    return WordsFound(n_tokens=len(weights), words=tuple(found))
+
+
+def project_tokens(subject: Subject, first: int, k: int) -> TokensFound:
+    """The tokens whose logits the feature's weights raise and lower most, from a rank of your choice on.
+
+    Args:
+        subject: one direction on the bench.
+        first: rank of the first one shown, from 1.
+        k: how many of each, 1 to 20.
+    """
+    weights = (subject.direction @ subject.laboratory.lens).cpu()
+    _check_range(k, 1, MOST_TOKENS, "k")
+    _check_range(first, 1, len(weights) - k, "first")
+    order = weights.argsort(descending=True, stable=True)
+    return TokensFound(
+        first=first,
+        top=_numbers(subject, weights, order[first - 1 : first - 1 + k]),
+        bottom=_numbers(subject, weights, order.flip(0)[first - 1 : first - 1 + k]),
+    )
+
+
+TOOLS = (
+    measure_activations,
+    promote_words,
+    continue_text,
+    ablate,
+    find_neighbours,
+    show_contexts,
+    look_up_words,
+    project_tokens,
+)
+"""Everything a language model may call."""
+
+
+def _measure(subject: Subject, sentence: str) -> SentenceActivation:
+    tokens = _row(subject, sentence)
+    values = subject.activations(subject.bench.residuals(tokens).cpu())[0, 1:]  # [positions]
+    peak = int(values.argmax())
+    active = float(values[peak]) > 0
+    return SentenceActivation(
+        sentence=sentence,
+        max_activation=_rounded(float(values[peak])),
+        peak=subject.bench.token_strings[int(tokens[0, 1 + peak])] if active else "",
+        n_active=int((values > 0).sum()),
+        n_tokens=len(values),
+    )
+
+
+def _context(subject: Subject, row: int, values: Float[Tensor, " width"]) -> ContextFound:
+    rows = subject.sample.rows
+    peak = int(values.argmax())
+    real = np.flatnonzero(rows.real[row])
+    window = range(max(int(real[0]), peak - CONTEXT_REACH), min(int(real[-1]), peak + CONTEXT_REACH) + 1)
+    strings = [subject.bench.token_strings[rows.tokens[row, place]] for place in window]
+    clean = [string.replace("«", "‹").replace("»", "›") for string in strings]
+    floor = float(values[peak]) / 4
+    marked = [f"«{s}»" if float(values[place]) > floor else s for place, s in zip(window, clean, strict=True)]
+    return ContextFound(text="".join(marked), max_activation=_rounded(float(values[peak])))
+
+
+def _row(subject: Subject, text: str) -> Int64[Tensor, "1 positions"]:
+    return torch.tensor([[subject.bench.bos, *subject.tokenize(text)]], dtype=torch.int64)
+
+
+def _scaled(subject: Subject, strength: float) -> Float[Tensor, " d_model"]:
+    if not WEAKEST <= strength <= STRONGEST:
+        raise ToolError(f"strength is {WEAKEST} to {STRONGEST:g} mean residual norms, not {strength:g}")
+    return subject.direction * (strength * subject.sample.residual_norm)
+
+
+def _word_tokens(subject: Subject, word: str) -> list[int]:
+    ids = subject.bench.reader.word(word.strip())
+    if not word.strip() or len(word.split()) > 1 or not ids:
+        raise ToolError(f"{word[:40]!r} is not a single word")
+    return ids
+
+
+def _numbers(subject: Subject, values: Float[Tensor, " d_vocab"], ids: Int64[Tensor, " k"]) -> tuple[TokenNumber, ...]:
+    return tuple(
+        TokenNumber(token=subject.bench.token_strings[i], value=_rounded(float(values[i]))) for i in ids.tolist()
+    )
+
+
+def _check_number(items: list[str], most: int, name: str) -> None:
+    if not 1 <= len(items) <= most:
+        raise ToolError(f"{name} are 1 to {most}, not {len(items)}")
+
+
+def _check_range(value: int, low: int, high: int, name: str) -> None:
+    if not low <= value <= high:
+        raise ToolError(f"{name} is {low} to {high}, not {value}")
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")

@@ -1,0 +1,1 @@
+"""What is shown on a terminal, in a figure and in a spreadsheet."""

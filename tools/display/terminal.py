@@ -1,0 +1,113 @@
+"""Doors: what every command says to a terminal, and how it ends.
+
+A command ends in one of three ways: it did its work, one line on stderr says what stood in the way (status 2), or one
+line says that it was interrupted (130). What it says is spelt out, a line at a time, because much of it was written by
+models, servers, files and people elsewhere. A reader who goes away early, as `head` does, stops the saying, never the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from tools.display.unseen import page
+from tools.errors import UnveilError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and leave with status 2."""
+        complain(f"error: {message}; --help shows what there is")
+        self.exit(BAD_INPUT)
+
+
+def door(interrupted: str = "interrupted") -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a `main` that returns an exit status out of one that may raise.
+
+    Args:
+        interrupted: what is said when it was.
+    """
+
+    def decorate(main: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(main)
+        def run(argv: Sequence[str] | None = None) -> int:
+            for stream in (sys.stdout, sys.stderr):
+                _take_any_letter(stream)
+            try:
+                with warnings.catch_warnings():
+                    warnings.showwarning = _tell
+                    status = main(argv)
+                _flush(sys.stdout)
+            except (UnveilError, OSError) as error:
+                complain(f"error: {error}")
+                return BAD_INPUT
+            except KeyboardInterrupt:
+                complain(interrupted)
+                return INTERRUPTED
+            finally:
+                with suppress(OSError):
+                    _flush(sys.stdout)
+            return status
+
+        return run
+
+    return decorate
+
+
+def say(*lines: str) -> None:
+    """Lines on stdout, each spelt out as one."""
+    _write(sys.stdout, lines)
+
+
+def complain(*lines: str) -> None:
+    """Lines on stderr, each spelt out as one."""
+    with suppress(OSError):  # nobody can be told that nobody can be told
+        _write(sys.stderr, lines)
+
+
+def hush(stream: Any) -> None:
+    """Send what is still written to a stream nowhere: its reader has gone."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor has no reader that could go
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _write(stream: Any, lines: Sequence[str]) -> None:
+    if stream is None:  # it was closed before the program began
+        return
+    try:
+        stream.write(page(lines))
+        stream.flush()
+    except BrokenPipeError:
+        hush(stream)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except BrokenPipeError:
+        hush(stream)
+
+
+def _tell(message: Warning | str, *_: object, **__: object) -> None:
+    """A library's warning, which may quote what it was given."""
+    complain(f"warning: {message}")
+
+
+def _take_any_letter(stream: Any) -> None:
+    """A terminal of another encoding gets what it cannot show as code points, rather than nothing."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")

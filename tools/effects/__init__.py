@@ -1,0 +1,1 @@
+"""What features do: interventions, steered text, and effects on the logits."""

@@ -1,0 +1,191 @@
+"""The steered and unsteered continuations of many directions: strengths, four paired arms, perplexities.
+
+Nothing about a direction depends on what else is steered beside it: random numbers and the control's random direction are
+drawn by its key, and so are the texts of which the unsteered model's usual perplexity is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from rich.progress import Progress
+from torch import Tensor
+
+from tools.bench.workbench import Workbench
+from tools.effects.intervention import Addition, Change, HookCounter, Readers, make_change
+from tools.effects.steering import Generated, generate, row_noise, rows_per_batch, score_perplexity, split_rows
+from tools.effects.strength import Strengths, TokenMoves, choose_strengths, measure_strengths
+from tools.study.definition import Study
+from tools.survey.projection import random_directions
+
+ARMS = ("unsteered", "steered", "random", "flipped")
+UNSTEERED, STEERED, RANDOM, FLIPPED = range(len(ARMS))
+USUAL_TEXTS = 200
+"""Unsteered texts, over all prompts, that tell how perplexing and repetitive the model's own texts are."""
+
+
+class Targets(NamedTuple):
+    """The directions to be steered."""
+
+    keys: Sequence[str]
+    readers: Readers
+    token_ids: Int64[Tensor, "n k"]
+    """The tokens that each is said to promote."""
+    peaks: Float[Tensor, " n"]
+    """Largest activation in the corpus; 0 for a direction that is never active."""
+
+
+class SteeredTexts(NamedTuple):
+    """All continuations, and how likely each direction's tokens were while they were made."""
+
+    texts: np.ndarray
+    """Strings [n, pairs, arms]; pairs go through the prompts and, within each, the seeds."""
+    log_mass: Float[np.ndarray, "n pairs arms"]
+    perplexity: Float[np.ndarray, "n pairs 2"]
+    """Of the unsteered and the steered text, under the unsteered model."""
+    strengths: Float[np.ndarray, " n"]
+    """In mean residual norms."""
+    kl: Float[np.ndarray, " n"]
+    moves: TokenMoves
+    counter: HookCounter
+
+
+class UsualTexts(NamedTuple):
+    """Unsteered continuations that belong to no direction."""
+
+    texts: list[str]
+    perplexity: Float[np.ndarray, " texts"]
+
+
+def control_direction(seed: int, key: str, d_model: int) -> Float[Tensor, " d_model"]:
+    """The random direction that a direction is held against: a function of its key."""
+    digest = hashlib.sha256(f"{seed}|{key}|control".encode()).digest()
+    return random_directions(1, d_model, int.from_bytes(digest[:7], "big"))[0]
+
+
+def steer(
+    bench: Workbench,
+    study: Study,
+    targets: Targets,
+    residual_norm: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> SteeredTexts:
+    """Choose each direction's strength, then continue every prompt in all four arms."""
+    settings = study.steering
+    prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
+    strengths = find_strengths(bench, study, targets, residual_norm)
+    directions = targets.readers.directions
+    n, d_model = directions.shape
+    controls = torch.stack([control_direction(seed, key, d_model) for key in targets.keys]).to(directions)
+    writes = torch.stack([torch.zeros_like(directions), directions, controls, -directions], dim=1)  # [n, 4, d_model]
+
+    shape = (n, len(prompts), len(settings.seeds), len(ARMS))
+    texts = np.empty(shape, dtype=object)
+    log_mass = np.zeros(shape, dtype=np.float32)
+    perplexity = np.zeros((*shape[:3], 2), dtype=np.float32)
+    group = len(settings.seeds) * len(ARMS)
+    task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
+    counter = HookCounter(0, 0)
+    for place, prompt in enumerate(prompts):
+        limit = rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens)
+        for rows in split_rows(n * group, limit):
+            which, sample, arm = np.unravel_index(rows.numpy(), (n, *shape[2:]))
+            chosen = torch.from_numpy(which)
+            change = make_change(
+                settings.kind,
+                bench,
+                targets.readers.take(chosen),
+                strengths.norms[chosen].to(directions),
+                writes[chosen, torch.from_numpy(arm)],
+            )
+            keys = [
+                f"{seed}|{targets.keys[i]}|{settings.prompts[place]}|{settings.seeds[s]}"
+                for i, s in zip(which, sample, strict=True)
+            ]
+            made = _continue(bench, study, prompt, change, keys, targets.token_ids[chosen])
+            counter = made.counter
+            texts[which, place, sample, arm] = [bench.decode(row) for row in made.tokens.tolist()]
+            log_mass[which, place, sample, arm] = made.log_mass
+            own, steered = arm == UNSTEERED, arm == STEERED
+            perplexity[which[own], place, sample[own], 0] = np.exp(-made.log_probs[own].mean(axis=1))
+            if steered.any():
+                found = score_perplexity(bench, prompt, made.tokens[steered])
+                perplexity[which[steered], place, sample[steered], 1] = found
+            if progress and task is not None:
+                progress.update(task, completed=n * place + (int(rows[-1]) + 1) // group)
+    pairs = (n, -1)
+    return SteeredTexts(
+        texts=texts.reshape(*pairs, len(ARMS)),
+        log_mass=log_mass.reshape(*pairs, len(ARMS)),
+        perplexity=perplexity.reshape(*pairs, 2),
+        strengths=(strengths.norms / residual_norm).numpy(),
+        kl=strengths.kl.numpy(),
+        moves=strengths.moves,
+        counter=counter,
+    )
+
+
+def _continue(
+    bench: Workbench,
+    study: Study,
+    prompt: Sequence[int],
+    change: Change,
+    keys: Sequence[str],
+    reference: Int64[Tensor, "rows k"] | None = None,
+) -> Generated:
+    """One prompt continued as the study's settings say; each row's random numbers are those of its key."""
+    settings = study.steering
+    return generate(
+        bench,
+        prompt,
+        change,
+        np.stack([row_noise(key, settings.new_tokens) for key in keys]),
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        policy=settings.policy,
+        reference=reference,
+    )
+
+
+def find_strengths(bench: Workbench, study: Study, targets: Targets, residual_norm: float) -> Strengths:
+    """Each direction's strength, as the study asks for it, and its effect when all positions are steered.
+
+    A policy that leaves positions alone uses the same strength, so that policies can be compared.
+    """
+    settings = study.steering
+    prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
+    readers, n = targets.readers, len(targets.keys)
+
+    def change(which: Int64[Tensor, " rows"], norms: Float[Tensor, " rows"]) -> Change:
+        part = readers.take(which)
+        return make_change(settings.kind, bench, part, norms.to(part.directions), part.directions)
+
+    if settings.kind == "ablate":
+        return measure_strengths(bench, prompts, change, torch.zeros(n))
+    if settings.strength is None:
+        longest = settings.max_strength * residual_norm
+        return choose_strengths(bench, prompts, change, n, target_kl=settings.target_kl, max_norm=longest)
+    unit = targets.peaks if settings.unit == "max_activation" else torch.full((n,), residual_norm)
+    return measure_strengths(bench, prompts, change, settings.strength * unit)
+
+
+def write_usual_texts(bench: Workbench, study: Study, seed: int) -> UsualTexts:
+    """Unsteered continuations of the study's prompts, the same whatever is steered beside them."""
+    settings = study.steering
+    texts: list[str] = []
+    perplexity: list[np.ndarray] = []
+    n = math.ceil(USUAL_TEXTS / len(settings.prompts))
+    for prompt in settings.prompts:
+        unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
+        keys = [f"{seed}|usual|{prompt}|{i}" for i in range(n)]
+        made = _continue(bench, study, bench.tokenize(prompt), unchanged, keys)
+        texts += [bench.decode(row) for row in made.tokens.tolist()]
+        perplexity.append(np.exp(-made.log_probs.mean(axis=1)))
+    return UsualTexts(texts, np.concatenate(perplexity))

@@ -1,0 +1,175 @@
+"""Text continued under an intervention, many rows in one batch, and how the unsteered model would have liked it.
+
+Rows differ by their change and their random numbers, and by nothing else: what a row says does not depend on what else is in
+the batch. The arms of a pair draw their samples from the same numbers, so that they differ by the intervention alone.
+Rows that are changed alike share one pass over the prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from tools.bench.workbench import Workbench
+from tools.effects.intervention import Change, HookCounter, Intervention
+from tools.errors import StudyError
+from tools.records import Policy
+
+FEWEST_ROWS, MOST_ROWS = 8, 384
+
+
+class Generated(NamedTuple):
+    """Continuations of one prompt."""
+
+    tokens: Int64[np.ndarray, "rows new"]
+    log_probs: Float[np.ndarray, "rows new"]
+    """Of each new token, in nats, under the model as it was steered; before temperature and truncation."""
+    log_mass: Float[np.ndarray, " rows"]
+    """Mean over the new tokens of the log-probability (nats) of each row's reference tokens as a set."""
+    counter: HookCounter
+
+
+def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
+    """Uniform numbers of one row: a function of its key alone."""
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).random(new_tokens, dtype=np.float32)
+
+
+def rows_per_batch(bench: Workbench, positions: int, most_bytes: int | None = None) -> int:
+    """How many rows of so many positions fit: few for a large vocabulary, a deep model or a long text.
+
+    A row takes its logits three times over, its keys and values, those of one block once more, and a block's inside.
+    """
+    d_model, d_vocab = bench.W_U.shape
+    per_position = d_model * (2 * int(bench.bridge.cfg.n_layers) + 10)
+    most = bench.budget if most_bytes is None else most_bytes
+    return min(MOST_ROWS, max(FEWEST_ROWS, most // (4 * (3 * d_vocab + positions * per_position))))
+
+
+def split_rows(n_rows: int, limit: int) -> tuple[Int64[Tensor, " rows"], ...]:
+    """Rows 0 to n in as few batches as the limit allows, all about as large: a small last one would be slow."""
+    return torch.arange(n_rows).tensor_split(max(1, -(-n_rows // limit)))
+
+
+def check_room(bench: Workbench, prompts: Sequence[str], new_tokens: int) -> None:
+    """See that every prompt and its continuation fit into the model's context.
+
+    Raises:
+        StudyError: one does not.
+    """
+    for prompt in prompts:
+        n = 1 + len(bench.tokenize(prompt))
+        if n + new_tokens > bench.context_size:
+            raise StudyError(
+                f"steering.prompts: {prompt[:40]!r} takes {n} positions, which leaves {bench.context_size - n} of the "
+                f"model's {bench.context_size} for steering.new_tokens = {new_tokens}"
+            )
+
+
+def generate(
+    bench: Workbench,
+    prompt: Sequence[int],
+    change: Change,
+    noise: Float[np.ndarray, "rows new"],
+    *,
+    temperature: float,
+    top_k: int,
+    policy: Policy = "all",
+    reference: Int64[Tensor, "rows k"] | None = None,
+    use_cache: bool = True,
+) -> Generated:
+    """Continue one prompt in every row, with that row's change made at the hook.
+
+    Args:
+        bench: model and SAE.
+        prompt: token ids without BOS, the same for every row.
+        change: what is done to each row; an addition of zeros leaves it unsteered.
+        noise: uniform numbers, one a new token, that decide the samples.
+        temperature: divides the logits; 0 takes the likeliest token.
+        top_k: samples among that many likeliest tokens.
+        policy: which positions are changed.
+        reference: different token ids whose joint probability is followed, a row each.
+        use_cache: without it every step runs the whole text again; the same text, slower.
+
+    Returns:
+        New tokens, their log-probabilities, that of the reference tokens, and the counter of one row.
+    """
+    n_rows, new_tokens = noise.shape
+    tokens = prompt_rows(bench, prompt, n_rows)
+    uniform = torch.from_numpy(noise).to(bench.device)
+    followed = reference.to(bench.device) if reference is not None else None
+    edit = Intervention(change, policy, None if use_cache else len(prompt) + 1)
+    log_probs = torch.zeros(n_rows, new_tokens, device=bench.device)
+    log_mass = torch.zeros(n_rows, device=bench.device)
+    cache: Any = None
+    for place in range(new_tokens):
+        if not use_cache:
+            logits = bench.step(tokens, None, edit).logits
+        elif cache is None:
+            logits, cache = _read_prompt(bench, tokens, edit)
+        else:
+            logits, cache = bench.step(tokens[:, -1:], cache, edit)
+        chosen = sample(logits, uniform[:, place], temperature, top_k)
+        likely = torch.log_softmax(logits, dim=-1)
+        log_probs[:, place] = likely.gather(1, chosen[:, None])[:, 0]
+        if followed is not None:
+            log_mass += likely.gather(1, followed).logsumexp(dim=-1)
+        tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+    new = tokens[:, 1 + len(prompt) :].cpu().numpy()
+    return Generated(new, log_probs.cpu().numpy(), (log_mass / max(1, new_tokens)).cpu().numpy(), edit.counter)
+
+
+def _read_prompt(
+    bench: Workbench, tokens: Int64[Tensor, "rows positions"], edit: Intervention
+) -> tuple[Float[Tensor, "rows d_vocab"], Any]:
+    """One pass over the prompt for each distinct change, handed to all rows that share it."""
+    chosen, places = edit.distinct_rows()
+    logits, cache = bench.step(tokens[chosen], None, edit.take(chosen))
+    if len(chosen) < len(tokens):
+        places = places.to(bench.device)
+        cache.batch_select_indices(places)
+        logits = logits[places]
+    return logits, cache
+
+
+def sample(
+    logits: Float[Tensor, "rows d_vocab"], uniform: Float[Tensor, " rows"], temperature: float, top_k: int
+) -> Int64[Tensor, " rows"]:
+    """One token a row by inverting the cumulative distribution of its `top_k` likeliest tokens at `uniform`."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
+    cumulative = torch.softmax(best.values / temperature, dim=-1).cumsum(dim=-1)
+    place = torch.searchsorted(cumulative, uniform[:, None].contiguous()).clamp_max(best.indices.shape[1] - 1)
+    return best.indices.gather(1, place)[:, 0]
+
+
+def score_perplexity(
+    bench: Workbench, prompt: Sequence[int], continuations: Int64[np.ndarray, "rows new"]
+) -> Float[np.ndarray, " rows"]:
+    """Perplexity of each continuation of the prompt under the unsteered model."""
+    n_new, d_vocab = continuations.shape[1], bench.W_U.shape[1]
+    tokens = torch.cat(
+        [prompt_rows(bench, prompt, len(continuations)), torch.from_numpy(continuations).to(bench.device)], dim=1
+    )
+    block = min(rows_per_batch(bench, tokens.shape[1]), max(1, bench.budget // (24 * n_new * d_vocab)))
+    parts: list[Tensor] = []
+    for rows in tokens.split(block):
+        final = bench.final_residual(rows[:, :-1])[
+            :, len(prompt) :
+        ]  # [rows, new, d_model], from the prompt's last token
+        logits = bench.unembed(final)  # [rows, new, d_vocab]
+        likely = torch.log_softmax(logits, dim=-1).gather(2, rows[:, -n_new:, None])[..., 0]
+        parts.append((-likely.mean(dim=1)).exp().cpu())
+    return torch.cat(parts).numpy()
+
+
+def prompt_rows(bench: Workbench, prompt: Sequence[int], n: int) -> Int64[Tensor, "n positions"]:
+    """The prompt behind BOS, in n rows."""
+    return torch.tensor([[bench.bos, *prompt]], dtype=torch.int64, device=bench.device).repeat(n, 1)

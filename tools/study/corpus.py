@@ -1,0 +1,143 @@
+"""Passages of text that features are observed on, with their split by document."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from tools.errors import StudyError
+from tools.study.definition import CorpusSource, SplitName, Study
+from tools.study.texts import HUB, Passage, check_texts, read_gensim, read_jsonl, read_texts
+
+RUN_WORDS = 13
+"""Consecutive words that two texts do not share by chance: the unit in which copies of test data in training data are
+commonly looked for (arXiv 2005.14165, appendix C)."""
+COPIED_SHARE = 0.5
+
+
+class TokenRows(NamedTuple):
+    """Passages cut into rows, each opened by BOS; padding lies on the right, where a causal model never sees it."""
+
+    tokens: Int64[np.ndarray, "rows width"]
+    real: Bool[np.ndarray, "rows width"]
+    """True at text, False at BOS and padding."""
+    documents: tuple[str, ...]
+
+
+def load_passages(study: Study, split: SplitName) -> list[Passage]:
+    """Passages of one split, copies left out (`drop_copies`).
+
+    A document is in `held_out` by the hash of its name, whatever else the corpus holds.
+
+    Raises:
+        StudyError: the study names no corpus, a source is missing, a line of it is malformed, or the split is empty.
+        LoadError: a source is on the hub, which cannot be reached.
+    """
+    passages = list(drop_copies(_read(study)))
+    wanted = split == "held_out"
+    chosen = [p for p in passages if _is_held_out(p.document, study.corpus.held_out_share) == wanted]
+    if not chosen:
+        n = len({passage.document for passage in passages})
+        raise StudyError(f"study {study.name}: its corpus has too few documents ({n}): the {split} split is empty")
+    return chosen
+
+
+def check_corpus(study: Study) -> None:
+    """Find out early, without reading it, that a part of the corpus is missing.
+
+    Raises:
+        StudyError, LoadError: as `load_passages`.
+    """
+    if study.corpus.file:
+        study.asset(study.corpus.file)
+    for source in study.corpus.texts:
+        check_texts(source, study.folder)
+
+
+def replace_corpus(study: Study, texts: str) -> Study:
+    """The study on a corpus of the user's own, split as its own is; what its SAEs claim was measured on other text.
+
+    Args:
+        study: any.
+        texts: a file or folder, relative to the working directory, or `hub:NAME[:CONFIG]` (`tools.study.texts`).
+
+    Raises:
+        StudyError, LoadError: there are no such texts, or they cannot be reached.
+    """
+    source = texts if texts.startswith(HUB) else str(Path(texts).absolute())
+    own = CorpusSource(texts=(source,), documents=study.corpus.documents, held_out_share=study.corpus.held_out_share)
+    arms = {name: arm.model_copy(update={"explained_variance": None}) for name, arm in study.arms.items()}
+    replaced = study.model_copy(update={"corpus": own, "arms": arms})
+    check_corpus(replaced)
+    return replaced
+
+
+def hash_corpus(study: Study) -> str:
+    """sha256 over all passages of both splits in order: the identity of a corpus wherever its texts come from.
+
+    Raises:
+        StudyError, LoadError: as `load_passages`.
+    """
+    digest = hashlib.sha256()
+    for passage in _read(study):
+        for part in (passage.document, passage.topic or "", passage.text):
+            digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def drop_copies(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """Passages without those that an earlier document holds already: else one text could stand in both splits.
+
+    A passage is a copy if at least half of its runs of `RUN_WORDS` words are in passages of other, earlier documents; a
+    shorter one if all of it is. Case and white space make no difference.
+    """
+    first: dict[int, str] = {}
+    for passage in passages:
+        words = passage.text.lower().split()
+        ends = range(min(RUN_WORDS, len(words)), len(words) + 1)
+        runs = [hash(tuple(words[max(0, end - RUN_WORDS) : end])) for end in ends]
+        copied = sum(first.get(run, passage.document) != passage.document for run in runs)
+        if copied < COPIED_SHARE * len(runs):
+            for run in runs:
+                first.setdefault(run, passage.document)
+            yield passage
+
+
+def cut_rows(token_ids: Sequence[Sequence[int]], documents: Sequence[str], width: int, bos: int) -> TokenRows:
+    """Rows of at most `width` tokens with BOS, as wide as the longest needs; a longer text goes on in the next row."""
+    pieces = [
+        (document, list(ids[start : start + width - 1]))
+        for document, ids in zip(documents, token_ids, strict=True)
+        for start in range(0, len(ids), width - 1)
+    ]
+    width = 1 + max((len(ids) for _, ids in pieces), default=width - 1)
+    tokens = np.full((len(pieces), width), bos, dtype=np.int64)
+    real = np.zeros((len(pieces), width), dtype=bool)
+    for row, (_, ids) in enumerate(pieces):
+        tokens[row, 1 : 1 + len(ids)] = ids
+        real[row, 1 : 1 + len(ids)] = True
+    return TokenRows(tokens, real, tuple(document for document, _ in pieces))
+
+
+def _read(study: Study) -> Iterator[Passage]:
+    source = study.corpus
+    if not (source.file or source.gensim_test_data or source.texts):
+        raise StudyError(
+            f"study {study.name} names no corpus: set corpus.file, corpus.texts or corpus.gensim_test_data"
+        )
+    if source.file:
+        yield from read_jsonl(study.asset(source.file))
+    for name in source.gensim_test_data:
+        yield from read_gensim(name)
+    for texts in source.texts:
+        yield from read_texts(texts, study.folder, source.documents)
+
+
+def _is_held_out(document: str, share: float) -> bool:
+    digest = hashlib.sha256(document.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share

@@ -1,0 +1,233 @@
+"""A study names what is compared: a domain, its arms, word vectors, a corpus and defaults. Data, read from a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tools.errors import StudyError
+from tools.records import InterventionKind, Policy, Record, StrengthUnit
+from tools.study.wording import Line, read_guideline
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""What TOML may also write as `nan` or `inf`, which no setting may be."""
+
+
+LensName = Literal["direct", "effect"]
+SplitName = Literal["train", "held_out"]
+
+
+class Arm(Record):
+    """One model with its sparse autoencoder."""
+
+    model: str
+    """A folder in Hugging Face's layout or a GGUF file, relative to the study, or a model's name on the hub."""
+    sae: str
+    """A folder saved by SAELens, relative to the study, or `RELEASE/SAE_ID` in SAELens' registry."""
+    hook_name: str
+    """Empty: the hook that the SAE's own configuration names."""
+    explained_variance: tuple[Number, Number] | None = None
+    """The range that the SAE's published figures claim for it; a run on one that does not reach it is refused."""
+    hook_overrides: bool = False
+    """The hook stands though the SAE's configuration names another; how much it explains there is measured (`Probe`)."""
+
+
+class Domain(Record):
+    """What the study looks for."""
+
+    name: Line
+    definition: Line
+    """One sentence."""
+    vocabulary: str = ""
+    """File of lower-case words, one a line; only a survey needs it."""
+    guideline: str
+    """File with what counts and what does not, as a human annotator would get it."""
+
+
+class Rating(Record):
+    """Another form of judgement than a domain: how much a feature has to do with each of several concepts, 0 to 4."""
+
+    guideline: str
+    """File with what the numbers mean and what counts, as a human annotator would get it."""
+    concepts: dict[Line, Line] = Field(min_length=1)
+    """Name -> what is meant, in a sentence; empty where the name says it all."""
+
+
+class VectorsSource(Record):
+    """Word vectors: a safetensors file with its word list, or a name in gensim's downloader."""
+
+    file: str | None = None
+    words: str | None = None
+    gensim: str | None = None
+
+
+class CorpusSource(Record):
+    """Where passages come from; everything named is read, in this order (`tools.study.texts`)."""
+
+    file: str | None = None
+    """Passages that belong to the study, with their topics, as JSON lines; all of them are read."""
+    gensim_test_data: tuple[str, ...] = ()
+    """Files in gensim's test data, one document a line."""
+    texts: tuple[str, ...] = ()
+    """Files (.jsonl, .parquet, .txt), folders of such files, or `hub:NAME[:CONFIG]` for a data set on the hub."""
+    documents: int = Field(default=2000, gt=0, le=10**9)
+    """Most documents taken of each of `texts`: its first ones."""
+    held_out_share: Number = Field(default=0.25, gt=0, lt=1)
+
+
+class SurveyDefaults(Record):
+    """How every feature is looked at."""
+
+    lens: LensName = "direct"
+    """How directions are read as tokens (`tools.survey.lens`); the published study reads directly."""
+
+    top_k: int = Field(default=10, ge=1, le=1000)
+    candidate_hits: int = Field(default=2, ge=1)
+    """Keyword hits among the top tokens that make a candidate, as in the published study."""
+    null_directions: int = Field(default=4000, ge=1, le=10**6)
+    """Random directions the survey's null is estimated from."""
+    alpha: Number = Field(default=0.01, gt=0, lt=1)
+    """A keyword count that random directions reach more often than this is no evidence."""
+
+
+class ObservationDefaults(Record):
+    """How a selected feature is looked at more closely."""
+
+    context_tokens: int = Field(default=32, ge=2, le=10**6)
+    top_contexts: int = Field(default=8, ge=1, le=1000)
+    quantile_contexts: int = Field(default=4, ge=0, le=1000)
+
+
+class SteeringDefaults(Record):
+    """How text is continued with the feature added."""
+
+    prompts: tuple[str, ...] = Field(min_length=1)
+    new_tokens: int = Field(default=20, ge=1, le=10**6)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0, 1), min_length=1, max_length=1000)
+    temperature: Number = Field(default=0.8, ge=0, le=100)
+    top_k: int = Field(default=40, ge=1, le=10**9)
+    kind: InterventionKind = "add"
+    policy: Policy = "all"
+    unit: StrengthUnit = "kl"
+    """What a feature's strength is set by; `kl` searches for the strength that has the effect `target_kl`."""
+    target_kl: Number = Field(default=0.5, gt=0)
+    """Nats between the unsteered and steered next-token distributions."""
+    strength: Number | None = Field(default=None, gt=0, le=1e6)
+    """In mean residual norms or in each feature's largest activation, as `unit` says."""
+    max_strength: Number = Field(default=2.0, gt=0, le=1e6)
+    """In mean residual norms; a feature that needs more to reach `target_kl` is steered at this."""
+    fluency_factor: Number = Field(default=5.0, gt=0, le=1e6)
+    """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
+
+    @model_validator(mode="after")
+    def _names_one_strength(self) -> SteeringDefaults:
+        if self.kind != "ablate" and (self.unit == "kl") != (self.strength is None):
+            wanted = "target_kl and no strength" if self.unit == "kl" else "a strength"
+            raise ValueError(f"unit {self.unit} takes {wanted}")
+        return self
+
+
+class ControlDefaults(Record):
+    """Sizes of the control strata."""
+
+    near: int = Field(default=30, ge=0, le=10_000)
+    unrelated: int = Field(default=30, ge=0, le=10_000)
+    random_directions: int = Field(default=60, ge=0, le=10_000)
+
+
+class Question(Record):
+    """What a judge is asked of every feature: whether it belongs to a domain, or ratings of concepts. No model in it."""
+
+    name: Line
+    """The study's."""
+    title: Line
+    folder: Path
+    domain: Domain | None = None
+    rating: Rating | None = None
+    survey: SurveyDefaults = SurveyDefaults()
+    """What the rules judge holds evidence to."""
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Question:
+        if (self.domain is None) == (self.rating is None):
+            raise ValueError("a study asks about [domain] or for [rating], and not both")
+        return self
+
+    @property
+    def topic(self) -> str:
+        """What it is about, in a word or several."""
+        return self.domain.name if self.domain else ", ".join(self.rating.concepts if self.rating else ())
+
+    @property
+    def guideline(self) -> Path:
+        """The guideline's file.
+
+        Raises:
+            StudyError: it is not there.
+        """
+        asked = self.domain or self.rating
+        path = self.folder / asked.guideline if asked else self.folder
+        if not path.is_file():
+            raise StudyError(f"study {self.name}: the guideline {path} is missing")
+        return path
+
+    def read_guideline(self) -> str:
+        """The guideline's text.
+
+        Raises:
+            StudyError: it is missing, or no text that may be shown to a judge.
+        """
+        return read_guideline(self.guideline)
+
+
+class Study(Record):
+    """Everything `study.toml` says but its training table."""
+
+    name: Line
+    title: Line
+    folder: Path
+    domain: Domain
+    arms: dict[str, Arm]
+    vectors: VectorsSource
+    corpus: CorpusSource
+    survey: SurveyDefaults = SurveyDefaults()
+    observation: ObservationDefaults = ObservationDefaults()
+    steering: SteeringDefaults
+    controls: ControlDefaults = ControlDefaults()
+    candidate_limit: int = Field(default=60, ge=0, le=10**6)
+    """Most candidates investigated by default; those with the most hits come first."""
+    hub: bool = False
+    """Some asset comes from a hub and may have to be downloaded."""
+
+    @property
+    def question(self) -> Question:
+        """What its judges are asked."""
+        return Question(name=self.name, title=self.title, folder=self.folder, domain=self.domain, survey=self.survey)
+
+    def asset(self, name: str) -> Path:
+        """Path of a file or folder of the study.
+
+        Raises:
+            StudyError: it is not there.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise StudyError(
+                f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+            )
+        return path
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises:
+            StudyError: there is none; the text lists those there are.
+        """
+        if name not in self.arms:
+            known = ", ".join(self.arms)
+            raise StudyError(
+                f"study {self.name} has no arm {name!r}: use one of {known}, or RELEASE/SAE_ID or a SAELens folder with --model"
+            )
+        return self.arms[name]

@@ -1,0 +1,218 @@
+"""Readers of text: files, folders of files, data sets on the hub, texts that come with installed packages.
+
+What is one document:
+
+- `.jsonl`: a line, an object with `text` and perhaps `document` (lines with one name belong together) and `topic`;
+- `.parquet`: a row, with the same columns;
+- `.txt`: a paragraph, told from the next by blank lines;
+- `hub:NAME` or `hub:NAME:CONFIG`: a row of the `train` split, streamed, with a column `text`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tools.border.hub import offline_mode, require_hub
+from tools.border.text_files import decode
+from tools.errors import StudyError
+
+HUB = "hub:"
+DOCUMENT_CHARACTERS = 2000
+"""What is read of one text of a user's corpus: many documents say more about a feature than few long ones."""
+_PARQUET_ROWS = 256
+_INSTEAD = "give texts that are on this machine instead"
+
+
+class Passage(NamedTuple):
+    """One stretch of text."""
+
+    document: str
+    topic: str | None
+    text: str
+
+
+def read_jsonl(path: Path) -> Iterator[Passage]:
+    """The passages of a file, whole.
+
+    Raises:
+        StudyError: a line is no object with a text.
+    """
+    yield from _read_lines(path, path.name)
+
+
+def read_gensim(name: str) -> Iterator[Passage]:
+    """A file of gensim's test data, one document a line.
+
+    Raises:
+        StudyError: gensim has no such file.
+    """
+    from gensim.test.utils import datapath
+
+    path = Path(datapath(name))
+    if Path(name).is_absolute() or ".." in Path(name).parts or not path.is_file():
+        raise StudyError(f"gensim's test data has no file {name!r}")
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    yield from (Passage(f"{name}:{number}", None, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def read_texts(source: str, folder: Path, documents: int) -> list[Passage]:
+    """The first documents of a file, of a folder's files in order of their names, or of a data set on the hub.
+
+    Args:
+        source: a path, relative to `folder` or to the working directory, or `hub:NAME[:CONFIG]`.
+        folder: the study's.
+        documents: most documents taken; of each text, the first `DOCUMENT_CHARACTERS` are read.
+
+    Raises:
+        StudyError: there is no such source, it holds no text, or a part of it, which is named, is malformed.
+        LoadError: the hub cannot be reached.
+    """
+    if source.startswith(HUB):
+        found = list(_read_hub(source.removeprefix(HUB), documents))
+    else:
+        path = _find(source, folder)
+        parent = path if path.is_dir() else path.parent
+        parts = (_READERS[file.suffix.lower()](file, file.relative_to(parent).as_posix()) for file in _list(path))
+        found = list(_first_documents((passage for part in parts for passage in part), documents))
+    if not found:
+        raise StudyError(f"{source} holds no text")
+    return [passage._replace(text=passage.text[:DOCUMENT_CHARACTERS]) for passage in found]
+
+
+def check_texts(source: str, folder: Path) -> None:
+    """Find out early that a source is missing.
+
+    Raises:
+        StudyError, LoadError: as `read_texts`.
+    """
+    if source.startswith(HUB):
+        require_hub("the corpus", source.removeprefix(HUB), _INSTEAD)
+    else:
+        _list(_find(source, folder))
+
+
+def _find(source: str, folder: Path) -> Path:
+    for path in (folder / source, Path(source)):
+        if path.exists():
+            return path
+    raise StudyError(f"there are no texts at {source}: give a file, a folder, or {HUB}NAME for a data set on the hub")
+
+
+def _list(path: Path) -> list[Path]:
+    if path.is_file():
+        if path.suffix.lower() not in _READERS:
+            raise StudyError(f"{path} is none of {', '.join(_READERS)}")
+        return [path]
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _READERS and file.is_file())
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not files:
+        raise StudyError(f"the folder {path} holds no file that ends in {', '.join(_READERS)}")
+    return files
+
+
+def _first_documents(passages: Iterable[Passage], most: int) -> Iterator[Passage]:
+    documents: set[str] = set()
+    for passage in passages:
+        documents.add(passage.document)
+        if len(documents) > most:
+            return
+        yield passage
+
+
+def _decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; only a line feed ends one, as JSON has it."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield number, (decode(line, str(path)) if number == 1 else line.decode("utf-8")).rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise StudyError(f"{path} is not UTF-8: line {number}, {error.reason} at byte {error.start}") from error
+
+
+def _read_paragraphs(path: Path, name: str) -> Iterator[Passage]:
+    first, lines = 0, list[str]()
+    for number, line in _decoded_lines(path):
+        if line.strip():
+            first = first if lines else number
+            lines.append(line)
+        elif lines:
+            yield Passage(f"{name}:{first}", None, "\n".join(lines))
+            lines = []
+    if lines:
+        yield Passage(f"{name}:{first}", None, "\n".join(lines))
+
+
+def _read_lines(path: Path, name: str) -> Iterator[Passage]:
+    for number, line in _decoded_lines(path):
+        if not line.strip():
+            continue
+        try:
+            entry: Any = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise StudyError(f"{path}:{number}: not a passage, for it is not JSON: {error}") from error
+        if passage := _passage(entry, f"{path}:{number}", f"{name}:{number}"):
+            yield passage
+
+
+def _read_parquet(path: Path, name: str) -> Iterator[Passage]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [column for column in ("document", "topic", "text") if column in file.schema_arrow.names]
+            if "text" not in columns:
+                raise StudyError(f"{path} has no column text: it has {', '.join(file.schema_arrow.names) or 'none'}")
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    number += 1
+                    if passage := _passage(row, f"{path}, row {number}", f"{name}:{number}"):
+                        yield passage
+    except (pa.ArrowException, OSError) as error:
+        raise StudyError(f"{path} is not a parquet file: {' '.join(str(error).split())}") from error
+
+
+@lru_cache(maxsize=4)
+def _read_hub(name: str, documents: int) -> tuple[Passage, ...]:
+    """Kept, for a run reads its corpus several times and a stream is slow."""
+    require_hub("the corpus", name, _INSTEAD)
+    from datasets import disable_progress_bars, load_dataset
+    from datasets.exceptions import DatasetsError
+
+    disable_progress_bars()
+    dataset, _, config = name.partition(":")
+    try:
+        with offline_mode(False):
+            stream: Any = load_dataset(dataset, config or None, split="train", streaming=True)
+            rows: list[dict[str, Any]] = list(islice(stream, documents))
+    except (DatasetsError, OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
+        raise StudyError(f"the data set {name} cannot be read from the hub: {' '.join(str(error).split())}") from error
+    found = (
+        _passage({"text": row.get("text")}, f"{HUB}{name}, row {number}", f"{name}:{number}")
+        for number, row in enumerate(rows, 1)
+    )
+    return tuple(passage for passage in found if passage)
+
+
+def _passage(entry: Any, where: str, document: str) -> Passage | None:
+    """One passage, or None for a blank text."""
+    table: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    text, topic = table.get("text"), table.get("topic")
+    if not isinstance(text, str) or not isinstance(topic, str | None):
+        raise StudyError(f"{where}: not a passage: its text, and its topic if it has one, have to be strings")
+    text = text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair, which no tokenizer takes
+    named = table.get("document")
+    return Passage(document if named is None else str(named), topic, text) if text.strip() else None
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[Passage]]] = {
+    ".txt": _read_paragraphs,
+    ".jsonl": _read_lines,
+    ".parquet": _read_parquet,
+}

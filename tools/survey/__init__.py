@@ -1,0 +1,1 @@
+"""Every feature at once: its tokens, keyword hits and coherence, each beside its null."""

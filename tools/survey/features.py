@@ -1,0 +1,229 @@
+"""The survey: every feature's projection, keyword hits and coherence, with the null they are read against.
+
+No LLM, and no forward pass but the few of the effect lens.
+
+The null is a sample of random directions, projected and scored exactly as the features are.
+It is needed because rare words share a direction of the unembedding: on a small model many random directions list
+several words of any specialist domain, and a raw count of keyword hits would take them for features of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int64
+from rich.progress import Progress
+from torch import Tensor
+
+from tools.bench.workbench import Workbench
+from tools.errors import StudyError
+from tools.maths import upper_share
+from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenWeight
+from tools.study.corpus import cut_rows, load_passages
+from tools.study.definition import Study
+from tools.survey.coherence import (
+    Coherence,
+    score_coherence,
+)
+from tools.survey.keywords import count_substring_hits, load_vocabulary, match_keywords
+from tools.survey.lens import make_lens
+from tools.survey.lexicon import Lexicon, build_lexicon, load_study_vectors, rows_of_domain
+from tools.survey.projection import ProjectionTable, project, random_directions
+
+LENS_ROWS, LENS_WIDTH = 8, 64
+"""Text that the effect lens is averaged over: about five hundred positions."""
+SCORED_ROWS = 16_384
+"""Directions whose words are looked at together: what that takes besides the table does not grow with their number."""
+
+
+class DirectionTable(NamedTuple):
+    """Survey results of n directions, row by row."""
+
+    projection: ProjectionTable
+    hits: Int64[np.ndarray, " n"]
+    coherence: Coherence
+    domain_similarity: Float[np.ndarray, " n"]
+    """Mean cosine of the top tokens' words with the domain's centre; NaN without any vector."""
+
+
+class Survey(NamedTuple):
+    """Features beside their null."""
+
+    features: DirectionTable
+    null: DirectionTable
+    lexicon: Lexicon
+    lens: Float[Tensor, "d_model d_vocab"]
+    """What all directions were projected on (`tools.survey.lens`)."""
+    direct_hits: Int64[np.ndarray, " d_sae"]
+    """Keyword hits of the features under the direct lens, the published definition, whatever lens the study uses."""
+    alive: Bool[np.ndarray, " d_sae"]
+    """False for features known to be dead: they are never selected."""
+
+
+def check_survey(bench: Workbench, study: Study) -> None:
+    """See that the model knows as many tokens as the study's lists are long, and that its words have vectors.
+
+    Vectors of gensim's take long to read, and are looked at when they are needed.
+
+    Raises:
+        StudyError, LoadError: it does not, or they have none, or cannot be read.
+    """
+    if study.survey.top_k > bench.W_U.shape[1]:
+        raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
+    if study.vectors.file or not study.vectors.gensim:
+        rows_of_domain(load_vocabulary(study.asset(study.domain.vocabulary)), load_study_vectors(study), study)
+
+
+def survey_features(bench: Workbench, study: Study, seed: int, progress: Progress | None = None) -> Survey:
+    """Look at every feature of the SAE and at the null's random directions."""
+    lexicon = build_lexicon(bench.token_strings, study)
+    k = study.survey.top_k
+    lens = study_lens(bench, study, progress)
+    null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
+    features = survey_directions(bench.directions, lens, lexicon, k)
+    direct = study.survey.lens == "direct"
+    return Survey(
+        features=features,
+        null=survey_directions(null_directions, lens, lexicon, k),
+        lexicon=lexicon,
+        lens=lens,
+        direct_hits=features.hits if direct else survey_directions(bench.directions, bench.W_U, lexicon, k).hits,
+        alive=bench.alive.cpu().numpy(),
+    )
+
+
+def study_lens(bench: Workbench, study: Study, progress: Progress | None = None) -> Float[Tensor, "d_model d_vocab"]:
+    """The study's lens, averaged over rows of the `train` split if it needs text: those whose own hash is lowest.
+
+    So a corpus that loses or gains a few passages keeps most of them.
+
+    Raises:
+        StudyError: the corpus has no row long enough.
+    """
+    if study.survey.lens == "direct":
+        return bench.W_U
+    width = min(bench.context_size, LENS_WIDTH)
+    passages = load_passages(study, "train")
+    ids = [bench.tokenize(passage.text) for passage in passages]
+    rows = cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
+    full = np.flatnonzero(rows.real.sum(axis=1) == width - 1)
+    if not len(full):
+        raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
+    kept = sorted(full.tolist(), key=lambda row: hashlib.sha256(rows.tokens[row].tobytes()).digest())[:LENS_ROWS]
+    return make_lens(bench, study.survey.lens, torch.from_numpy(rows.tokens[kept]), progress)
+
+
+def survey_directions(
+    directions: Float[Tensor, "n d_model"], lens: Float[Tensor, "d_model d_vocab"], lexicon: Lexicon, k: int
+) -> DirectionTable:
+    """Projection, hits, coherence and nearness to the domain of any unit directions."""
+    table = ProjectionTable(*(part.cpu() for part in project(directions.to(lens), lens, k)))
+    blocks = zip(table.top_ids.split(SCORED_ROWS), table.top_weights.split(SCORED_ROWS), strict=True)
+    scored = [_score_words(ids.numpy(), weights.numpy(), lexicon) for ids, weights in blocks]
+    hits, coherence, similarity = zip(*scored, strict=True)
+    return DirectionTable(
+        projection=table,
+        hits=np.concatenate(hits),
+        coherence=Coherence(*map(np.concatenate, zip(*coherence, strict=True))),
+        domain_similarity=np.concatenate(similarity),
+    )
+
+
+def _score_words(
+    ids: Int64[np.ndarray, "n k"], weights: Float[np.ndarray, "n k"], lexicon: Lexicon
+) -> tuple[Int64[np.ndarray, " n"], Coherence, Float[np.ndarray, " n"]]:
+    """Keyword hits, coherence and nearness to the domain of top tokens."""
+    rows = lexicon.word_rows[ids]
+    n_words = (rows >= 0).sum(axis=1)
+    similarity = lexicon.likeness[ids].sum(axis=1) / np.maximum(n_words, 1)
+    return (
+        lexicon.is_domain[ids].sum(axis=1),
+        score_coherence(lexicon.published_rows[ids], rows, weights, lexicon.vectors),
+        np.where(n_words > 0, similarity, np.nan),
+    )
+
+
+def describe_projection(table: DirectionTable, row: int, lexicon: Lexicon) -> Projection:
+    """The projection of one direction as a record."""
+    p = table.projection
+    return Projection(
+        top=_token_weights(p.top_ids[row].numpy(), p.top_weights[row].numpy(), lexicon),
+        bottom=_token_weights(p.bottom_ids[row].numpy(), p.bottom_weights[row].numpy(), lexicon),
+        mean=float(p.mean[row]),
+        std=float(p.std[row]),
+        skewness=float(p.skewness[row]),
+        kurtosis=float(p.kurtosis[row]),
+    )
+
+
+def describe_keywords(table: DirectionTable, row: int, survey: Survey) -> KeywordEvidence:
+    """The keyword hits of one direction with their null share."""
+    lexicon = survey.lexicon
+    ids = table.projection.top_ids[row].numpy()
+    tokens = [lexicon.tokens[i] for i in ids]
+    hits = match_keywords(tokens, [lexicon.words[i] for i in ids], lexicon.vocabulary)
+    return KeywordEvidence(
+        hits=tuple(hits),
+        n_top=len(ids),
+        substring_hits=count_substring_hits(tokens, lexicon.vocabulary),
+        null_share=float(upper_share(survey.null.hits, np.array([len(hits)]))[0]),
+    )
+
+
+def describe_coherence(table: DirectionTable, row: int, survey: Survey) -> CoherenceEvidence:
+    """The coherence of one direction with its null share."""
+    score = float(table.coherence.deduplicated[row])
+    null = survey.null.coherence.deduplicated
+    usable = null[~np.isnan(null)]
+    return CoherenceEvidence(
+        weighted=_number(table.coherence.weighted[row]),
+        deduplicated=_number(score),
+        n_valid=int(table.coherence.n_valid[row]),
+        coverage=float(table.coherence.n_valid[row] / table.projection.top_ids.shape[1]),
+        null_share=None if np.isnan(score) else float(upper_share(usable, np.array([score]))[0]),
+    )
+
+
+def tabulate(survey: Survey) -> pd.DataFrame:
+    """One row a feature: what `features.parquet` holds."""
+    features, lexicon = survey.features, survey.lexicon
+    p = features.projection
+    top = p.top_ids.numpy()
+    return pd.DataFrame(
+        {
+            "index": np.arange(len(top)),
+            "top_tokens": [[lexicon.tokens[i] for i in row] for row in top],
+            "top_weights": list(p.top_weights.numpy()),
+            "bottom_tokens": [[lexicon.tokens[i] for i in row] for row in p.bottom_ids.numpy()],
+            "bottom_weights": list(p.bottom_weights.numpy()),
+            "mean": p.mean.numpy(),
+            "std": p.std.numpy(),
+            "skewness": p.skewness.numpy(),
+            "kurtosis": p.kurtosis.numpy(),
+            "keyword_hits": features.hits,
+            "keyword_hits_direct": survey.direct_hits,
+            "keyword_null_share": upper_share(survey.null.hits, features.hits),
+            "coherence_weighted": features.coherence.weighted,
+            "coherence_deduplicated": features.coherence.deduplicated,
+            "n_valid": features.coherence.n_valid,
+            "domain_similarity": features.domain_similarity,
+            "alive": survey.alive,
+        }
+    )
+
+
+def _token_weights(
+    ids: Int64[np.ndarray, " k"], weights: Float[np.ndarray, " k"], lexicon: Lexicon
+) -> tuple[TokenWeight, ...]:
+    return tuple(
+        TokenWeight(token_id=int(i), token=lexicon.tokens[i], word=lexicon.words[i].word, weight=float(w))
+        for i, w in zip(ids, weights, strict=True)
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
