@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,19 +58,68 @@ def test_the_two_commands_are_targets_of_the_makefile(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
 
 
+def _tree(page: Path) -> Iterator[tuple[Path, str]]:
+    """Each line of a page's tree with the folder it speaks of: the one its indent puts it in, or that it begins with."""
+    (tree,) = re.findall(r"## The tree\n\n```\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    folders = {-2: ROOT}
+    for line in tree.splitlines():
+        indent, first = len(line) - len(line.lstrip()), line.split()[0]
+        parent = folders[max(depth for depth in folders if depth < indent)]
+        if first.endswith("/"):
+            folders = {depth: folder for depth, folder in folders.items() if depth < indent} | {indent: parent / first}
+        yield (parent / first if first.endswith("/") else parent), line
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ARCHITECTURE], ids=lambda page: page.name)
 def test_every_file_and_folder_the_tree_names_is_there(page: Path) -> None:
-    (tree,) = re.findall(r"## The tree\n\n```\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
-    folder = ROOT
-    for line in tree.splitlines():
-        name = line.split()[0] if line.strip() else ""
-        if re.match(r"\S", line):
-            folder = ROOT / name
-        names = [word.strip(",;") for word in line.split() if re.fullmatch(r"[\w/.]+\.(py|md|toml|j2)[,;]?", word)]
-        for one in names:
-            assert (folder / one).is_file(), f"{folder.name}/{one}"
-        for one in re.findall(r"(?<!\S)[\w-]+/(?=[\s,;]|$)", line):
-            assert (folder / one).is_dir() or (ROOT / one).is_dir(), f"{folder.name}/{one}"
+    for folder, line in _tree(page):
+        for name in re.findall(r"(?<!\S)[\w/]+\.(?:py|md|toml|j2)(?=[\s,;:]|$)", line):
+            assert (folder / name).is_file(), f"{folder.name}/{name}"
+        for name in re.findall(r"(?<!\S)[\w-]+/(?=[\s,;:]|$)", line):
+            places = (
+                folder,
+                folder.parent / name,
+                folder / name,
+                ROOT / name,
+                *(root / name for root in ROOT.iterdir()),
+            )
+            assert any(place.is_dir() and place.name == name.strip("/") for place in places), f"{folder.name}/{name}"
+
+
+def test_the_tree_names_every_room() -> None:
+    said = "\n".join(line for _, line in _tree(ARCHITECTURE))
+    for package in ("agent", "tools", "evals"):
+        rooms = [path for path in (ROOT / package).rglob("__init__.py") if path.parent != ROOT / package]
+        assert [room.parent.name for room in rooms if f"{room.parent.name}/" not in said] == []
+
+
+def _places() -> list[tuple[str, str, str]]:
+    """The rows of the table that says what to add where."""
+    (table,) = re.findall(r"\| to add \|.*?\n\|---.*?\n(.*?)\n\n", ARCHITECTURE.read_text("utf-8"), flags=re.DOTALL)
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+@pytest.mark.parametrize("row", _places(), ids=lambda row: row[0])
+def test_what_is_to_be_added_has_the_place_that_is_named(row: tuple[str, str, str]) -> None:
+    _, written, told = row
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", f"{written} {told}")
+    assert named
+    assert [path for path in named if "/" in path and not (ROOT / path).exists()] == []
+    (file, name) = re.findall(r"`([\w/]+\.py)` \(`(\w+)`\)", told)[0]
+    assert re.search(
+        rf"^ *(?:(?:async )?def|class) {name}\b|^{name}\b.* = ", (ROOT / file).read_text("utf-8"), re.MULTILINE
+    )
+
+
+def test_rooms_stand_on_the_floors_that_the_page_shows() -> None:
+    (table,) = re.findall(r"\| floor \|.*?\n\|---.*?\n(.*?)\n\n", ARCHITECTURE.read_text("utf-8"), flags=re.DOTALL)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    for column, package in enumerate(("agent", "tools", "evals"), 1):
+        (floors,) = [contract["layers"] for contract in contracts if contract.get("containers") == [package]]
+        shown = [set(row[column].split(", ")) for row in rows if row[column]]
+        assert shown == [set(floor.split(" | ")) for floor in floors]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
