@@ -165,7 +165,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
         "(default: nothing is sent there, whatever the environment says)",
     )
-    how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="do all that a run does before it has a folder: check, load, prove the bench; say what it may cost, and stop "
+        "(no judge is asked, no folder made; with --evidence or --rejudge no model is loaded)",
+    )
 
 
 def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:

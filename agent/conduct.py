@@ -80,7 +80,7 @@ def _go_through(
         lens = None
         if evidence is None:
             folder.write_manifest(manifest.model_copy(update=opened.found))
-            evidence, lens = gather_evidence(folder, study, config, opened.bench, console, watch)
+            evidence, lens = gather_evidence(folder, study, config, opened, console, watch)
         laboratory = _open_laboratory(opened.bench, study, config, lens) if config.llm else None
     assert evidence is not None
     assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None
