@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
@@ -22,11 +23,16 @@ _OURS = frozenset(
 
 
 class Secrets(NamedTuple):
-    """What an endpoint is given besides requests. It comes from the command line or environment of now, each time."""
+    """What comes from the command line or environment of now, each time, and never from what a run stored.
+
+    Key and headers are given to an endpoint besides requests; prices are a file of the user's.
+    """
 
     key: str | None = None
     """None for servers that want none."""
     headers: Mapping[str, str] = {}
+    prices: Path | None = None
+    """File of prices that replaces the shipped table; a manifest says which there was, and opens none."""
 
     def __repr__(self) -> str:
         return f"Secrets({'a key' if self.key else 'no key'}, {len(self.headers)} headers)"
@@ -70,7 +76,7 @@ class LlmSettings(LlmChoice):
         """
         limits = limits or Limits()
         return cls(
-            **choice.model_dump(),
+            **{**choice.model_dump(), "prices": secrets.prices},
             api_key=SecretStr(secrets.key) if secrets.key else None,
             header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
             seed=seed,
