@@ -64,7 +64,7 @@ def conduct(
     except (Unwritable, OSError) as error:
         reason = error if isinstance(error, Unwritable) else Unwritable.of(error.filename or folder.path, error)
         go_on = f"what was finished is kept; make room, then python -m agent.run --resume {folder.path}"
-        raise RunError(f"{reason}: {go_on}") from error
+        raise RunError(f"{reason}: {go_on}") from reason
 
 
 def _go_through(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from agent.records import Summary
 from tools.maths import wilson_interval
-from tools.plots import STYLE
+from tools.plots import STYLE, save_figure
 from tools.records import STRATA, Evidence
 
 COLOURS = {
@@ -63,7 +63,7 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
             draw(axes)
             axes.set_title(title)
             paths.append(folder / f"{name}.png")
-            figure.savefig(paths[-1], metadata={"Software": None})
+            save_figure(figure, paths[-1])
     return paths
 
 

@@ -16,7 +16,7 @@ from agent.calls import CallStore
 from agent.counts import why_cut
 from agent.dialect import RULES, Dialect
 from agent.endpoint import LlmSettings
-from agent.errors import LlmFailure
+from agent.errors import LlmFailure, Unwritable
 from agent.meter import Meter
 from agent.prices import SHIPPED, PriceTable
 from agent.records import Failure, LlmCall, Usage
@@ -260,7 +260,11 @@ class LlmClient:
             learnt=guess if reply is not None else None,
         )
         self._wire.meter.note(call)
-        await self.store.put(call)
+        try:
+            await self.store.put(call)
+        except Unwritable as error:
+            self._wire.stop(error)
+            raise
         return call
 
 

@@ -11,7 +11,7 @@ from agent.command import parse_arguments
 from tools.egress import guarded
 from tools.errors import UnveilError
 from tools.machine import settle_threads
-from tools.terminal import door
+from tools.terminal import describe, door
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _begin(arguments, console, list(sys.argv[1:] if argv is None else argv))
     except UnveilError as error:
-        errors.print(f"error: {error}")
+        errors.print(f"error: {describe(error)}")
         return 1 if isinstance(error, EveryFeatureFailed) else 2
     except KeyboardInterrupt as stop:
         kept = f"what was finished is kept; go on with python -m agent.run --resume {stop.args[0]}" if stop.args else ""

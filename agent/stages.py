@@ -31,6 +31,7 @@ from tools.machine import describe_load, look
 from tools.progress import Bars, waiting
 from tools.records import Evidence, Probe, Proof
 from tools.studies import Question, Study
+from tools.whole_files import replacing
 
 if TYPE_CHECKING:
     from agent.assembly import Assembly
@@ -149,9 +150,8 @@ def gather_evidence(
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
     """Write a parquet file as a whole."""
-    fresh = file.with_suffix(".new")
-    table.to_parquet(fresh, index=False)
-    fresh.replace(file)
+    with replacing(file) as fresh:
+        table.to_parquet(fresh, index=False)
 
 
 def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:

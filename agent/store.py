@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from agent.lines import mend_last_line, read_lines, read_record
 from agent.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.records import Decision, Manifest, TranscriptStep
 from tools.records import Evidence, FeatureRef
+from tools.whole_files import write_bytes
 
 __all__ = ["RunFolder", "append_line", "canonical_json", "read_lines", "sha256_of", "write_whole"]
 
@@ -74,8 +76,10 @@ class RunFolder:
                 if fill is not None:
                     fill(beginning)
                 beginning.path.rename(path)
-        except OSError as error:
-            raise Unwritable.of(path, error) from error
+        except (OSError, Unwritable) as error:
+            shutil.rmtree(beginning.path, ignore_errors=True)
+            said = error.__cause__ if isinstance(error, Unwritable) else error
+            raise (Unwritable.of(path, said) if isinstance(said, OSError) else error) from said
         return cls(path)
 
     @classmethod
@@ -244,14 +248,8 @@ def write_whole(file: Path, text: str, flush: bool = True) -> None:
     Raises:
         Unwritable: it cannot be; the old one stays.
     """
-    fresh = file.with_name(file.name + ".new")
     try:
-        with fresh.open("w", encoding="utf-8") as opened:
-            opened.write(text)
-            if flush:
-                opened.flush()
-                os.fsync(opened.fileno())
-        fresh.replace(file)
+        write_bytes(file, text.encode(), flush)
     except OSError as error:
         raise Unwritable.of(file, error) from error
 

@@ -27,6 +27,7 @@ from benchmarks.catalogue import BENCHMARKS, run_benchmark
 from tools.egress import guarded
 from tools.machine import add_threads, settle_threads
 from tools.terminal import Parser, door
+from tools.whole_files import write_named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = run_all(arguments.names or list(BENCHMARKS), setting, arguments.threads, console)
     print_report(report, console)
     if arguments.json:
-        arguments.json.write_text(report.model_dump_json(indent=1) + "\n", "utf-8")
+        write_named(arguments.json, report.model_dump_json(indent=1) + "\n")
     return 1 if report.failed or (arguments.strict and report.missed) else 0
 
 

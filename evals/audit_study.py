@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tools.egress import guarded
 from tools.terminal import Parser, door, say
 from tools.unseen import page
+from tools.whole_files import write_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     clone = read_clone(arguments.clone)
     audit = audit_clone(clone, load_likeness(arguments.study))
     if arguments.markdown:
-        arguments.markdown.write_text(page(as_document(audit, arguments.study)), "utf-8")
+        write_named(arguments.markdown, page(as_document(audit, arguments.study)))
     if arguments.json:
-        arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
+        write_named(arguments.json, audit.model_dump_json(indent=2) + "\n")
     say(*as_terminal(audit))
     return 0
 

@@ -21,6 +21,7 @@ from evals.errors import LabelError
 from evals.records import RELEVANT, Label
 from tools.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, Record
+from tools.whole_files import write_bytes
 
 CREATOR = "unveil"
 
@@ -174,7 +175,7 @@ def write_folder(out: Path, files: Iterable[tuple[str, str]]) -> None:
         for name, text in files:
             file = fresh / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, "utf-8", newline="")
+            write_bytes(file, text.encode(), flush=False)
 
 
 def batches(decisions: Sequence[Decision], size: int) -> Iterator[tuple[int, Sequence[Decision]]]:
