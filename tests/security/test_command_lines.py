@@ -26,7 +26,8 @@ from tests.evals.exports.runs import usual_decisions, write_finished
 DRAWN = int(os.environ.get("DRAWN", "80"))
 """Command lines and study files each; more of them find more: DRAWN=1000 pytest tests/security/test_command_lines.py"""
 HOSTILE = (
-    "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "1_000", "٣", "²", "½", "0x10", "true", "null",
+    "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "9" * 5000,
+    "1_000", "٣", "²", "½", "0x10", "true", "null",
     "\x1b[31m", "a\nb", "\u202e", "\udcff", "é", "a" * 5000, ".", "..", "/", "/dev/null", "~", "%s", "{0}", "$HOME", "a=b", "a,b",
     "--", "hub:", "hub:x", "x/y", "http://", "[", "'", "\\",
 )  # fmt: skip

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tools.egress import guarded
 from tools.errors import StudyError
+from tools.flags import MOST_SEED, whole
 from tools.machine import add_threads, describe_load, look, settle_threads
 from tools.terminal import Parser, complain, door, say
 
@@ -41,9 +42,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--arm", default="base", choices=("base", "finetuned"), help="for sae: whose model (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, help="for sae: another seed than the study's; its SAE goes to sae-<seed>")
     parser.add_argument(
-        "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
+        "--seed", type=whole(0, MOST_SEED), help="for sae: another seed than the study's; its SAE goes to sae-<seed>"
+    )
+    parser.add_argument(
+        "--rows",
+        type=whole(1, 10_000_000),
+        default=400,
+        help="for measure: rows spread over each held-out corpus (default: 400)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add_threads(parser)
