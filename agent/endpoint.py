@@ -74,9 +74,10 @@ class LlmSettings(LlmChoice):
         Raises:
             ValidationError: a key or a header's value is one that HTTP cannot carry.
         """
-        limits = limits or Limits()
+        limits, stored = limits or Limits(), choice.model_dump(exclude={"prices"})
         return cls(
-            **{**choice.model_dump(), "prices": secrets.prices},
+            **stored,
+            prices=secrets.prices,
             api_key=SecretStr(secrets.key) if secrets.key else None,
             header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
             seed=seed,

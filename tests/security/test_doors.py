@@ -44,7 +44,7 @@ NUMBERS = (
     "0x10",
     "",
 )
-PATHS = ("{run}", "{folder}", "{file}", "{bytes}", "{evidence}", "{labels}", "{study}", "{missing}", "{pipe}",
+PATHS = ("{run}", "{measured}", "{folder}", "{file}", "{bytes}", "{evidence}", "{labels}", "{study}", "{missing}", "{pipe}",
          "/dev/null", "{out}/made")  # fmt: skip
 
 
@@ -124,7 +124,9 @@ def command_lines(draw: st.DrawFn, module: str, actions: Sequence[argparse.Actio
 
 
 @pytest.fixture(scope="module")
-def places(study_folder: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def places(
+    study_folder: Path, judged: Path, measured: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """What `{name}` stands for in a drawn command line."""
     from tests.evals.worlds import label
 
@@ -136,10 +138,11 @@ def places(study_folder: Path, judged: Path, tmp_path_factory: pytest.TempPathFa
     given = [label(index, "yes") for index in (7, 8)]
     (folder / "labels").write_text("".join(one.model_dump_json() + "\n" for one in given))
     shutil.copytree(judged, folder / "run")
+    shutil.copytree(measured, folder / "measured")
     shutil.copytree(study_folder, folder / "study")
     reads, writes = os.pipe()
     os.close(writes)  # whoever reads meets the end at once
-    names = ("folder", "file", "bytes", "evidence", "labels", "run", "study", "missing", "out")
+    names = ("folder", "file", "bytes", "evidence", "labels", "run", "measured", "study", "missing", "out")
     yield {**{name: str(folder / name) for name in names}, "pipe": f"/dev/fd/{reads}", "": str(folder)}
     os.close(reads)
 
