@@ -64,7 +64,7 @@ def find_transcript(run: Path, feature: str) -> list[TranscriptStep]:
 
     known = [decision.feature for decision in RunFolder.open(run).decisions()]
     chosen = [ref for ref in known if ref.key == feature]
-    if not chosen and feature.isdigit():
+    if not chosen and feature.isdecimal() and len(feature) < 12:
         chosen = [ref for ref in known if ref.index == int(feature) and ref.kind == "feature"]
     if len(chosen) != 1:
         few = ", ".join(ref.key for ref in (chosen or known)[:6])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.beginning.flags import parse_arguments
 from tools.border.egress import guarded
-from tools.display.terminal import door
+from tools.display.terminal import describe, door
 from tools.errors import UnveilError
 from tools.machine import settle_threads
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _begin(arguments, console, list(sys.argv[1:] if argv is None else argv))
     except UnveilError as error:
-        errors.print(f"error: {error}")
+        errors.print(f"error: {describe(error)}")
         return 1 if isinstance(error, EveryFeatureFailed) else 2
     except KeyboardInterrupt as stop:
         kept = f"what was finished is kept; go on with python -m agent.run --resume {stop.args[0]}" if stop.args else ""

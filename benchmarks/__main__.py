@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
 from tools.border.egress import guarded
+from tools.border.whole_files import write_named
+from tools.display.flags import whole
 from tools.display.terminal import Parser, door
 from tools.machine import add_threads, settle_threads
 
@@ -46,7 +48,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
     parser.add_argument("--scale", choices=("small", "full"), default="full", help="default: %(default)s")
-    parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="times each arm runs (default: 3)")
+    parser.add_argument(
+        "--rounds", type=whole(1, 1000), default=3, metavar="N", help="times each arm runs (default: 3)"
+    )
     add_threads(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here as well")
     parser.add_argument("--figure", metavar="FILE", help="PNG of how the survey's time and memory grow")
@@ -73,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = run_all(arguments.names or list(BENCHMARKS), setting, arguments.threads, console)
     print_report(report, console)
     if arguments.json:
-        arguments.json.write_text(report.model_dump_json(indent=1) + "\n", "utf-8")
+        write_named(arguments.json, report.model_dump_json(indent=1) + "\n")
     return 1 if report.failed or (arguments.strict and report.missed) else 0
 
 
@@ -108,13 +112,6 @@ def run_all(names: Sequence[str], setting: Setting, threads: int | None, console
         results=tuple(results),
         failed=tuple(failed),
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ def draw_growth(points: Sequence[Point], file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from tools.display.plots import save_figure
+
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     numbers = [point.features for point in points]
@@ -120,4 +122,4 @@ def draw_growth(points: Sequence[Point], file: Path) -> None:
     for axes in (time, memory):
         axes.set_xticks(numbers, [f"{n:,}" for n in numbers])
         axes.minorticks_off()
-    figure.savefig(file, dpi=150)
+    save_figure(figure, file, dpi=150)

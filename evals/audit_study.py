@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.border.whole_files import write_named
 from tools.display.terminal import Parser, door, say
 from tools.display.unseen import page
 
@@ -53,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     clone = read_clone(arguments.clone)
     audit = audit_clone(clone, load_likeness(arguments.study))
     if arguments.markdown:
-        arguments.markdown.write_text(page(as_document(audit, arguments.study)), "utf-8")
+        write_named(arguments.markdown, page(as_document(audit, arguments.study)))
     if arguments.json:
-        arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
+        write_named(arguments.json, audit.model_dump_json(indent=2) + "\n")
     say(*as_terminal(audit))
     return 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.display.flags import MOST_SEED, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
 
@@ -74,7 +75,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="BOUND",
         help="such as 'relevant_difference_low>0'; may be given again; comparison.json lists the figures",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of resamples and permutations (default: 0)")
+    parser.add_argument(
+        "--seed", type=whole(0, MOST_SEED), default=0, help="of resamples and permutations (default: 0)"
+    )
     parser.add_argument("--device", default="auto", help="that weights are loaded on: auto, cpu, cuda or mps")
     add_threads(parser)
     arguments = parser.parse_args(argv)

@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Import, report and write; 1 if a row was refused, 2 if nothing could be read."""
     arguments = parse_arguments(argv)
     from evals.errors import LabelError
+    from evals.manual.own import write_own
     from evals.manual.reading import Options
 
     options = Options(arguments.annotator, arguments.question, arguments.sae, arguments.study)
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.evidence and not found.evidence:
         raise LabelError("this source shows nothing of what people saw: leave out --evidence")
     if arguments.labels:
-        _write_labels(arguments.labels, labels)
+        write_own(arguments.labels, labels)
     if arguments.evidence:
         _write_evidence(arguments.evidence, found)
     say(*_report(labels, found, settled, None if arguments.all else _NAMED))
@@ -175,24 +176,10 @@ def _is_later(one: Label, other: Label) -> bool:
     return first.replace(tzinfo=first.tzinfo or UTC) > second.replace(tzinfo=second.tzinfo or UTC)
 
 
-def _write_labels(file: Path, labels: Sequence[Label]) -> None:
-    from evals.errors import LabelError
-    from evals.manual.own import write_own
-
-    try:
-        write_own(file, labels)
-    except OSError as error:
-        raise LabelError(f"{file} cannot be written: {error.strerror}") from None
-
-
 def _write_evidence(file: Path, found: Import) -> None:
-    from evals.errors import LabelError
+    from tools.border.whole_files import write_named
 
-    lines = "".join(shown.model_dump_json(exclude_defaults=True) + "\n" for shown in found.evidence)
-    try:
-        file.write_text(lines, "utf-8")
-    except OSError as error:
-        raise LabelError(f"{file} cannot be written: {error.strerror}") from None
+    write_named(file, "".join(shown.model_dump_json(exclude_defaults=True) + "\n" for shown in found.evidence))
 
 
 def _report(labels: Sequence[Label], found: Import, settled: Sequence[Remark], most: int | None) -> list[str]:

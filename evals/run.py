@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.display.flags import MOST_SEED, number, whole
 from tools.display.terminal import Parser, complain, door, say
 
 if TYPE_CHECKING:
@@ -49,14 +50,18 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--epsilon",
-        type=float,
+        type=number(0.0, 1.0),
         default=0.15,
         help="of the alternative annotator test: 0.2 experts, 0.15 skilled, 0.1 a crowd",
     )
     parser.add_argument(
-        "--next", type=int, default=20, metavar="N", help="features to propose for labelling (default: 20)"
+        "--next",
+        type=whole(0, 1_000_000),
+        default=20,
+        metavar="N",
+        help="features to propose for labelling (default: 20)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of resamples and shuffles (default: 0)")
+    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="of resamples and shuffles (default: 0)")
     return parser.parse_args(argv)
 
 

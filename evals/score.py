@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.llm.flags import add_llm_flags
 from tools.border.egress import guarded, reaching
+from tools.display.flags import MOST_SEED, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
 
@@ -45,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--features", metavar="I,J,…", help="just these: numbers, or keys as in transcripts/")
     parser.add_argument(
-        "--contexts", type=_positive, default=10, metavar="N", help="texts of each kind a feature (default: 10)"
+        "--contexts", type=whole(1, 10_000), default=10, metavar="N", help="texts of each kind a feature (default: 10)"
     )
     parser.add_argument(
         "--labels",
@@ -58,11 +59,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
     add_llm_flags(llm.add_argument)
     batch = llm.add_mutually_exclusive_group()
-    batch.add_argument("--batch", type=_positive, default=5, metavar="N", help="texts a prompt (default: 5)")
+    batch.add_argument("--batch", type=whole(1, 1000), default=5, metavar="N", help="texts a prompt (default: 5)")
     batch.add_argument("--one-per-prompt", action="store_const", const=1, dest="batch", help="the same as --batch 1")
     llm.add_argument(
         "--shuffled",
-        type=_count,
+        type=whole(0, 1_000_000),
         default=SHUFFLED,
         metavar="N",
         help="features of the model's shuffled control (default: %(default)s)",
@@ -77,7 +78,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
     )
     how.add_argument("--require", action="append", default=[], metavar="BOUND", help="such as 'detection_f1_low>=0.6'")
-    how.add_argument("--seed", type=_count, default=0, help="of texts, marks, shuffles and resamples (default: 0)")
+    how.add_argument(
+        "--seed", type=whole(0, MOST_SEED), default=0, help="of texts, marks, shuffles and resamples (default: 0)"
+    )
     how.add_argument(
         "--allow-unproved", metavar="REASON", help="go on although the bench fails its proof; the report says so"
     )
@@ -221,18 +224,6 @@ def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], 
     budget = read_budget(arguments)
     reached = reach(choice, secrets, tell)
     return LlmSettings.of(reached.choice, secrets, budget, framing=reached.framing)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if _count(text) == 0:
-        raise argparse.ArgumentTypeError("0 is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

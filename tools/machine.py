@@ -204,6 +204,6 @@ def add_threads(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
 
 def _thread_count(text: str) -> int:
     most = os.cpu_count() or 1
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    if not (text.isdecimal() and len(text) < 9) or not 1 <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}, the cores of this machine")
     return int(text)

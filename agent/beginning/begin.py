@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 
 def start(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
-    """A new run: of a study's arm, of an SAE of the user's, or on evidence from elsewhere."""
+    """A new run: of a study's arm, of an SAE of the user's, or on evidence from elsewhere.
+
+    A dry run goes the same way up to where a folder would be made, but sends nothing: it loads model and SAE and has the
+    bench prove itself.
+    """
     config = configure(arguments, os.environ)
     if config.evidence is not None:
         return _judge_evidence(arguments, config, console, command)
     from tools.display.progress import waiting
 
     with waiting(console, "check        libraries and files", lasting=False):
-        from agent.beginning.inputs import check_features, check_settings
+        from agent.beginning.inputs import check_directions, check_settings
         from agent.beginning.reaching import prepare
         from agent.folder.config import open_study
         from agent.folder.provenance import study_files
@@ -43,10 +47,6 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         check_settings(study, config)
     _greet(study.question, config, console)
     _warn_of_vocabulary(study, console)
-    if arguments.dry_run:
-        n_controls = sum(study.controls.model_dump().values())
-        at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
-        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
     reached = prepare(config, arguments, os.environ, console.print)
     known = {**hashes, "corpus": hash_corpus(study)}
     with waiting(console, "load         libraries"):
@@ -54,8 +54,12 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.stages.gather import Stopwatch, open_bench
     watch = Stopwatch()
     opened = open_bench(study, reached.config, console, watch)  # before there is a folder: much can be wrong here
-    check_features(config.features or (), len(opened.bench.directions))
+    check_directions(config.features or (), opened.bench)
     described = _describe(study.question, reached, arguments, command, known, study_files(study))
+    if arguments.dry_run:
+        n_controls = sum(study.controls.model_dump().values())
+        at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
+        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
     folder = _create(arguments.runs, described.model_copy(update=opened.found))
     return conduct(folder, study.question, reached, console, opened=opened, watch=watch)
 
@@ -76,11 +80,11 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
     files = {"guideline": question.guideline, "evidence": file}
     question.read_guideline()  # before a run is made
     _greet(question, config, console)
-    if arguments.dry_run:
-        return _estimate(question, config, len(chosen), chosen, console, arguments)
     reached = prepare(config, arguments, os.environ, console.print)
     found = {"selection": selection, "floors": find_dead(chosen)}
     manifest = _describe(question, reached, arguments, command, {}, files).model_copy(update=found)
+    if arguments.dry_run:
+        return _estimate(question, config, len(chosen), chosen, console, arguments)
     folder = _create(arguments.runs, manifest, lambda folder: folder.write_evidence(chosen))
     return conduct(folder, question, reached, console)
 
@@ -107,8 +111,6 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     console.print(f"  judges the evidence of {parent.path} again")
     found_now = check_folder(parent).caveats
     _warn((*known.caveats, *found_now), console)
-    if arguments.dry_run:
-        return _estimate(question, config, len(cases), evidence, console, arguments, judged_again=True)
     reached = prepare(config, arguments, os.environ, console.print)
     hashes = {role: known.provenance.sha256[role] for role in INPUTS if role in known.provenance.sha256}
     described = _describe(question, reached, arguments, command, hashes, files)
@@ -127,6 +129,8 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
         "inherited": (*differs, *(f"of the run judged again: {text}" for text in found_now)),
     }
     manifest = described.model_copy(update=inherited)
+    if arguments.dry_run:
+        return _estimate(question, config, len(cases), evidence, console, arguments, judged_again=True)
     return conduct(_create(arguments.runs, manifest, fill), question, reached, console)
 
 
@@ -279,16 +283,14 @@ def _estimate(
     arguments: argparse.Namespace,
     judged_again: bool = False,
 ) -> int:
-    from agent.beginning.reaching import look
-
-    untried = look(config, arguments, os.environ)
     if config.llm is not None:
         from agent.beginning.estimate import estimate_run
         from agent.folder.provenance import load_prompts
 
         found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
-        for line in (*found.lines(config.llm, config.limits.budget_usd), *untried):
+        for line in found.lines(config.llm, config.limits.budget_usd):
             console.print(line)
+        console.print(f"  not tried: whether {config.llm.base_url} answers, knows its models and takes the key")
     console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {arguments.runs}/")
     return 0
 

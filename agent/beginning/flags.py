@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
+from tools.display.flags import MOST_SEED, number, whole
 from tools.display.terminal import Parser
 from tools.machine import add_threads
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from agent.folder.config import RunConfig
     from agent.llm.settings import LlmChoice
 
-MOST_SEED = 2**31 - 1
-"""Servers and libraries take no larger one alike."""
 SETTLED = frozenset(
     {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
 )
@@ -86,10 +85,10 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
     )
     what.add_argument("--features", type=_indices, metavar="I,J,…", help="investigate just these features")
-    what.add_argument("--limit", type=_positive, help="most candidates investigated (default: the study's)")
+    what.add_argument("--limit", type=whole(1, 10**15), help="most candidates investigated (default: the study's)")
     what.add_argument(
         "--controls",
-        type=_share,
+        type=number(0.0, 100.0),
         default=1.0,
         help="multiplies the numbers of control features; 0 for none (default: 1)",
     )
@@ -102,7 +101,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
     llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
     llm.add_argument(
-        "--judge-repeats", type=_positive, default=1, metavar="K", help="judgements a feature (default: 1)"
+        "--judge-repeats", type=whole(1, 10**15), default=1, metavar="K", help="judgements a feature (default: 1)"
     )
     add_llm_flags(llm.add_argument)
 
@@ -111,7 +110,7 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--seed",
-        type=_seed,
+        type=whole(0, MOST_SEED),
         default=0,
         metavar="N",
         help="decides controls, samples and random directions (default: 0)",
@@ -126,7 +125,7 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--memory-gib",
-        type=_gibibytes,
+        type=number(0.01, 10_000.0),
         default=1.0,
         metavar="X",
         help="what one step may take, weights aside (default: 1)",
@@ -166,7 +165,12 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         help="send prompts, evidence, replies and decisions to LangSmith; key in LANGSMITH_API_KEY "
         "(default: nothing is sent there, whatever the environment says)",
     )
-    how.add_argument("--dry-run", action="store_true", help="check everything, say what it may cost, and stop")
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="do all that a run does before it has a folder: check, load, prove the bench; say what it may cost, and stop "
+        "(no judge is asked, no folder made; with --evidence or --rejudge no model is loaded)",
+    )
 
 
 def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> RunConfig:
@@ -265,39 +269,7 @@ def _indices(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > MOST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MOST_SEED}")
-    return int(text)
-
-
-def _gibibytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB from 0.01 to 10000")
-    return value
-
-
 def _reason(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
     return " ".join(text.split())
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
-    return value

@@ -8,6 +8,7 @@ from agent.errors import RunError
 
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
+    from tools.bench.workbench import Workbench
     from tools.study.definition import Study
 
 
@@ -41,3 +42,14 @@ def check_features(features: tuple[int, ...], d_sae: int | None) -> None:
     if unknown:
         there = "numbers from 0" if d_sae is None else f"features 0 to {d_sae - 1}"
         raise RunError(f"the SAE has {there}, not {unknown[0]}")
+
+
+def check_directions(features: tuple[int, ...], bench: Workbench) -> None:
+    """See that features named are the SAE's, and that there is something to look at.
+
+    Raises:
+        RunError: one is not, or has a decoder row of 0.
+    """
+    check_features(features, bench.d_sae)
+    if empty := [index for index in features if bool(bench.autoencoder.empty[index])]:
+        raise RunError(f"feature {empty[0]} has no direction, for its decoder row is 0: leave it out of --features")

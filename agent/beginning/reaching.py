@@ -18,11 +18,18 @@ def prepare(
 ) -> Reached:
     """See that a new run's folder can be written and that its endpoint answers.
 
+    A dry run sends nothing, and looks only at what can be told from the machine alone.
+
     Raises:
         RunError: one of them is not so; the text says what to mend.
     """
     check_writable(arguments.runs)
-    return knock(config, read_secrets(arguments, environment) if config.llm else Secrets(), tell)
+    secrets = read_secrets(arguments, environment) if config.llm else Secrets()
+    if not arguments.dry_run:
+        return knock(config, secrets, tell)
+    if config.llm is not None:
+        check_machine(config.llm, secrets)
+    return Reached(config, secrets)
 
 
 def knock(config: RunConfig, secrets: Secrets, tell: Callable[[str], object]) -> Reached:
@@ -35,16 +42,3 @@ def knock(config: RunConfig, secrets: Secrets, tell: Callable[[str], object]) ->
         return Reached(config)
     choice, framing = reach(config.llm, secrets, tell)
     return Reached(config.model_copy(update={"llm": choice}), secrets, framing)
-
-
-def look(config: RunConfig, arguments: argparse.Namespace, environment: Mapping[str, str]) -> list[str]:
-    """The same without sending anything: what can be told from the machine alone, and what was not tried.
-
-    Raises:
-        RunError: something will not work.
-    """
-    check_writable(arguments.runs)
-    if config.llm is None:
-        return []
-    check_machine(config.llm, read_secrets(arguments, environment))
-    return [f"  not tried: whether {config.llm.base_url} answers, knows its models and takes the key"]

@@ -12,6 +12,7 @@ from agent.folder.config import RunConfig
 from agent.folder.records import Manifest, SettingChange
 from agent.llm.flags import ADDRESS, make, named_address, read_secrets
 from agent.llm.http.address import is_loopback, is_same
+from agent.llm.prices import SHIPPED, PriceTable
 from agent.llm.settings import DEFAULT_BASE_URL, LlmChoice, Secrets
 
 CHANGEABLE = {
@@ -21,6 +22,7 @@ CHANGEABLE = {
     "requests_per_minute": "requests_per_minute",
     "budget_usd": "budget_usd",
     "budget_tokens": "budget_tokens",
+    "prices": "prices",
 }
 """Flags beside --header that change nothing in a request, and the fields they set."""
 _OF_THE_PROCESS = frozenset({"resume", "replay", "retry_failed", "header", "threads", "trace"})
@@ -74,6 +76,11 @@ def reconsider(
     if not asks and not given:
         return Resumption(config, Secrets(), ())
     secrets = read_secrets(arguments, environment)
+    if asks and config.llm.prices is not None and secrets.prices is None:
+        raise RunError(
+            f"the run's prices came from {config.llm.prices}, which its word opens not: give --prices FILE again"
+        )
+    PriceTable.read(secrets.prices or SHIPPED)
     update = {CHANGEABLE[name]: getattr(arguments, name) for name in CHANGEABLE if name in arguments.given}
     address = choose_address(config.llm.base_url, secrets, arguments, environment)
     update |= {"base_url": address, "headers": _header_names(config.llm, secrets)}

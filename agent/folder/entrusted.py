@@ -16,7 +16,7 @@ from agent.folder.config import open_study
 from agent.folder.provenance import hash_file, study_files
 from agent.folder.records import Manifest
 from tools.bench.arms import check_arm_files, is_at_hand
-from tools.errors import StudyError
+from tools.errors import StudyError, UnveilError
 from tools.study.corpus import check_corpus, hash_corpus
 from tools.study.definition import Question, Study
 from tools.study.parts import ASKED, hash_tables, is_shipped
@@ -59,6 +59,40 @@ def open_recorded_study(manifest: Manifest) -> Study:
         listed = " and ".join(different)
         raise RunError(f"{listed} differ from what the run was made with: restore them, or start a new run")
     return study
+
+
+def find_study(manifest: Manifest) -> Study | None:
+    """The study of a run, for whoever only reads the run; nothing is downloaded or loaded for it.
+
+    Returns:
+        None where it is not at hand, or is not the one the run used: another's word opens no file. Its text is the study's
+        own, whatever the run observed.
+    """
+    config = manifest.config.model_copy(update={"corpus": None})
+    try:
+        if not names_its_study(manifest):
+            return None
+        study = open_study(config)
+        found = _hash_texts(study)
+    except (UnveilError, OSError):
+        return None
+    return study if all(_is_known(role, digest, manifest, study) for role, digest in found.items()) else None
+
+
+def names_its_study(manifest: Manifest) -> bool:
+    """Whether the study of that name ships with the project, or says what the study of the run said.
+
+    Runs of before parts of a study were hashed tell it by domain and guideline.
+
+    Raises:
+        StudyError: it is not there, or does not read.
+    """
+    if is_shipped(manifest.config.study):
+        return True
+    if manifest.study_sha256:
+        return not _compare_tables(manifest, asked=True) and not _compare_tables(manifest, asked=False)
+    question, recorded = load_question(manifest.config.study), manifest.provenance.sha256.get("guideline")
+    return recorded is not None and question.topic == manifest.domain and hash_file(question.guideline) == recorded
 
 
 def check_unchanged(manifest: Manifest) -> Question:
@@ -148,21 +182,38 @@ def compare_inputs(manifest: Manifest, study: Study) -> list[str]:
     Raises:
         UnveilError: one is missing, or would have to be downloaded on the run's word alone.
     """
-    if not _is_at_hand_or_shipped(manifest, study):
-        named = manifest.config.model or study.arm(manifest.config.sae).model
-        raise RunError(
-            f"the run names a model or SAE that would have to be downloaded ({named}), and its word is not enough for that: "
-            "download it first, or start a new run"
-        )
-    found: dict[str, str] = dict(check_arm_files(study, manifest.config.sae).model_dump())
+    found = _hash_weights(manifest, study)
     found["corpus"] = hash_corpus(study)
-    found |= {role: _hash_asset(study, path) for role, path in study_files(study).items() if role != "guideline"}
+    found |= _hash_texts(study)
     known = manifest.provenance.sha256
     return [
         role if role in known else f"{role} (the run does not say which it used)"
         for role in INPUTS
         if role in found and not _is_known(role, found[role], manifest, study)
     ]
+
+
+def has_its_weights(manifest: Manifest, study: Study) -> bool:
+    """Whether model and SAE of a run's arm are still the recorded ones.
+
+    Raises:
+        UnveilError: one is missing, or would have to be downloaded on the run's word alone.
+    """
+    return all(manifest.provenance.sha256.get(role) == found for role, found in _hash_weights(manifest, study).items())
+
+
+def _hash_weights(manifest: Manifest, study: Study) -> dict[str, str]:
+    if not _is_at_hand_or_shipped(manifest, study):
+        named = manifest.config.model or study.arm(manifest.config.sae).model
+        raise RunError(
+            f"the run names a model or SAE that would have to be downloaded ({named}), and its word is not enough for that: "
+            "download it first, or start a new run"
+        )
+    return dict(check_arm_files(study, manifest.config.sae).model_dump())
+
+
+def _hash_texts(study: Study) -> dict[str, str]:
+    return {role: _hash_asset(study, path) for role, path in study_files(study).items() if role != "guideline"}
 
 
 def _hash_asset(study: Study, path: Path) -> str:

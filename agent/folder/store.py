@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from agent.folder.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.folder.records import Decision, Manifest, TranscriptStep
 from agent.lines import mend_last_line, read_lines, read_record
 from tools.border.json_text import canonical_json
+from tools.border.whole_files import write_bytes
 from tools.records import Evidence, FeatureRef
 
 K = TypeVar("K", Decision, Evidence)
@@ -67,8 +69,10 @@ class RunFolder:
                 if fill is not None:
                     fill(beginning)
                 beginning.path.rename(path)
-        except OSError as error:
-            raise Unwritable.of(path, error) from error
+        except (OSError, Unwritable) as error:
+            shutil.rmtree(beginning.path, ignore_errors=True)
+            said = error.__cause__ if isinstance(error, Unwritable) else error
+            raise (Unwritable.of(path, said) if isinstance(said, OSError) else error) from said
         return cls(path)
 
     @classmethod
@@ -237,14 +241,8 @@ def write_whole(file: Path, text: str, flush: bool = True) -> None:
     Raises:
         Unwritable: it cannot be; the old one stays.
     """
-    fresh = file.with_name(file.name + ".new")
     try:
-        with fresh.open("w", encoding="utf-8") as opened:
-            opened.write(text)
-            if flush:
-                opened.flush()
-                os.fsync(opened.fileno())
-        fresh.replace(file)
+        write_bytes(file, text.encode(), flush)
     except OSError as error:
         raise Unwritable.of(file, error) from error
 

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from agent.errors import Unwritable
 from agent.llm.calls import CallStore
 from agent.llm.dialect import RULES, Dialect
 from agent.llm.errors import LlmFailure, Unfit
@@ -249,7 +250,11 @@ class LlmClient:
             learnt=guess if reply is not None else None,
         )
         self._wire.meter.note(call)
-        await self.store.put(call)
+        try:
+            await self.store.put(call)
+        except Unwritable as error:
+            self._wire.stop(error)
+            raise
         return call
 
 

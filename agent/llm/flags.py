@@ -123,7 +123,7 @@ def read_budget(arguments: argparse.Namespace) -> Budget:
 
 
 def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Secrets:
-    """Key and headers of now; they are kept in no record.
+    """Key, headers and prices of now; the first two are kept in no record.
 
     Raises:
         RunError: one is none that HTTP can carry. The text never has it.
@@ -133,7 +133,7 @@ def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) 
 
     key = environment.get(KEY) or None
     try:
-        secrets = Secrets(key, read_headers(arguments.header or ()))
+        secrets = Secrets(key, read_headers(arguments.header or ()), arguments.prices)
     except ValueError as error:
         raise RunError(f"--header: {error}") from None
     make(LlmSettings, model="any", api_key=key)

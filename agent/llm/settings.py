@@ -24,11 +24,16 @@ _OURS = frozenset(
 
 
 class Secrets(NamedTuple):
-    """What an endpoint is given besides requests. It comes from the command line or environment of now, each time."""
+    """What comes from the command line or environment of now, each time, and never from what a run stored.
+
+    Key and headers are given to an endpoint besides requests; prices are a file of the user's.
+    """
 
     key: str | None = None
     """None for servers that want none."""
     headers: Mapping[str, str] = {}
+    prices: Path | None = None
+    """File of prices that replaces the shipped table; a manifest says which there was, and opens none."""
 
     def __repr__(self) -> str:
         return f"Secrets({'a key' if self.key else 'no key'}, {len(self.headers)} headers)"
@@ -112,9 +117,10 @@ class LlmSettings(LlmChoice):
         Raises:
             ValidationError: a key or a header's value is one that HTTP cannot carry.
         """
-        budget = budget or Budget()
+        budget, stored = budget or Budget(), choice.model_dump(exclude={"prices"})
         return cls(
-            **choice.model_dump(),
+            **stored,
+            prices=secrets.prices,
             api_key=SecretStr(secrets.key) if secrets.key else None,
             header_values={name: SecretStr(value) for name, value in secrets.headers.items()},
             seed=seed,

@@ -65,6 +65,8 @@ def remedy(run: Path, failures: Mapping[str, int], config: RunConfig, cut: str =
         flags |= {"--timeout": f"{3 * choice.timeout_seconds:g}", "--concurrency": max(1, choice.concurrency // 4)}
     if choice is not None and "rate_limited" in failures:
         flags |= {"--requests-per-minute": max(1, (choice.requests_per_minute or 60) // 2)}
+    if choice is not None and choice.prices is not None:
+        flags["--prices"] = choice.prices
     if "budget" in failures and limits.budget_usd is not None:
         flags |= {"--budget-usd": f"{2 * limits.budget_usd:g}"}
     if "budget" in failures and limits.budget_tokens is not None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agent.folder.records import Summary
-from tools.display.plots import STYLE
+from tools.display.plots import STYLE, save_figure
 from tools.maths import wilson_interval
 from tools.records import STRATA, Evidence
 
@@ -63,7 +63,7 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
             draw(axes)
             axes.set_title(title)
             paths.append(folder / f"{name}.png")
-            figure.savefig(paths[-1], metadata={"Software": None})
+            save_figure(figure, paths[-1])
     return paths
 
 

@@ -64,7 +64,7 @@ def conduct(
     except (Unwritable, OSError) as error:
         reason = error if isinstance(error, Unwritable) else Unwritable.of(error.filename or folder.path, error)
         go_on = f"what was finished is kept; make room, then python -m agent.run --resume {folder.path}"
-        raise RunError(f"{reason}: {go_on}") from error
+        raise RunError(f"{reason}: {go_on}") from reason
 
 
 def _go_through(
@@ -80,7 +80,7 @@ def _go_through(
         lens = None
         if evidence is None:
             folder.write_manifest(manifest.model_copy(update=opened.found))
-            evidence, lens = gather_evidence(folder, study, config, opened.bench, console, watch)
+            evidence, lens = gather_evidence(folder, study, config, opened, console, watch)
         laboratory = _open_laboratory(opened.bench, study, config, lens) if config.llm else None
     assert evidence is not None
     assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None

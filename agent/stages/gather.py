@@ -28,6 +28,7 @@ from agent.report.summary import summarise
 from agent.stages.recall import Case, read_cases
 from agent.stages.recipients import traced
 from agent.stages.selection import select_features
+from tools.border.whole_files import replacing
 from tools.display.progress import Bars, waiting
 from tools.machine import describe_load, look
 from tools.proof.outcome import Probe, Proof
@@ -37,6 +38,7 @@ from tools.study.definition import Question, Study
 if TYPE_CHECKING:
     from agent.investigation.assembly import Assembly
     from tools.bench.workbench import Workbench
+    from tools.survey.lexicon import Lexicon
 
 
 class Stopwatch:
@@ -63,6 +65,8 @@ class Opened(NamedTuple):
     proof: Proof
     threads: int
     """Of torch."""
+    lexicon: Lexicon
+    """The study's words, as the model's tokens spell them."""
 
     @property
     def found(self) -> dict[str, object]:
@@ -85,24 +89,30 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
         from tools.dictionaries.belonging import probe_reconstruction, probe_rows
         from tools.effects.steering import check_room
         from tools.proof.proof import require_proof
-        from tools.survey.features import check_survey
+        from tools.survey.features import prepare_survey
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
         bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
-    check_survey(bench, study)
+    with watch.time("load"), waiting(console, "load         words and their vectors"):
+        lexicon = prepare_survey(bench, study)
     if unread := describe_unread(bench.bridge.original_model):
         console.print(f"note: {unread}")
     with watch.time("proof"), waiting(console, "proof        of the bench", lasting=False):
         probe = probe_reconstruction(bench, probe_rows(bench, study))
         proof = require_proof(bench, probe, config.allow_unproved)
+    if probe.without_direction:
+        console.print(
+            f"note: {probe.without_direction:,} of {bench.d_sae:,} features have no direction, for their decoder row is 0: "
+            "none of them is selected"
+        )
     if probe.doubt:
         console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(bench, probe, proof, count_threads())
+    return Opened(bench, probe, proof, count_threads(), lexicon)
 
 
 class Gathered(NamedTuple):
@@ -114,7 +124,7 @@ class Gathered(NamedTuple):
 
 
 def gather_evidence(
-    folder: RunFolder, study: Study, config: RunConfig, bench: Workbench, console: Console, watch: Stopwatch
+    folder: RunFolder, study: Study, config: RunConfig, opened: Opened, console: Console, watch: Stopwatch
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.observation import observe
@@ -122,7 +132,7 @@ def gather_evidence(
     from tools.survey.features import survey_features, tabulate
 
     with watch.time("survey"), Bars(console, "survey") as progress:
-        survey = survey_features(bench, study, config.seed, progress)
+        survey = survey_features(opened.bench, study, config.seed, progress, opened.lexicon)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
@@ -130,7 +140,7 @@ def gather_evidence(
     folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
-        evidence = observe(bench, study, survey, selection.items, config.seed, progress)
+        evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
     null = NullSample(survey.null.hits, survey.null.coherence.deduplicated)
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
@@ -142,9 +152,8 @@ def gather_evidence(
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
     """Write a parquet file as a whole."""
-    fresh = file.with_suffix(".new")
-    table.to_parquet(fresh, index=False)
-    fresh.replace(file)
+    with replacing(file) as fresh:
+        table.to_parquet(fresh, index=False)
 
 
 def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evals.agreement.results import Agreement, Calibration, Confusion
-from tools.display.plots import STYLE
+from tools.display.plots import STYLE, save_figure
 
 INK, FLOOR = "#0b6e4f", "#a23b4a"
 
@@ -32,7 +32,7 @@ def draw_figures(folder: Path, report: Agreement, suffix: str = "") -> list[Path
             draw(axes)
             axes.set_title(title)
             paths.append(folder / f"{name}{suffix}.png")
-            figure.savefig(paths[-1], metadata={"Software": None})
+            save_figure(figure, paths[-1])
     return paths
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from agent.folder.entrusted import has_its_weights, open_recorded_study
 from evals.arms.guards import ComparisonError
 from evals.arms.results import ArmSummary, Changes, FeatureChange, SharedFeatures, Transfer
 from evals.arms.runs import Arm
 from evals.arms.summary import Read, Summarised
-from tools.bench.arms import check_arm_files
-from tools.errors import LoadError
+from tools.errors import UnveilError
 from tools.study.definition import Study
+from tools.study.texts import HUB
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -67,19 +68,27 @@ def compare_weights(base: Read, finetuned: Read, seed: int, device: str, progres
 
 def _join_studies(base: Read, finetuned: Read) -> Study:
     """One study that names both arms, whose weights are those of the runs."""
-    first, second = base.origin.study, finetuned.origin.study
-    if first is None or second is None:
+    first, second = _open_study(base), _open_study(finetuned)
+    return first.model_copy(update={"arms": {**second.arms, **first.arms}, "hub": first.hub or second.hub})
+
+
+def _open_study(one: Read) -> Study:
+    """The study of a run, with the run's text; nothing is fetched for it."""
+    manifest, study, name = one.arm.manifest, one.origin.study, one.arm.name
+    if study is None:
         raise ComparisonError("the study is not at hand")
-    study = first.model_copy(update={"arms": {**second.arms, **first.arms}, "hub": first.hub or second.hub})
-    for arm, summary in ((base.arm, base.summary), (finetuned.arm, finetuned.summary)):
-        if arm.name not in study.arms:
-            raise ComparisonError(f"study {study.name} names no arm {arm.name}, and the run does not name its model")
-        try:
-            there = check_arm_files(study, arm.name)
-        except LoadError as error:
-            raise ComparisonError(str(error)) from error
-        if (there.model, there.sae) != (summary.model_sha256, summary.sae_sha256):
-            raise ComparisonError(f"the weights of arm {arm.name} are no longer those of the run")
+    if name not in study.arms:
+        raise ComparisonError(f"study {study.name} names no arm {name}, and the run does not name its model")
+    given = manifest.config.corpus
+    if given is not None and given.startswith(HUB):
+        raise ComparisonError(f"the text of arm {name} would have to be fetched ({given})")
+    try:
+        is_same = has_its_weights(manifest, study)
+        study = study if given is None or not is_same else open_recorded_study(manifest)
+    except UnveilError as error:
+        raise ComparisonError(str(error)) from error
+    if not is_same:
+        raise ComparisonError(f"the weights of arm {name} are no longer those of the run")
     return study
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from evals.arms.results import Comparison, Measured, SeedTest
 from evals.arms.runs import Arm, column, equals
-from tools.display.plots import STYLE
+from tools.display.plots import STYLE, save_figure
 from tools.display.unseen import spell_out
 from tools.proof.floors import Instrument
 from tools.study.definition import Study
@@ -103,7 +103,7 @@ def _save(folder: Path, name: str, title: str, draw: Callable[[Axes], None]) -> 
         draw(axes)
         axes.set_title(title)
         path = folder / f"{name}.png"
-        figure.savefig(path, metadata={"Software": None})
+        save_figure(figure, path)
     return path
 
 
@@ -183,7 +183,7 @@ def _save_seeds(folder: Path, tested: Sequence[Measured], names: tuple[str, str]
             if one.seeds is not None:
                 _draw_seeds(axes, one, one.seeds, names)
         path = folder / "seeds.png"
-        figure.savefig(path, metadata={"Software": None})
+        save_figure(figure, path)
     return path
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.folder.config import open_study
+from agent.folder.entrusted import find_study
 from agent.folder.records import Manifest
 from evals.arms.runs import Arm as RunArm
 from evals.arms.runs import Thresholds
@@ -47,19 +47,21 @@ class Origin(NamedTuple):
 
 
 def find_origin(manifest: Manifest) -> Origin:
-    """Look for the study and the SAE that a run names; nothing of it needs to be there."""
+    """Look for the study and the SAE that a run names; nothing of it needs to be there.
+
+    Taken is only what is the run's: a study that ships or says what the run's said, an SAE whose weights have its hash.
+    """
     config, digest = manifest.config, manifest.provenance.sha256.get("sae", "")
-    try:
-        study = open_study(config)
-    except UnveilError:
+    study = find_study(manifest)
+    if study is None:
         return Origin(None, None, None, None, None)
     arm = study.arms.get(config.sae)
     hook_name = (arm.hook_name if arm else "") or None
     try:
         folder = find_sae(find_folder(study, arm.sae if arm else config.sae)).path
-        cfg = json.loads((folder / "cfg.json").read_text("utf-8"))
         if hash_weights(folder) != digest:
             return Origin(study, hook_name, None, None, None)
+        cfg = json.loads((folder / "cfg.json").read_text("utf-8"))
     except (UnveilError, OSError, ValueError):
         return Origin(study, hook_name, None, None, None)
     return Origin(study, hook_name, cfg, folder, _recipe_tokens(study) if config.model is None else None)

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from agent.errors import RunError
 from agent.folder.records import Manifest
-from agent.folder.store import RunFolder, write_whole
+from agent.folder.store import RunFolder
 from agent.lines import read_lines
 from evals.arms.measures import list_measures
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm, read_arm
 from evals.arms.settings import Origin, find_origin, list_settings
 from evals.arms.strata import count_strata
+from tools.border.whole_files import write_named
 
 
 class Read(NamedTuple):
@@ -78,7 +79,7 @@ def write_summaries(file: Path, summaries: Iterable[ArmSummary]) -> None:
     kept = {one.run_id: one for one in read_lines(file, ArmSummary)} if file.is_file() else {}
     kept |= {one.run_id: one for one in summaries}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, "".join(one.model_dump_json() + "\n" for one in kept.values()))
+    write_named(file, "".join(one.model_dump_json() + "\n" for one in kept.values()))
 
 
 class Summarised(NamedTuple):

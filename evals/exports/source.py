@@ -20,6 +20,7 @@ from agent.folder.store import RunFolder
 from agent.llm.records import Failure
 from evals.errors import LabelError
 from evals.manual.records import RELEVANT, Label
+from tools.border.whole_files import write_bytes
 from tools.proof.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, Record
 
@@ -175,7 +176,7 @@ def write_folder(out: Path, files: Iterable[tuple[str, str]]) -> None:
         for name, text in files:
             file = fresh / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, "utf-8", newline="")
+            write_bytes(file, text.encode(), flush=False)
 
 
 def batches(decisions: Sequence[Decision], size: int) -> Iterator[tuple[int, Sequence[Decision]]]:

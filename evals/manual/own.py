@@ -19,6 +19,7 @@ from typing import Any
 from evals.errors import LabelError
 from evals.manual.reading import Collector, Options, Row, read_csv, read_json, read_jsonl, read_truth, read_verdict
 from evals.manual.records import ANNOTATION, RELEVANT, Import, Label, plain_number
+from tools.border.whole_files import write_named
 from tools.display.spreadsheets import bare, records_to_csv
 
 COLUMNS = (
@@ -77,10 +78,10 @@ def _read_array(path: Path, into: Collector) -> Iterator[Row]:
 def write_own(file: Path, labels: Sequence[Label]) -> None:
     """Write settled labels as CSV if the file's name says so, else as JSONL."""
     if file.suffix.lower() not in _TABLES:
-        file.write_text("".join(label.model_dump_json(exclude_defaults=True) + "\n" for label in labels), "utf-8")
+        write_named(file, "".join(label.model_dump_json(exclude_defaults=True) + "\n" for label in labels))
         return
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    file.write_text(records_to_csv(COLUMNS, map(_cells, labels), delimiter), "utf-8")
+    write_named(file, records_to_csv(COLUMNS, map(_cells, labels), delimiter))
 
 
 def _cells(label: Label) -> dict[str, object]:

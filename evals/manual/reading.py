@@ -228,9 +228,9 @@ def read_item(text: str, options: Options) -> Item:
     if found is not None:
         kind = "random_direction" if found.groupdict().get("kind") else "feature"
         return Item(study=options.study, sae=found["sae"], index=int(found["index"]), kind=kind)
-    if text.isdigit() and options.sae is not None:
+    if text.isdecimal() and options.sae is not None:
         return Item(study=options.study, sae=options.sae_name, index=int(text))
-    hint = "; name its SAE with --sae" if text.isdigit() else ": use SAE-000123, SAE/123, or 123 with --sae"
+    hint = "; name its SAE with --sae" if text.isdecimal() else ": use SAE-000123, SAE/123, or 123 with --sae"
     raise ValueError(f"{text!r} names no feature{hint}")
 
 

@@ -150,7 +150,7 @@ def _read_earlier(path: Path) -> dict[str, dict[int, set[str]]]:
     file = path / "features" / "old" / "parsed_features.json"
     content = read_json(file) if file.is_file() else {}
     return {
-        str(arm): {int(index): set(words) for index, words in entries.items() if str(index).isdigit()}
+        str(arm): {int(index): set(words) for index, words in entries.items() if str(index).isdecimal()}
         for arm, entries in content.items()
         if isinstance(entries, dict)
     }

@@ -53,7 +53,9 @@ async def ask_all(
     """
     own = asyncio.gather(*(ask(scorer, subject, subject.label, advance) for subject in subjects))
     moved = asyncio.gather(*(ask(scorer, subject, giver.label, advance) for subject, giver in pairs))
-    answers, shuffled = await own, await moved
+    answers, shuffled = await asyncio.gather(
+        own, moved
+    )  # of both at once: what ends one, such as a full disk, ends both
     triples = [(subject, giver, given) for (subject, giver), given in zip(pairs, shuffled, strict=True)]
     by_key = {subject.key: given for subject, given in zip(subjects, answers, strict=True)}
     if isinstance(scorer, WordScorer):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from evals.agreement.figures import FLOOR, INK
 from evals.scoring.aggregate import PLACES
 from evals.scoring.records import ALL, ScoreReport, ScoreRow
-from tools.display.plots import STYLE
+from tools.display.plots import STYLE, save_figure
 from tools.display.unseen import spell_out
 
 CONTROL, WORDS = "0.55", "#d08c2f"
@@ -36,7 +36,7 @@ def draw_scores(file: Path, report: ScoreReport) -> Path:
         axes.set_title("Do labels tell held-out texts apart?")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=7, loc="upper right")
-        figure.savefig(file, metadata={"Software": None})
+        save_figure(figure, file)
     return file
 
 

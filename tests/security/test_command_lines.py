@@ -23,10 +23,11 @@ from agent.run import main
 from tests.agent.cases import make_evidence
 from tests.evals.exports.runs import usual_decisions, write_finished
 
-DRAWN = int(os.environ.get("DRAWN", "80"))
+DRAWN = int(os.environ.get("DRAWN", "40"))
 """Command lines and study files each; more of them find more: DRAWN=1000 pytest tests/security/test_command_lines.py"""
 HOSTILE = (
-    "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "1_000", "٣", "²", "½", "0x10", "true", "null",
+    "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "9" * 5000,
+    "1_000", "٣", "²", "½", "0x10", "true", "null",
     "\x1b[31m", "a\nb", "\u202e", "\udcff", "é", "a" * 5000, ".", "..", "/", "/dev/null", "~", "%s", "{0}", "$HOME", "a=b", "a,b",
     "--", "hub:", "hub:x", "x/y", "http://", "[", "'", "\\",
 )  # fmt: skip
@@ -313,7 +314,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     st.dictionaries(st.sampled_from(CFG_FIELDS), ANYTHING | CFG_VALUES, min_size=1, max_size=2),
     st.sampled_from(["", "{", "[]", "null", "\ufeff{}", "[" * 5000, '{"a": 1', "\x00"]) | st.none() | st.none(),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DRAWN, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_sae_file_ends_in_one_of_three_ways(
     own_study: Path, nothing_else: None, cut_short: list[str], changes: dict[str, Any], instead: str | None
 ) -> None:
@@ -329,7 +330,8 @@ def test_an_sae_file_ends_in_one_of_three_ways(
         if dry.status == 0:
             ended = run(line)
             assert_ended_well(ended)
-            assert (own_study / "runs").exists() == (ended.status == 0) == bool(cut_short)
+            assert ended.status == 0, "a dry run has checked all that a run checks"
+            assert (own_study / "runs").exists() and cut_short
     finally:
         file.write_text(whole, "utf-8")
         shutil.rmtree(own_study / "runs", ignore_errors=True)

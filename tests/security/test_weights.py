@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from agent.folder.store import RunFolder
 from agent.run import main
 from tools.bench.workbench import Workbench
 from tools.dictionaries.belonging import probe_reconstruction, probe_rows
@@ -68,32 +71,67 @@ def test_weights_that_are_no_numbers_are_refused_by_name(
     file: str, name: str, how: Damage, study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(study_copy, file, name, how)
-    assert main(["--study", str(study_copy), "--runs", str(tmp_path / "runs")]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ") and name.rsplit(".", 2)[-1] in said
+    told: list[str] = []
+    for more in (["--dry-run"], []):
+        assert main(["--study", str(study_copy), "--runs", str(tmp_path / "runs"), *more]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("error: ") and name.rsplit(".", 2)[-1] in said
+        told.append(said)
+    assert told[0] == told[1]
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("how", [whole, bytes_of, truths])
-def test_a_dry_run_refuses_integer_weights_too(
-    how: Damage, study_copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    damage(study_copy, SAE, "b_enc", how)
-    assert main(["--study", str(study_copy), "--dry-run"]) == 2
-    assert "b_enc" in capsys.readouterr().err
+EMPTY = (0, 7, 40)
+"""One of them is the feature that every other test takes for a candidate."""
 
 
-def test_a_direction_without_length_makes_no_figure_that_is_no_number(
+def empty(tensor: Tensor) -> Tensor:
+    tensor[list(EMPTY)] = 0
+    return tensor
+
+
+def test_features_without_a_direction_are_counted_and_never_selected(
     study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def flatten(tensor: Tensor) -> Tensor:
-        tensor[7] = 0
-        return tensor
-
-    damage(study_copy, SAE, "W_dec", flatten)
-    assert main(["--study", str(study_copy), "--runs", str(tmp_path / "runs"), "--features", "7"]) in (0, 2)
+    damage(study_copy, SAE, "W_dec", empty)
+    with (study_copy / "study.toml").open("a", encoding="utf-8") as file:
+        file.write("[controls]\nnear = 48\nunrelated = 48\nrandom_directions = 1\n")
+    line = ["--study", str(study_copy), "--runs", str(tmp_path / "runs"), "--judge", "rules"]
+    assert main([*line, "--limit", "100"]) == 0
     out, err = capsys.readouterr()
-    assert "nan" not in (out + err).lower()
+    assert "note: 3 of 48 features have no direction" in out
+    assert "nan" not in (out + err).lower() and "warning: invalid" not in err
+    folder = RunFolder.open(next((tmp_path / "runs").iterdir()))
+    manifest, evidence = folder.manifest(), folder.finished_evidence()
+    assert manifest.probe is not None and manifest.probe.without_direction == 3
+    chosen = {record.feature.index for record in evidence if record.feature.kind == "feature"}
+    assert chosen == set(range(48)) - set(EMPTY)
+    table = pd.read_parquet(folder.path / "features.parquet")
+    assert not table["alive"][list(EMPTY)].any()
+    of_empty = table.loc[list(EMPTY), ["mean", "std", "skewness", "kurtosis"]].to_numpy()
+    assert np.isfinite(of_empty).all()
+    for text in (folder.evidence_file.read_text(), (folder.path / "summary.json").read_text()):
+        assert "NaN" not in text and "Infinity" not in text
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_feature_without_a_direction_is_refused_by_number(
+    more: list[str], study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(study_copy, SAE, "W_dec", empty)
+    line = ["--study", str(study_copy), "--runs", str(tmp_path / "runs"), "--features", "8,7", *more]
+    assert main(line) == 2
+    assert "error: feature 7 has no direction" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_decoder_of_rows_too_short_to_tell_from_nothing_is_refused_by_name(
+    study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(study_copy, SAE, "W_dec", lambda tensor: tensor * 1e-12)
+    assert main(["--study", str(study_copy), "--runs", str(tmp_path / "runs")]) == 2
+    assert "W_dec" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_every_figure_of_the_probe_is_a_number(bench: Workbench, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", "constant_scalar_rescale")
 """Run-time normalisations of SAELens that are reproduced here."""
 _LAYER_NORM_EPS = 1e-5
+SHORTEST = 1e-8
+"""Length of a decoder row below which it is taken for 0: nothing can be said of where it points."""
 
 ColumnEncoder = Callable[[Any, Float[Tensor, "rows d_model"], Int64[Tensor, " n"]], Float[Tensor, "rows n"]]
 
@@ -46,7 +48,14 @@ class Autoencoder:
         carried = bool(getattr(sae.cfg, "rescale_acts_by_decoder_norm", False))
         self.written_norms: Float[Tensor, " d_sae"] = torch.ones_like(norms) if carried else norms
         """What a unit activation of the library's writes; 1 where its activations carry the decoder norms already."""
-        self.directions: Float[Tensor, "d_sae d_model"] = sae.W_dec.detach().float() / norms.clamp_min(1e-8)[:, None]
+        self.empty: Bool[Tensor, " d_sae"] = ~((norms >= SHORTEST) & norms.isfinite())
+        """Features whose decoder row is 0, as training leaves some: they write nothing, and have no direction."""
+        self.directions: Float[Tensor, "d_sae d_model"] = (
+            sae.W_dec.detach().float() / norms.clamp_min(SHORTEST)[:, None]
+        )
+        """Unit decoder rows; zeros where there is none."""
+        self.directions[self.empty] = 0
+        self._divides_by_norms = carried and bool(self.empty.any())
 
     @torch.no_grad()
     def encode(
@@ -85,13 +94,19 @@ class Autoencoder:
         if self.normalisation != "none" and residuals is None:
             raise ValueError(f"an SAE that reads its input through {self.normalisation} is decoded with that input")
         dtype = self.sae.W_dec.dtype
-        coded = activations / self.written_norms.clamp_min(1e-8)
+        coded = activations / self.written_norms.clamp_min(SHORTEST)
         _, scale, shift = (
             self._normalise(residuals.to(dtype)) if residuals is not None else Normalised(coded, None, None)
         )
-        written = self.sae.decode((coded if scale is None else coded / scale).to(dtype))
+        written = self._write((coded if scale is None else coded / scale).to(dtype))
         written = written if scale is None else written * scale
         return (written if shift is None else written + shift).float()
+
+    def _write(self, coded: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_model"]:
+        """The SAE's own output. Where activations carry decoder norms the library divides by those, of empty rows too."""
+        if self._divides_by_norms:
+            return coded @ self.directions.to(coded.dtype) + self.sae.b_dec
+        return self.sae.decode(coded)
 
     def _normalise(self, rows: Float[Tensor, "*batch d_model"]) -> Normalised:
         """As SAELens does at run time (`SAE._setup_activation_normalization`), without keeping the scale on the SAE."""

@@ -36,7 +36,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return next(kind for kind, is_there in there.items() if is_there)
     kind, _, number = name.partition(":")
-    if kind not in there or (number and not number.isdigit()):
+    if kind not in there or (number and not (number.isdecimal() and len(number) < 5)):
         raise LoadError(f"no device is called {name!r}: use auto, cpu, cuda, cuda:N or mps")
     if not there[kind] or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
         raise LoadError(f"device {name} is not available here: use auto or cpu")

@@ -4,8 +4,9 @@ What the other instruments rely on:
 
 - `tokens` everywhere means ids [rows, positions] whose position 0 is BOS.
 - the residual stream is read and written at `hook_name`, un-normalised;
-- `directions` are unit decoder rows, and activations are scaled to match (`tools.bench.autoencoder`), so that
-  `activation * direction` is what the SAE writes, whatever norms it was trained with.
+- `directions` are unit decoder rows (zeros for a row that is 0, whose feature is not `alive`), and activations are scaled
+  to match (`tools.bench.autoencoder`), so that `activation * direction` is what the SAE writes, whatever norms it was
+  trained with.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class Workbench:
         self.autoencoder = Autoencoder(sae)
         self.directions: Float[Tensor, "d_sae d_model"] = self.autoencoder.directions
         self.token_strings: list[str] = self.reader.strings()
-        self.alive: Bool[Tensor, " d_sae"] = torch.ones(self.d_sae, dtype=torch.bool) if alive is None else alive
+        empty = self.autoencoder.empty.cpu()
+        self.alive: Bool[Tensor, " d_sae"] = ~empty if alive is None else alive & ~empty
+        """False for features known to be active nowhere, and for those that write nothing."""
         _check_shapes(self)
 
     @property
@@ -234,6 +237,10 @@ def _check_shapes(bench: Workbench) -> None:
     if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
         raise StudyError(
             f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}"
+        )
+    if bool(bench.autoencoder.empty.all()):
+        raise LoadError(
+            f"the SAE of arm {bench.arm_name}: no row of its weight W_dec has a length that can be told from 0"
         )
     d_model = bench.W_U.shape[0]
     if bench.directions.shape[1] != d_model:

@@ -103,6 +103,7 @@ def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:
         elsewhere=explained,
         lowest=LOWEST_EXPLAINED,
         margin=MARGIN,
+        without_direction=int(bench.autoencoder.empty.sum()),
     )
 
 

@@ -8,18 +8,21 @@ models, servers, files and people elsewhere. A reader who goes away early, as `h
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from tools.display.unseen import page
 from tools.errors import UnveilError
 
 BAD_INPUT, INTERRUPTED = 2, 130
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What a full disk, a limit on files and a spent quota say."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,7 +52,7 @@ def door(interrupted: str = "interrupted") -> Callable[[Callable[..., int]], Cal
                     status = main(argv)
                 _flush(sys.stdout)
             except (UnveilError, OSError) as error:
-                complain(f"error: {error}")
+                complain(f"error: {describe(error)}")
                 return BAD_INPUT
             except KeyboardInterrupt:
                 complain(interrupted)
@@ -62,6 +65,13 @@ def door(interrupted: str = "interrupted") -> Callable[[Callable[..., int]], Cal
         return run
 
     return decorate
+
+
+def describe(error: UnveilError | OSError) -> str:
+    """An error in words, and what to do where there was no room."""
+    system = error if isinstance(error, OSError) else error.__cause__
+    said = f"{error.filename} cannot be written: {error.strerror}" if _is_full(error) and error.filename else str(error)
+    return f"{said}: free some, then give the same command again" if _is_full(system) else said
 
 
 def say(*lines: str) -> None:
@@ -81,6 +91,10 @@ def hush(stream: Any) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def _is_full(error: object) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
 def _write(stream: Any, lines: Sequence[str]) -> None:

@@ -18,6 +18,8 @@ class Probe(Record):
     """The least that is taken for a reconstruction."""
     margin: float
     """By so much another place may be explained better by chance."""
+    without_direction: int = 0
+    """Features whose decoder row is 0: there is nothing to look at, and they are never selected."""
 
     @property
     def doubt(self) -> str | None:

@@ -29,9 +29,9 @@ from tools.survey.coherence import (
     Coherence,
     score_coherence,
 )
-from tools.survey.keywords import count_substring_hits, load_vocabulary, match_keywords
+from tools.survey.keywords import count_substring_hits, match_keywords
 from tools.survey.lens import make_lens
-from tools.survey.lexicon import Lexicon, build_lexicon, load_study_vectors, rows_of_domain
+from tools.survey.lexicon import Lexicon, build_lexicon
 from tools.survey.projection import ProjectionTable, project, random_directions
 
 LENS_ROWS, LENS_WIDTH = 8, 64
@@ -64,23 +64,29 @@ class Survey(NamedTuple):
     """False for features known to be dead: they are never selected."""
 
 
-def check_survey(bench: Workbench, study: Study) -> None:
-    """See that the model knows as many tokens as the study's lists are long, and that its words have vectors.
-
-    Vectors of gensim's take long to read, and are looked at when they are needed.
+def prepare_survey(bench: Workbench, study: Study) -> Lexicon:
+    """All that a survey can fail on, done or seen before there is anything to lose by it.
 
     Raises:
-        StudyError, LoadError: it does not, or they have none, or cannot be read.
+        StudyError, LoadError: the model knows fewer tokens than the study's lists are long, words of the domain have no
+            vectors, or those cannot be read, or the study's lens needs longer texts than it has.
     """
     if study.survey.top_k > bench.W_U.shape[1]:
         raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
-    if study.vectors.file or not study.vectors.gensim:
-        rows_of_domain(load_vocabulary(study.asset(study.domain.vocabulary)), load_study_vectors(study), study)
-
-
-def survey_features(bench: Workbench, study: Study, seed: int, progress: Progress | None = None) -> Survey:
-    """Look at every feature of the SAE and at the null's random directions."""
     lexicon = build_lexicon(bench.token_strings, study)
+    if study.survey.lens != "direct":
+        enough = _lens_width(bench) - 1
+        texts = (passage.text for passage in load_passages(study, "train"))
+        if not any(len(bench.tokenize(text)) >= enough for text in texts):
+            raise _too_short(enough)
+    return lexicon
+
+
+def survey_features(
+    bench: Workbench, study: Study, seed: int, progress: Progress | None = None, lexicon: Lexicon | None = None
+) -> Survey:
+    """Look at every feature of the SAE and at the null's random directions; without `lexicon` it is read anew."""
+    lexicon = lexicon or build_lexicon(bench.token_strings, study)
     k = study.survey.top_k
     lens = study_lens(bench, study, progress)
     null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
@@ -106,15 +112,23 @@ def study_lens(bench: Workbench, study: Study, progress: Progress | None = None)
     """
     if study.survey.lens == "direct":
         return bench.W_U
-    width = min(bench.context_size, LENS_WIDTH)
+    width = _lens_width(bench)
     passages = load_passages(study, "train")
     ids = [bench.tokenize(passage.text) for passage in passages]
     rows = cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
     full = np.flatnonzero(rows.real.sum(axis=1) == width - 1)
     if not len(full):
-        raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
+        raise _too_short(width - 1)
     kept = sorted(full.tolist(), key=lambda row: hashlib.sha256(rows.tokens[row].tobytes()).digest())[:LENS_ROWS]
     return make_lens(bench, study.survey.lens, torch.from_numpy(rows.tokens[kept]), progress)
+
+
+def _lens_width(bench: Workbench) -> int:
+    return min(bench.context_size, LENS_WIDTH)
+
+
+def _too_short(enough: int) -> StudyError:
+    return StudyError(f"the effect lens needs passages of at least {enough} tokens; set survey.lens to direct")
 
 
 def survey_directions(

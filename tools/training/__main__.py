@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from tools.border.egress import guarded
+from tools.display.flags import MOST_SEED, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import add_threads, describe_load, look, settle_threads
@@ -41,9 +42,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--arm", default="base", choices=("base", "finetuned"), help="for sae: whose model (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, help="for sae: another seed than the study's; its SAE goes to sae-<seed>")
     parser.add_argument(
-        "--rows", type=int, default=400, help="for measure: rows spread over each held-out corpus (default: 400)"
+        "--seed", type=whole(0, MOST_SEED), help="for sae: another seed than the study's; its SAE goes to sae-<seed>"
+    )
+    parser.add_argument(
+        "--rows",
+        type=whole(1, 10_000_000),
+        default=400,
+        help="for measure: rows spread over each held-out corpus (default: 400)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add_threads(parser)

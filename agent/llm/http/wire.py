@@ -59,9 +59,18 @@ class Wire:
         self._rate = RateWindow(settings.requests_per_minute)
         self._jitter = random.Random(0)
         self._connection = Connection(settings)
+        self._stopped: Exception | None = None
+
+    def stop(self, reason: Exception) -> None:
+        """Send nothing further, for answers can no longer be kept: whoever waits for a turn gets the reason instead."""
+        self._stopped = reason
 
     async def send(self, data: bytes) -> tuple[Answer, int]:
-        """The answer to a body, after at most `max_attempts` HTTP requests, and how many it took."""
+        """The answer to a body, after at most `max_attempts` HTTP requests, and how many it took.
+
+        Raises:
+            Exception: what the wire was stopped for.
+        """
         attempts = silences = 0
 
         def is_enough(state: RetryCallState) -> bool:
@@ -100,6 +109,8 @@ class Wire:
         entry = await self._gate.enter()
         try:
             await self._rate.turn()
+            if self._stopped is not None:
+                raise self._stopped
             answer = await self._exchange(data[:-1] + _FRAMES[framing])
         finally:
             self._gate.leave()

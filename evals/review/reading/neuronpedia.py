@@ -11,18 +11,18 @@ from urllib.parse import quote
 
 import yaml
 
-from agent.folder.config import RunConfig, open_study
-from tools.errors import UnveilError
+from agent.folder.entrusted import find_study
+from agent.folder.records import Manifest
 from tools.records import FeatureRef
 
 _SITE = "https://www.neuronpedia.org"
 
 
-def find_page(feature: FeatureRef, config: RunConfig) -> str | None:
+def find_page(feature: FeatureRef, manifest: Manifest) -> str | None:
     """The address of a feature's page; None for a random direction, and for an SAE that has no id there."""
     if feature.kind != "feature":
         return None
-    name = name_on_site(_registered(config) or feature.sae)
+    name = name_on_site(_registered(manifest) or feature.sae)
     return None if name is None else f"{_SITE}/{quote(name)}/{feature.index}"
 
 
@@ -46,14 +46,10 @@ def _registry() -> Path | None:
     return next((file for folder in folders if (file := Path(folder) / "pretrained_saes.yaml").is_file()), None)
 
 
-@cache
-def _arm_of(study: str, sae: str) -> str | None:
-    try:
-        arm = open_study(RunConfig(study=study, sae=sae)).arms.get(sae)
-    except UnveilError:
-        return None
+def _registered(manifest: Manifest) -> str | None:
+    """The registry's name of the run's SAE: its own, or the one that its study gives the arm."""
+    if manifest.config.model is not None:
+        return manifest.config.sae
+    study = find_study(manifest)
+    arm = study.arms.get(manifest.config.sae) if study else None
     return arm.sae if arm else None
-
-
-def _registered(config: RunConfig) -> str | None:
-    return config.sae if config.model is not None else _arm_of(config.study, config.sae)

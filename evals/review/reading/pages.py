@@ -138,7 +138,7 @@ class Pages:
             wins=count_wins(evidence.steering) if evidence and evidence.steering else {},
             warm_tokens=warm_tokens,
             line_up=line_up,
-            elsewhere=find_page(decision.feature, shelf.run.manifest.config),
+            elsewhere=find_page(decision.feature, shelf.run.manifest),
         )
 
     def show_transcript(self, request: Request, run: str, key: str) -> Response:

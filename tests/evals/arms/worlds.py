@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agent.folder.config import RunConfig
+from agent.folder.provenance import hash_file, study_files
 from agent.folder.records import (
     Decision,
     JudgeRef,
@@ -33,6 +34,8 @@ from tools.records import (
     Stratum,
     TokenWeight,
 )
+from tools.study.parts import hash_tables
+from tools.study.reading import load_study
 
 N_FEATURES, N_CANDIDATES, N_CONTROLS, N_RANDOM = 60, 16, 8, 10
 PROMPTS, SEEDS = ("The", "A"), (0, 1)
@@ -160,6 +163,11 @@ def _decide(world: World, evidence: Evidence, relevant: str) -> Decision:
 
 def describe_manifest(world: World, selection: Selection) -> Manifest:
     hashes = {"model": f"model of {world.name}", "sae": f"SAE of {world.name}", "vocabulary": "v", "vectors": "w"}
+    parts: dict[str, str] = {}
+    if Path(world.study).is_dir():  # as a run of it would have recorded it
+        parts = hash_tables(world.study, world.name)
+        files = study_files(load_study(world.study))
+        hashes |= {role: hash_file(file) for role, file in files.items() if role != "guideline"}
     return Manifest(
         run_id=f"run-{world.name}",
         started="2026-01-31T10:00:00+00:00",
@@ -171,6 +179,7 @@ def describe_manifest(world: World, selection: Selection) -> Manifest:
         ),
         selection=selection,
         computed="cpu in float32",
+        study_sha256=parts,
     )
 
 

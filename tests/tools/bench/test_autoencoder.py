@@ -132,3 +132,23 @@ def test_normalised_sae_ignores_the_length_of_its_input(kind: str, tmp_path: Pat
     """So that what it writes, and with it an activation in residual units, is as long as its input."""
     ours = load(save_sae("standard", tmp_path, normalize_activations=kind))
     torch.testing.assert_close(ours.encode(7 * residuals), 7 * ours.encode(residuals), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_features_whose_decoder_row_is_0_write_nothing_and_spoil_nothing(
+    kind: str, tmp_path: Path, residuals: torch.Tensor
+) -> None:
+    ours, whole = load(save_sae(kind, tmp_path / "a")), load(save_sae(kind, tmp_path / "b"))
+    with torch.no_grad():
+        ours.sae.W_dec[[0, 5]] = 0
+    ours = Autoencoder(ours.sae)
+    assert ours.empty.nonzero()[:, 0].tolist() == [0, 5] and not whole.empty.any()
+    lengths = ours.directions.norm(dim=1)
+    assert torch.equal(lengths == 0, ours.empty)
+    torch.testing.assert_close(lengths[~ours.empty], torch.ones(len(lengths) - 2))
+    found = ours.encode(residuals)
+    assert found.isfinite().all() and not found[..., [0, 5]].any()
+    made = ours.decode(found, residuals)
+    assert made.isfinite().all()
+    if kind != "temporal":  # which adds what earlier positions foretell
+        torch.testing.assert_close(made, found @ ours.directions + ours.sae.b_dec, atol=1e-4, rtol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from tools.display.console import LineConsole
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "19", "80"])
+@pytest.mark.parametrize("columns", ["0", "1", "19", "80", "²", "٣", "-5", "x", "", "9" * 5000])
 def test_a_line_is_said_whole_whatever_the_width(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
