@@ -21,7 +21,7 @@ from agent.offers import Instrument, describe, document
 from agent.requests import ToolSpec
 from agent.store import append_line, canonical_json, read_lines
 from tools.errors import ToolError
-from tools.json_text import read_json
+from tools.json_text import is_storable, read_json
 from tools.records import Evidence, Record
 
 LONGEST_ARGUMENTS, SHOWN_OF_LONG = 100_000, 200
@@ -208,13 +208,12 @@ def address_of(instrument: str, feature: str, arguments: JsonValue) -> str:
 
 
 def _parsed(arguments: str) -> JsonValue:
-    """The arguments as JSON, or their text when they are none, or hold what JSON in UTF-8 cannot: infinities, half letters."""
+    """The arguments as JSON, or their text when they are none, or hold what no record can: infinities, half letters."""
     try:
         value: JsonValue = read_json(arguments or "{}")
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return arguments
-    return value
+    return value if is_storable(value) else arguments
 
 
 def _explain(place: tuple[int | str, ...], message: str) -> str:
