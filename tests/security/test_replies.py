@@ -41,13 +41,13 @@ ODD = (
 CALL = {"index": 0, "id": "1", "type": "function", "function": {"name": "n", "arguments": '{"a":1}'}}
 SAID = {"role": "assistant", "content": "c", "refusal": None, "reasoning": "r", "extra": 1, "tool_calls": [CALL]}
 COUNTS = {"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 1}}
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "model": "m",
     "choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}],
     "usage": COUNTS,
     "error": None,
 }
-PIECE = {"model": "m", "choices": [{"index": 0, "delta": SAID, "finish_reason": "stop"}], "usage": COUNTS}
+PIECE: dict[str, Any] = {"model": "m", "choices": [{"index": 0, "delta": SAID, "finish_reason": "stop"}], "usage": COUNTS}
 LINE = {"model": "m", "message": SAID, "done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 4}
 ERROR = {"error": {"message": "m", "code": "c", "type": "t", "param": "p", "metadata": {"raw": "x"}}}
 FORMS: dict[str, tuple[Any, str]] = {
@@ -56,7 +56,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     "a line": (LINE, "{}\n"),
     "an error": (ERROR, "{}"),
 }
-REQUEST = {"model": "m", "messages": [{"role": "user", "content": "?"}], "tools": [{"function": {"name": "n"}}]}
+REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "?"}], "tools": [{"function": {"name": "n"}}]}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
