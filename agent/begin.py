@@ -179,7 +179,9 @@ def replay_run(arguments: argparse.Namespace, console: Console) -> int:
     question = open_question(manifest, reads_guideline=manifest.config.llm is not None)
     found = replay(folder, question, console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
-    return 0 if found.same == found.total and checked.untouched else 1
+    if other := found.other_transcripts:
+        console.print(f"{len(other):,} transcripts are not those of the replay, such as {other[0]}'s")
+    return 0 if found.same == found.total and not other and checked.untouched else 1
 
 
 def check_trace(arguments: argparse.Namespace) -> None:

@@ -47,7 +47,11 @@ WHOLE: dict[str, Any] = {
     "usage": COUNTS,
     "error": None,
 }
-PIECE: dict[str, Any] = {"model": "m", "choices": [{"index": 0, "delta": SAID, "finish_reason": "stop"}], "usage": COUNTS}
+PIECE: dict[str, Any] = {
+    "model": "m",
+    "choices": [{"index": 0, "delta": SAID, "finish_reason": "stop"}],
+    "usage": COUNTS,
+}
 LINE = {"model": "m", "message": SAID, "done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 4}
 ERROR = {"error": {"message": "m", "code": "c", "type": "t", "param": "p", "metadata": {"raw": "x"}}}
 FORMS: dict[str, tuple[Any, str]] = {
@@ -56,7 +60,11 @@ FORMS: dict[str, tuple[Any, str]] = {
     "a line": (LINE, "{}\n"),
     "an error": (ERROR, "{}"),
 }
-REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "?"}], "tools": [{"function": {"name": "n"}}]}
+REQUEST: dict[str, Any] = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "?"}],
+    "tools": [{"function": {"name": "n"}}],
+}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
