@@ -80,6 +80,10 @@ def _read(file: Path, columns: Sequence[str] | None) -> pd.DataFrame:
             column = _plain_texts(name, column)
             table = table.set_column(table.column_names.index(name), name, column)
         _check_column(name, column, pa)
+    if "index" in table.column_names and table.column("index").to_pylist() != list(range(found.num_rows)):
+        raise ValueError("its rows are not the features in their order")
+    if not found.num_rows:
+        raise ValueError("it holds no feature")
     return table.to_pandas(ignore_metadata=True)  # what pandas would be told there, anyone may have written
 
 

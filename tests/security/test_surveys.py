@@ -40,6 +40,9 @@ CHANGES: dict[str, Change] = {
     "gaps in flags": replace("alive", lambda n: [None] * n),
     "texts for weights": replace("top_weights", lambda n: [["a"]] * n),
     "nothing at all": lambda table: pa.table({name: pa.nulls(table.num_rows) for name in table.column_names}),
+    "no rows": lambda table: table.slice(0, 0),
+    "rows in another order": lambda table: table.take(list(range(table.num_rows))[::-1]),
+    "rows lost in front": lambda table: table.slice(1),
     "a column twice": lambda table: pa.Table.from_arrays(
         [*table.columns, table.column(0)], [*table.column_names, "index"]
     ),
