@@ -242,6 +242,7 @@ def name_run(config: RunConfig, started: datetime) -> str:
     digest = sha256(f"{config.model_dump_json()}{started.timestamp()}".encode()).hexdigest()[:4]
     study = Path(config.study)
     name = study.parent.resolve().name if study.suffix == ".toml" else study.resolve().name
+    name = name.encode("utf-8", "replace").decode()
     return f"{started:%Y%m%dT%H%M%SZ}-{name}-{arm}-{digest}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.llm_flags import KEY, add_llm_flags, make, named_address, read_choice, read_limits
+from agent.llm_flags import KEY, add_llm_flags, is_text, make, named_address, read_choice, read_limits
 from tools.machine import add_threads
 from tools.terminal import Parser
 
@@ -288,6 +288,8 @@ def _gibibytes(text: str) -> float:
 def _reason(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
+    if not is_text(text):
+        raise argparse.ArgumentTypeError("it is no UTF-8 text, and could not be kept with the run")
     return " ".join(text.split())
 
 

@@ -166,5 +166,5 @@ def without_values(command: Iterable[str], given: Iterable[str]) -> list[str]:
     for word in command:
         for text, instead in hidden.items():
             word = word.replace(text, instead)
-        words.append(word)
+        words.append(word.encode("utf-8", "backslashreplace").decode())  # paths need not be UTF-8, what is stored is
     return words
