@@ -39,7 +39,7 @@ def read_storable(text: str) -> Any:
     """
     if is_deep(text):
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    return json.loads(text, parse_constant=lambda name: None, parse_float=_finite, parse_int=_whole)
+    return _STORABLE.decode(text)
 
 
 def is_storable(value: Any) -> bool:
@@ -61,6 +61,10 @@ def _whole(text: str) -> int | None:
     if len(text) > LONGEST_NUMBER or abs(int(text)) >= 2**63:
         return None
     return int(text)
+
+
+_STORABLE = json.JSONDecoder(parse_constant=lambda name: None, parse_float=_finite, parse_int=_whole)
+"""Made once: a stream is read in thousands of pieces."""
 
 
 def is_deep(text: str, most: int = DEEPEST) -> bool:
