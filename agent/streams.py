@@ -260,7 +260,7 @@ def _merged(parts: list[JsonValue]) -> list[JsonValue]:
     """Parts of text that follow each other as one: a word may be cut between two of them."""
     merged: list[JsonValue] = []
     for is_text, group in itertools.groupby(parts, _is_text):
-        joined = [*group]
+        joined: list[JsonValue] = [*group]
         if is_text and len(joined) > 1:
             joined = [{"type": "text", "text": "".join(str(cast("dict[str, Any]", part)["text"]) for part in joined)}]
         merged += joined
