@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from agent.folder.store import append_line
 from agent.lines import read_lines
 from agent.llm.errors import LlmFailure
 from agent.llm.requests import ToolSpec
-from tools.border.json_text import read_json
+from tools.border.json_text import is_storable, read_json
 from tools.errors import ToolError
 from tools.records import Evidence, Record
 
@@ -186,13 +185,12 @@ class Toolbox:
 
 
 def _parsed(arguments: str) -> JsonValue:
-    """The arguments as JSON, or their text when they are none, or hold what JSON in UTF-8 cannot: infinities, half letters."""
+    """The arguments as JSON, or their text when they are none, or hold what no record can: infinities, half letters."""
     try:
         value: JsonValue = read_json(arguments or "{}")
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return arguments
-    return value
+    return value if is_storable(value) else arguments
 
 
 def _explain(place: tuple[int | str, ...], message: str) -> str:

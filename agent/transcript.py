@@ -80,14 +80,7 @@ class Notes:
 
     def add_reply(self, reply: Reply[Any]) -> None:
         """What the LLM answered. Whether it came from the store is left out: a replay's transcript reads the same."""
-        content: dict[str, JsonValue] = {"text": reply.text, "finish_reason": reply.finish_reason}
-        if reply.parsed is not None:
-            content["parsed"] = reply.parsed.model_dump(mode="json")
-        if reply.tool_calls:
-            content["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
-        if reply.repaired:
-            content["repaired"] = True
-        self.add("reply", content, reply.request_sha256, reply.usage)
+        self.add("reply", reply_content(reply), reply.request_sha256, reply.usage)
         self.usage += reply.usage
 
     def add_failure(self, failure: LlmFailure) -> Failure:
@@ -96,6 +89,18 @@ class Notes:
         self.add("failure", record.model_dump(mode="json"), usage=failure.usage)
         self.usage += failure.usage or Usage()
         return record
+
+
+def reply_content(reply: Reply[Any]) -> dict[str, JsonValue]:
+    """A reply as a transcript tells it."""
+    content: dict[str, JsonValue] = {"text": reply.text, "finish_reason": reply.finish_reason}
+    if reply.parsed is not None:
+        content["parsed"] = reply.parsed.model_dump(mode="json")
+    if reply.tool_calls:
+        content["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+    if reply.repaired:
+        content["repaired"] = True
+    return content
 
 
 class Abandoned(Exception):

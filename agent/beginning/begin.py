@@ -184,7 +184,9 @@ def replay_run(arguments: argparse.Namespace, console: Console) -> int:
     question = open_question(manifest, reads_guideline=manifest.config.llm is not None)
     found = replay(folder, question, console)
     console.print(f"{found.same} of {found.total} decisions reproduced byte for byte")
-    return 0 if found.same == found.total and checked.untouched else 1
+    if other := found.other_transcripts:
+        console.print(f"{len(other):,} transcripts are not those of the replay, such as {other[0]}'s")
+    return 0 if found.same == found.total and not other and checked.untouched else 1
 
 
 def check_trace(arguments: argparse.Namespace) -> None:
@@ -245,6 +247,7 @@ def name_run(config: RunConfig, started: datetime) -> str:
     digest = sha256(f"{config.model_dump_json()}{started.timestamp()}".encode()).hexdigest()[:4]
     study = Path(config.study)
     name = study.parent.resolve().name if study.suffix == ".toml" else study.resolve().name
+    name = name.encode("utf-8", "replace").decode()
     return f"{started:%Y%m%dT%H%M%SZ}-{name}-{arm}-{digest}"
 
 

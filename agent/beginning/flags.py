@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
+from agent.llm.flags import KEY, add_llm_flags, is_text, make, named_address, read_budget, read_choice
 from tools.display.flags import MOST_SEED, number, whole
 from tools.display.terminal import Parser
 from tools.machine import add_threads
@@ -272,4 +272,6 @@ def _indices(text: str) -> tuple[int, ...]:
 def _reason(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
+    if not is_text(text):
+        raise argparse.ArgumentTypeError("it is no UTF-8 text, and could not be kept with the run")
     return " ".join(text.split())

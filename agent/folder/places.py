@@ -25,6 +25,8 @@ FOLDERS = ("transcripts", "tables", "figures")
 """Into which a run writes."""
 _NEW = re.compile(r"\.[0-9]{8}T[0-9]{6}Z-.+-[0-9a-f]{4}\.new")
 """A run folder that is being made (`agent.run.name_run`)."""
+_DEEPEST = 16
+"""Folders within each other, which are the reader's own: a run has one level of them."""
 _STALE = 3600.0
 """Seconds after which a folder that nobody holds a lock in is one that a kill left."""
 
@@ -69,8 +71,10 @@ def _is_stale(path: Path) -> bool:
     return True
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
+def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:
     """Everything in a folder with its mode, links not followed."""
+    if depth > _DEEPEST:
+        raise RunError(f"{folder} lies deeper than {_DEEPEST} folders in a run: remove it")
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         found = [(Path(entry.path), entry.stat(follow_symlinks=False).st_mode) for entry in entries]
@@ -79,4 +83,4 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
     for path, mode in found:
         yield path, mode
         if stat.S_ISDIR(mode):
-            yield from _walk(path)
+            yield from _walk(path, depth + 1)

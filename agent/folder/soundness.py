@@ -19,15 +19,16 @@ from agent.folder.findings import Checked, Finding, Notes
 from agent.folder.measurements import Measurement, address_of
 from agent.folder.records import Decision, Manifest, Summary, TranscriptStep
 from agent.folder.store import RunFolder, sha256_of
+from agent.folder.stored_calls import addresses_of, digest_of, said_in_call
 from agent.lines import numbered_lines, parse_record
 from agent.llm.records import LlmCall
 from tools.border.json_text import canonical_json
 from tools.records import Evidence
 
+Told = dict[str, list[tuple[str, str]]]
+"""By request: the transcripts that tell its reply, each with a digest of what it says."""
 _ADDRESS = re.compile(rb'\{"request_sha256":\s?"([0-9a-f]{64})"')
 """How a stored call begins."""
-SEEDS = 64
-"""Seeds beyond the run's own that repeats of a judgement are looked for under, where a server takes none."""
 
 
 def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
@@ -44,11 +45,11 @@ def check_folder(folder: RunFolder, *, being_written: bool = False) -> Checked:
     manifest, notes = folder.manifest(), Notes()
     decisions = _check_decisions(folder, manifest, notes)
     _check_evidence(folder, manifest, decisions, notes)
-    asked = _check_transcripts(folder, decisions, notes)
+    told = _check_transcripts(folder, decisions, notes)
     if being_written:
-        _count_calls(folder, asked, notes)
+        _count_calls(folder, set(told), notes)
     else:
-        _check_calls(folder, manifest, asked, notes)
+        _check_calls(folder, manifest, told, notes)
     _check_measurements(folder, notes)
     if not being_written and all(found.kind != "unfinished" for found in notes.findings):
         _check_summary(folder, decisions, notes)
@@ -137,9 +138,9 @@ def _hashes(stored: Any, record: Evidence) -> tuple[str, str]:
     return hashlib.sha256(canonical_json(stored).encode()).hexdigest(), sha256_of(record)
 
 
-def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes: Notes) -> set[str]:
-    """Returns the hashes of the requests that transcripts refer to."""
-    asked, missing, cut, other = set[str](), list[str](), list[str](), list[str]()
+def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes: Notes) -> Told:
+    """Returns what transcripts tell of each request they refer to."""
+    told, missing, cut, other = Told(), list[str](), list[str](), list[str]()
     notes.counts["transcripts"] = 0
     for key, decision in decisions.items():
         try:
@@ -148,7 +149,9 @@ def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes:
             (cut if (folder.path / "transcripts" / f"{key}.jsonl").exists() else missing).append(_name(folder, error))
             continue
         notes.counts["transcripts"] += 1
-        asked |= {step.request_sha256 for step in steps if step.request_sha256 is not None}
+        for step in steps:
+            if step.request_sha256 is not None:
+                told.setdefault(step.request_sha256, []).append((f"transcripts/{key}.jsonl", digest_of(step.content)))
         if not steps or [step.step for step in steps] != list(range(len(steps))) or steps[-1].kind != "decision":
             cut.append(f"transcripts/{key}.jsonl")
         elif not _is_same(steps[-1], decision):
@@ -162,7 +165,7 @@ def _check_transcripts(folder: RunFolder, decisions: dict[str, Decision], notes:
     notes.add(
         "touched", other, lambda n, one: f"{n:,} decisions are not those their transcripts end in, such as {one}'s"
     )
-    return asked
+    return told
 
 
 def _is_same(step: TranscriptStep, decision: Decision) -> bool:
@@ -172,14 +175,26 @@ def _is_same(step: TranscriptStep, decision: Decision) -> bool:
         return False
 
 
-def _check_calls(folder: RunFolder, manifest: Manifest, asked: set[str], notes: Notes) -> None:
-    stored, touched = set[str](), list[str]()
+def _check_calls(folder: RunFolder, manifest: Manifest, told: Told, notes: Notes) -> None:
+    stored, touched, twice = dict[str, str | None](), list[str](), list[str]()
     for value, call in _read(folder, "llm_calls.jsonl", LlmCall, notes):
-        stored.add(call.request_sha256)
-        if call.request_sha256 not in _addresses(value, manifest.config.seed):
+        if call.request_sha256 not in addresses_of(value, manifest.config.seed):
             touched.append(call.request_sha256[:12])
+        said, before = said_in_call(call), stored.get(call.request_sha256)
+        if said is not None and before is not None and said != before:
+            twice.append(call.request_sha256[:12])
+        stored[call.request_sha256] = said or before
     n = notes.counts["llm_calls"]
-    _miss_calls(stored, asked, notes)
+    _miss_calls(set(stored), set(told), notes)
+    other = [name for sha256, steps in told.items() for name, said in steps if stored.get(sha256, said) != said]
+    notes.add(
+        "touched", twice, lambda k, one: f"{k:,} stored requests have another reply beside the first, such as {one}"
+    )
+    notes.add(
+        "touched",
+        other,
+        lambda k, one: f"{k:,} replies in transcripts are not those stored in llm_calls.jsonl, such as one in {one}",
+    )
     notes.add(
         "touched",
         touched,
@@ -205,15 +220,6 @@ def _miss_calls(stored: set[str], asked: set[str], notes: Notes) -> None:
             f"llm_calls.jsonl lacks {k:,} of the {len(asked):,} replies that transcripts rest on ({one[:12]})"
         ),
     )
-
-
-def _addresses(stored: Any, seed: int) -> Iterator[str]:
-    """Under which hashes a stored request may stand: its own, or, where the server takes no seed, with the seed it had."""
-    request = stored["request"]
-    data = json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
-    yield hashlib.sha256(data).hexdigest()
-    if "seed" not in request:
-        yield from (hashlib.sha256(data + f"\n{seed + more}".encode()).hexdigest() for more in range(SEEDS))
 
 
 def _check_measurements(folder: RunFolder, notes: Notes) -> None:

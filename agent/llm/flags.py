@@ -140,6 +140,15 @@ def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) 
     return secrets
 
 
+def is_text(given: str) -> bool:
+    """Whether what the system handed over is UTF-8: other bytes come as halves of surrogate pairs, which no file holds."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def make(kind: type[R], **values: Any) -> R:
     """A record of what flags say.
 
@@ -150,6 +159,11 @@ def make(kind: type[R], **values: Any) -> R:
 
     from agent.errors import RunError
 
+    for name, value in values.items():
+        if isinstance(value, str) and not is_text(value):
+            raise RunError(
+                f"{FLAGS.get(name, name)} {value}: it is no UTF-8 text, and could not be stored with the run"
+            )
     try:
         return kind(**values)
     except ValidationError as error:

@@ -30,6 +30,8 @@ FIRST_WORD_S, NEXT_WORD_S = 10.0, 60.0
 ATTEMPTS = 4
 """At a server that is not ready, or busy: the waits between them double."""
 MOST_TOKENS = 16
+MOST_NAMES, LONGEST_NAME = 5000, 200
+"""Models of a list that are looked at, and characters of their names."""
 QUESTION = "Reply with OK."
 _STATUS = re.compile(r"HTTP (\d{3})")
 _NO_MODEL = re.compile(
@@ -114,7 +116,7 @@ async def _list_models(settings: LlmSettings) -> list[str] | None:
     finally:
         await connection.aclose()
     if 300 <= received.status < 400:
-        raise RunError(f"{settings.base_url}: {told_redirect(received)}")
+        raise RunError(f"{settings.base_url}: {settings.redacted(told_redirect(received))}")
     try:
         body: object = json.loads(received.text) if received.status == 200 else None
     except (ValueError, RecursionError):
@@ -123,7 +125,9 @@ async def _list_models(settings: LlmSettings) -> list[str] | None:
     if not isinstance(entries, list):
         return None
     found = (cast("dict[str, Any]", entry).get("id") for entry in cast("list[Any]", entries) if isinstance(entry, dict))
-    return [name for name in found if isinstance(name, str)]
+    return [settings.redacted(name) for name in found if isinstance(name, str) and len(name) <= LONGEST_NAME][
+        :MOST_NAMES
+    ]
 
 
 def _check_name(model: str, names: Sequence[str], address: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from agent.errors import RunError
-from agent.llm.records import Usage
+from agent.llm.records import MOST_USED, Usage
 from tools.border.text_files import read_text
 from tools.records import Record
 
@@ -53,7 +53,7 @@ class PriceTable(Record):
         """One call with its cost in USD, which is 0 for a model without a price."""
         price = self.price(model)
         usd = (input_tokens * price.input + output_tokens * price.output) / 1e6 if price else 0.0
-        return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, usd=usd)
+        return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, usd=min(usd, MOST_USED))
 
 
 def estimate_tokens(text: str) -> int:

@@ -8,6 +8,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from tools.records import Record
 
+MOST_USED = 10**15
+"""Of calls, tokens and dollars: no run comes near it, and a sum of stored figures goes no further."""
 FailureType = Literal[
     "rate_limited",  # 429 after the last retry
     "server_error",  # 5xx after the last retry
@@ -33,18 +35,18 @@ FailureType = Literal[
 class Usage(Record):
     """What a call, or all calls for a feature, consumed."""
 
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
+    calls: int = Field(default=0, ge=0, le=MOST_USED)
+    input_tokens: int = Field(default=0, ge=0, le=MOST_USED)
+    output_tokens: int = Field(default=0, ge=0, le=MOST_USED)
+    usd: float = Field(default=0.0, ge=0, le=MOST_USED)
     """0 also when the price table does not know the model."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            calls=self.calls + other.calls,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            usd=self.usd + other.usd,
+            calls=min(MOST_USED, self.calls + other.calls),
+            input_tokens=min(MOST_USED, self.input_tokens + other.input_tokens),
+            output_tokens=min(MOST_USED, self.output_tokens + other.output_tokens),
+            usd=min(MOST_USED, self.usd + other.usd),
         )
 
 

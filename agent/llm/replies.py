@@ -27,6 +27,7 @@ from tools.records import Record
 S = TypeVar("S", bound=BaseModel)
 
 _MOST_CHARACTERS = 500
+_MOST_TOKENS = 10**9
 CIRCLE = "without end"
 """In the message of a reply that ran in a circle."""
 _TAIL, _TURNS, _SEEN = 1500, 3, 80
@@ -166,12 +167,12 @@ def _offered(request: Mapping[str, JsonValue]) -> list[str] | None:
 
 
 def reported_tokens(reply: Mapping[str, JsonValue]) -> tuple[int, int] | None:
-    """Input and output tokens as the server counted them; None if it did not."""
+    """Input and output tokens as the server counted them; None if it did not, or counted more than there can be."""
     usage = reply.get("usage")
     if not isinstance(usage, dict):
         return None
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if all(type(count) is int and count >= 0 for count in tokens):
+    if all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in tokens):
         return cast("tuple[int, int]", tokens)
     return None
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, cast
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from agent.llm.records import Usage
+from agent.llm.secrecy import Redactor
 from tools.records import Record
 
 Framing = Literal["with usage", "streamed", "whole"]
 """How a reply is asked for: as a stream that ends with the usage, as a stream, or in one piece."""
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-_SHORTEST_SECRET = 8
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
@@ -155,15 +155,13 @@ class LlmSettings(LlmChoice):
         return {"User-Agent": "unveil", "Accept": "application/json, text/event-stream", **key, **given}
 
     def redacted(self, text: str) -> str:
-        """The text without key and headers, which a server may echo. Shorter keys are the stand-ins of local servers."""
-        secrets = [
-            (self.key, "[key]"),
-            *((v.get_secret_value(), f"[{name}]") for name, v in self.header_values.items()),
-        ]
-        for secret, instead in secrets:
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, instead).replace(json.dumps(secret)[1:-1], instead)
-        return text
+        """The text without key and headers, which a server may echo in many forms."""
+        return self._redactor(text)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        headers = {f"[{name}]": value.get_secret_value() for name, value in self.header_values.items()}
+        return Redactor({**headers, "[key]": self.key})
 
     def wait_s(self, attempt: int, asked: float | None, jitter: float) -> float:
         """Seconds to wait after an attempt, counted from 1.
@@ -218,5 +216,5 @@ def without_values(command: Iterable[str], given: Iterable[str]) -> list[str]:
     for word in command:
         for text, instead in hidden.items():
             word = word.replace(text, instead)
-        words.append(word)
+        words.append(word.encode("utf-8", "backslashreplace").decode())  # paths need not be UTF-8, what is stored is
     return words

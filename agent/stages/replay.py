@@ -11,9 +11,10 @@ from rich.console import Console
 
 from agent.errors import RunError
 from agent.folder.entrusted import check_replayable
-from agent.folder.records import Manifest
+from agent.folder.records import Manifest, TranscriptStep
 from agent.folder.store import RunFolder
 from agent.stages.gather import Stopwatch, investigate
+from tools.records import FeatureRef
 from tools.study.definition import Question
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ REMEMBERED = ("evidence.jsonl", "cases.jsonl", "llm_calls.jsonl", "tool_calls.js
 
 
 class Replayed(NamedTuple):
-    """How many decisions came out the same, byte for byte."""
+    """How many decisions came out the same, byte for byte, and which transcripts did not."""
 
     same: int
     total: int
+    other_transcripts: tuple[str, ...] = ()
+    """Of features whose steps are not those that were made again."""
 
 
 def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
@@ -54,8 +57,25 @@ def replay(folder: RunFolder, question: Question, console: Console) -> Replayed:
         unsent = manifest.config.model_copy(update={"traced": False})
         investigate(again, question, unsent, evidence, assembly, console, Stopwatch())
         ours = again.decisions_file.read_bytes().splitlines()
+        decided = [decision.feature for decision in folder.decisions()]
+        other = tuple(feature.key for feature in decided if _steps(folder, feature) != _steps(again, feature))
     theirs = folder.decisions_file.read_bytes().splitlines() if folder.decisions_file.is_file() else []
-    return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)))
+    return Replayed(sum(a == b for a, b in zip(ours, theirs, strict=False)), max(len(ours), len(theirs)), other)
+
+
+def _steps(folder: RunFolder, feature: FeatureRef) -> list[TranscriptStep] | None:
+    """A transcript, but for where in the program of then a bug was; None if it does not read."""
+    try:
+        return [_without_traceback(step) for step in folder.transcript(feature)]
+    except RunError:
+        return None
+
+
+def _without_traceback(step: TranscriptStep) -> TranscriptStep:
+    if step.kind != "failure" or not isinstance(step.content, dict):
+        return step
+    kept = {name: value for name, value in step.content.items() if name != "traceback"}
+    return step.model_copy(update={"content": kept})
 
 
 def open_memory(folder: RunFolder, question: Question, manifest: Manifest) -> Assembly | None:

@@ -7,6 +7,7 @@ sites, which browsers mark; the second would point a name of its own at this mac
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_HOST = re.compile(r"(?:[\w.\-]+|\[[0-9a-f:.%]+\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+"""A name or an address with at most a port, and nothing after it."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -80,8 +83,10 @@ def why_refused(method: str, headers: Mapping[str, str], host: str) -> tuple[int
         return None
     if not is_own_site(headers, asked):
         return 403, "this desk takes nothing from other sites"
+    if "transfer-encoding" in headers:  # browsers say how long a form is; a body in chunks may never end
+        return 411, "say how long the body is"
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > LARGEST:
+    if not (length.isascii() and length.isdecimal() and len(length) < 20) or int(length) > LARGEST:
         return 413, f"more than {LARGEST:,} bytes"
     return None
 
@@ -91,11 +96,11 @@ def is_own_host(asked: str, host: str) -> bool:
 
     An address cannot be rebound; a name that someone else owns can.
     """
-    try:
-        name = urlsplit(f"//{asked}").hostname
-    except ValueError:
+    if not _HOST.fullmatch(asked):
         return False
-    if name is None:
+    try:
+        name = urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
         return False
     if name in ("localhost", host.lower()):
         return True

@@ -194,3 +194,25 @@ def test_a_start_clears_what_an_earlier_one_left(judged: Path, tmp_path: Path) -
     assert not killed.exists()
     (made,) = (path for path in tmp_path.iterdir() if (path / "manifest.json").is_file())
     assert json.loads((made / "manifest.json").read_bytes())["parent"] == judged.name
+
+
+@pytest.mark.parametrize("depth", [17, 1_500])
+def test_folders_within_folders_without_end_are_refused_in_one_line(
+    judged: Path, copy_of: Callable[[Path], Path], depth: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = copy_of(judged)
+    here = os.open(copy, os.O_RDONLY)
+    try:
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=here)
+            inner = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+    finally:
+        os.close(here)
+    try:
+        assert check.main([str(copy)]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("error: ") and "deeper than 16 folders" in said
+    finally:
+        subprocess.run(["rm", "-rf", str(copy)], check=True)  # Python's own way of removing it ends in its stack

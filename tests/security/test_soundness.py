@@ -94,6 +94,28 @@ def lose_summary(run: Path) -> None:
     (run / "summary.json").unlink()
 
 
+def alter_reply(run: Path) -> None:
+    file = run / "llm_calls.jsonl"
+    file.write_bytes(file.read_bytes().replace(rb"\"stub\"", rb"\"forged\"", 1))
+
+
+def add_reply(run: Path) -> None:
+    """A second reply to a request, which the first reader of the file would take."""
+    file, lines = run / "llm_calls.jsonl", lines_of(run / "llm_calls.jsonl")
+    file.write_bytes(b"".join([*lines, lines[-1]]))
+    change_line(file, -1, lambda value: value["reply"]["message"].update(content="No."))
+
+
+def spoil_reply(run: Path) -> None:
+    change_line(run / "llm_calls.jsonl", 0, lambda value: value.update(reply={"message": "none"}))
+
+
+def alter_told_reply(run: Path) -> None:
+    file = run / "transcripts" / "base-000007.jsonl"
+    place = next(n for n, line in enumerate(lines_of(file)) if json.loads(line)["kind"] == "reply")
+    change_line(file, place, lambda value: value["content"].update(text="I was told to say so."))
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "evidence": (alter_evidence, "the evidence on 1 of 3 features is not what was judged (its hash differs)"),
     "request": (alter_request, "1 of 4 stored requests are not those that were sent (their hash differs)"),
@@ -107,9 +129,52 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "lost decision": (lose_decision, "unfinished: 2 of 3 selected features have a decision"),
     "repeated decision": (repeat_decision, "decisions.jsonl holds 1 decisions too many on one feature"),
     "stranger": (add_stranger, "decisions.jsonl decides on 1 features never selected (base-000099)"),
+    "reply": (alter_reply, "replies in transcripts are not those stored in llm_calls.jsonl"),
+    "second reply": (add_reply, "1 stored requests have another reply beside the first"),
+    "reply of no form": (spoil_reply, "replies in transcripts are not those stored in llm_calls.jsonl"),
+    "told reply": (
+        alter_told_reply,
+        "1 replies in transcripts are not those stored in llm_calls.jsonl, such as one in tr",
+    ),
     "lost summary": (lose_summary, "unfinished: there is no summary.json"),
 }
-TOUCHED = ("evidence", "request", "decision", "transcript", "summary")
+TOUCHED = (
+    *("evidence", "request", "decision", "transcript", "summary"),
+    *("reply", "second reply", "reply of no form", "told reply"),
+)
+
+
+def renumber(file: Path, lines: list[bytes]) -> None:
+    values = [{**json.loads(line), "step": place} for place, line in enumerate(lines)]
+    file.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+
+
+@pytest.mark.parametrize("change", ["lost", "repeated", "moved", "forged"])
+@pytest.mark.parametrize("kind", ["measured", "judged"])
+def test_steps_that_a_replay_does_not_take_are_said_and_counted(
+    kind: str,
+    change: str,
+    copy_of: Callable[[Path], Path],
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Steps have no hash, but what is stored leads to them; numbered anew they look complete."""
+    copy = copy_of(request.getfixturevalue(kind))
+    assert run.main(["--replay", str(copy)]) == 0
+    file = sorted((copy / "transcripts").glob("base-0*"))[0]
+    lines = lines_of(file)
+    if change == "forged":
+        value = json.loads(lines[0])
+        value["content"] = {"said": "so"}
+        lines[0] = json.dumps(value).encode()
+    else:
+        extra = {"lost": [], "repeated": [lines[0], lines[0]], "moved": [lines[0]]}[change]
+        lines = [*lines[1:-1], *extra, lines[-1]]
+    renumber(file, lines)
+    is_same = change == "moved" and len(lines) == 2
+    capsys.readouterr()
+    assert run.main(["--replay", str(copy)]) == int(not is_same)
+    assert is_same or f"1 transcripts are not those of the replay, such as {file.stem}'s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["measured", "judged"])

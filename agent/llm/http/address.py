@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from agent.errors import RunError
 
 _CHAT = "/chat/completions"
+_HOST = re.compile(r"[\w.\-]+|[0-9a-f:.]+(?:%\w+)?", re.IGNORECASE)
+"""Names and numbers: of other signs, programs differ in where a host ends."""
 _VERSION = re.compile(r"/(v\d+\w*|openai)(/|$)")
 """What the path of a base URL has where providers number their interfaces: /v1, /v1beta/openai, /api/paas/v4."""
 
@@ -28,7 +30,7 @@ def read_address(text: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise RunError(f"the base URL cannot be read: {error}") from None
-    if not host or re.search(r"\s", address):
+    if not host or re.search(r"\s", address) or not _HOST.fullmatch(host):
         raise RunError("the base URL names no host: give http://HOST:PORT/v1")
     if "@" in parts.netloc:
         raise RunError(
@@ -42,6 +44,15 @@ def read_address(text: str) -> str:
     return f"{parts.scheme.lower()}://{parts.netloc}{path}"
 
 
+def is_readable(address: str) -> bool:
+    """Whether it is an address at all; one that a manifest names may be anything."""
+    try:
+        read_address(address)
+    except RunError:
+        return False
+    return True
+
+
 def has_version(address: str) -> bool:
     """Whether a path such as /v1 stands in it."""
     return _VERSION.search(urlsplit(address).path) is not None
@@ -49,11 +60,13 @@ def has_version(address: str) -> bool:
 
 def is_same(one: str, other: str) -> bool:
     """Whether two base URLs lead to the same endpoint; a missing /v1 is no difference."""
-    return _bare(one) == _bare(other)
+    return is_readable(one) and is_readable(other) and _bare(one) == _bare(other)
 
 
 def is_loopback(address: str) -> bool:
     """Whether it stays on this machine."""
+    if not is_readable(address):
+        return False
     host = urlsplit(address).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import json
 from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
-from tools.border.json_text import read_json
+from tools.border.json_text import read_storable
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _END = "[DONE]"
 _BEGINNING = 4000
+_LONGEST_NAME = 1000
+"""Of a tool, in characters; what comes after them belongs to no name of ours."""
 
 
 class ReplyStream:
@@ -102,10 +105,12 @@ class ReplyStream:
     def _dispatch(self) -> None:
         text, error = "\n".join(self._event).strip(), self._event_name == "error"
         self._event, self._event_name = [], ""
+        if not text:
+            return
         if text == _END:
             self._ended = True
         elif error:
-            for value in _json_in(text) or [{"message": text}] if text else []:
+            for value in _json_in(text) or [{"message": text}]:
                 self._add(value if "error" in value else {"error": value})
         else:
             for value in self._values(text):
@@ -166,6 +171,8 @@ class _Choice:
         self._texts: dict[str, list[str]] = {}
         self._parts: list[JsonValue] = []
         self._calls: list[dict[str, Any]] = []
+        self._last: dict[str | None, dict[str, Any]] = {}
+        """By number the last call that had it, and under None the last of all."""
         self._finish_reason: JsonValue = None
         self._message: dict[str, JsonValue] | None = None
         """Sent whole, and so kept with all that is in it."""
@@ -212,14 +219,14 @@ class _Choice:
         """
         function = cast("dict[str, Any]", piece.get("function") if isinstance(piece.get("function"), dict) else {})
         index, id, name = piece.get("index"), piece.get("id"), function.get("name")
-        same = [call for call in self._calls if index is None or call["index"] == index]
-        call = same[-1] if same else None
+        call = self._last.get(None if index is None else json.dumps(index))
         another = call is not None and id and name and call["id"] and id != call["id"]
         if call is None or another or (index is None and name and call["name"] and call["arguments"]):
-            call = dict[str, Any](index=index, id=None, name="", arguments=[])
+            call = dict[str, Any](id=None, name="", arguments=[])
             self._calls.append(call)
+            self._last |= {None: call, json.dumps(index): call}
         call["id"] = call["id"] or id
-        if name and name != call["name"]:
+        if name and name != call["name"] and len(call["name"]) < _LONGEST_NAME:
             call["name"] += str(name)
         given = function.get("arguments")
         if given not in (None, ""):
@@ -252,14 +259,16 @@ def _choice_in(value: dict[str, Any]) -> _Piece | None:
 def _merged(parts: list[JsonValue]) -> list[JsonValue]:
     """Parts of text that follow each other as one: a word may be cut between two of them."""
     merged: list[JsonValue] = []
-    for part in parts:
-        last = merged[-1] if merged else None
-        texts = [each for each in (last, part) if isinstance(each, dict) and each.get("type") == "text"]
-        if len(texts) == 2 and all(isinstance(each.get("text"), str) for each in texts):
-            merged[-1] = {"type": "text", "text": f"{texts[0]['text']}{texts[1]['text']}"}
-        else:
-            merged.append(part)
+    for is_text, group in itertools.groupby(parts, _is_text):
+        joined: list[JsonValue] = [*group]
+        if is_text and len(joined) > 1:
+            joined = [{"type": "text", "text": "".join(str(cast("dict[str, Any]", part)["text"]) for part in joined)}]
+        merged += joined
     return merged
+
+
+def _is_text(part: JsonValue) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _json_in(text: str) -> list[dict[str, Any]] | None:
@@ -267,9 +276,9 @@ def _json_in(text: str) -> list[dict[str, Any]] | None:
     values: list[object] = []
     try:
         try:
-            values.append(read_json(text))
+            values.append(read_storable(text))
         except ValueError:
-            values += [read_json(line) for line in text.split("\n") if line.strip()]
+            values += [read_storable(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError):
         return None
     flat = [each for value in values for each in (cast("list[object]", value) if isinstance(value, list) else [value])]
@@ -284,7 +293,7 @@ def _complete(text: str) -> bool:
     if not stripped.endswith("}"):
         return False
     try:
-        read_json(stripped)
+        read_storable(stripped)
     except (ValueError, RecursionError):
         return False
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +16,8 @@ from agent.llm.records import FailureType
 from tools.border.json_text import read_json
 
 _MOST_CHARACTERS = 1000
+_MOST_READ = 10_000
+"""Of a message: what is wrong is said at its beginning."""
 
 
 _CREDIT_CODES = {
@@ -84,7 +86,7 @@ class Trouble(NamedTuple):
     """Seconds the server asked to wait before it."""
 
 
-def trouble_of(status: int, text: str, headers: Mapping[str, str]) -> Trouble:
+def trouble_of(status: int, text: str, headers: Mapping[str, str], redacted: Callable[[str], str] = str) -> Trouble:
     """What an error means.
 
     Tried again: 408, 409, 425, 429, 5xx, a model that is being loaded, and what says nothing. Not tried again: what the
@@ -95,8 +97,10 @@ def trouble_of(status: int, text: str, headers: Mapping[str, str]) -> Trouble:
         status: of the answer, or the one its body names; 200 for a body that names none.
         text: the body.
         headers: of the answer.
+        redacted: takes secrets out of a text, which JSON may have spelt in any way: it sees what was read.
     """
     message, codes = error_in(text)
+    message, codes = redacted(message)[:_MOST_READ], tuple(redacted(code)[:_MOST_READ] for code in codes)
     words = f"HTTP {status}: {message}"[:_MOST_CHARACTERS].encode("utf-8", "replace").decode()
     wait_s = retry_after(headers)
     if kind := _type_by_words(status, codes, f"{message} {' '.join(codes)}"):

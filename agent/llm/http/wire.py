@@ -147,17 +147,16 @@ class Wire:
         return self._read(received, stream)
 
     def _read(self, received: Received, stream: ReplyStream) -> Answer:
-        text = self._settings.redacted(received.text)
+        redacted = self._settings.redacted
         if 300 <= received.status < 400:
-            return Trouble("not_found", told_redirect(received), again=False)
+            return Trouble("not_found", redacted(told_redirect(received)), again=False)
         if received.status >= 400:
-            return trouble_of(received.status, text, received.headers)
-        if text.lstrip().startswith("<"):
-            return Trouble(
-                "server_error", f"HTTP 200 with a page for people: {' '.join(text.split())[:200]}", again=True
-            )
+            return trouble_of(received.status, received.text, received.headers, redacted)
+        if received.data.lstrip().startswith(b"<"):
+            words = " ".join(redacted(received.text).split())[:200]
+            return Trouble("server_error", f"HTTP 200 with a page for people: {words}", again=True)
         stream.close()
-        return answer_of(stream, self._settings.redacted)
+        return answer_of(stream, redacted)
 
     def _learn(self, answer: Answer, framing: Framing) -> bool:
         """Whether the server refused how it was asked, so that another way is to be tried at once."""

@@ -63,19 +63,19 @@ def said_in(content: JsonValue) -> Said:
         return Said(content)
     if isinstance(content, dict) and "type" not in content and "text" not in content and content:
         return Said(canonical_json(content))  # some gateways read the JSON that was asked for
-    said = Said("")
+    said, texts = Said(""), list[str]()
     for part in content if isinstance(content, list) else [content] if content else []:
         if isinstance(part, str):
-            said = said._replace(text=said.text + part)
+            texts.append(part)
             continue
         kind = part.get("type") if isinstance(part, dict) else type(part).__name__
         if isinstance(part, dict) and kind in _TEXTS and isinstance(part.get("text"), str):
-            said = said._replace(text=f"{said.text}{part['text']}")
+            texts.append(str(part["text"]))
         elif isinstance(part, dict) and kind == "refusal":
             said = said._replace(refusal=str(part.get("refusal") or "refused"))
         elif kind not in _THOUGHTS:
             said = said._replace(foreign=str(kind))
-    return said
+    return said._replace(text="".join(texts))
 
 
 def first_version_text(content: JsonValue) -> str:
