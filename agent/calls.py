@@ -64,6 +64,8 @@ class CallStore:
         self._size = 0
         self._waiting: list[_Line] = []
         self._writing = asyncio.Lock()
+        self._unwritten = 0
+        self._written = asyncio.Event()
         self._load()
 
     def get(self, sha256: str) -> LlmCall | None:
@@ -120,21 +122,34 @@ class CallStore:
             raise RunError(f"{self.path} is being replayed and takes no new calls")
         line = _Line(call, call.model_dump_json().encode() + b"\n")
         self._waiting.append(line)
+        self._unwritten += 1
         # A caller that is cancelled meanwhile leaves the batch to be finished for the others in it.
         await asyncio.shield(self._commit(line))
 
+    async def catch_up(self, most: int) -> None:
+        """Wait until fewer calls than these are on their way to the disk: a kill would cost every one of them."""
+        while self._unwritten >= most:
+            self._written.clear()
+            await self._written.wait()
+
     async def _commit(self, line: _Line) -> None:
-        async with self._writing:
-            if line not in self._waiting:
-                return
-            batch, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
-            except OSError as error:
-                self._waiting = [each for each in batch if each is not line] + self._waiting
-                raise Unwritable.of(self.path, error) from error
-            for each in batch:
-                self._note(each.call, len(each.data))
+        try:
+            async with self._writing:
+                if line in self._waiting:
+                    await self._write_batch(line)
+        finally:
+            self._unwritten -= 1
+            self._written.set()
+
+    async def _write_batch(self, line: _Line) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
+        except OSError as error:
+            self._waiting = [each for each in batch if each is not line] + self._waiting
+            raise Unwritable.of(self.path, error) from error
+        for each in batch:
+            self._note(each.call, len(each.data))
 
     def _append(self, lines: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -22,6 +22,8 @@ from agent.pacing import Gate, RateWindow
 from agent.streams import ReplyStream
 
 Answer = dict[str, JsonValue] | Trouble
+Clearance = Callable[[], Awaitable[Trouble | None]]
+"""Asked before each HTTP request, when it is its turn: what stands in the way of it, if anything does."""
 
 CHAT = "/chat/completions"
 _FRAMES: dict[Framing, bytes] = {
@@ -59,7 +61,7 @@ class Wire:
         self._jitter = random.Random(0)
         self._connection = Connection(settings)
 
-    async def send(self, data: bytes) -> tuple[Answer, int]:
+    async def send(self, data: bytes, clearance: Clearance | None = None) -> tuple[Answer, int]:
         """The answer to a body, after at most `max_attempts` HTTP requests, and how many it took."""
         attempts = silences = 0
 
@@ -69,9 +71,9 @@ class Wire:
         async def attempt() -> Answer:
             nonlocal attempts, silences
             while True:
-                attempts += 1
                 framing = self.framing
-                answer = await self._try(data, framing)
+                answer, sent = await self._try(data, framing, clearance)
+                attempts += sent
                 if not self._learn(answer, framing):
                     silences += isinstance(answer, Trouble) and answer.type == "timeout"
                     return answer
@@ -94,10 +96,15 @@ class Wire:
             self.framing = _WEAKER[framing]
         return framing != "whole"
 
-    async def _try(self, data: bytes, framing: Framing) -> Answer:
-        """One HTTP request. What goes wrong is a value: an exception would carry the headers, and so the key, along."""
+    async def _try(self, data: bytes, framing: Framing, clearance: Clearance | None) -> tuple[Answer, bool]:
+        """One HTTP request, or none, and which of the two.
+
+        What goes wrong is a value: an exception would carry the headers, and so the key, along.
+        """
         entry = await self._gate.enter()
         try:
+            if clearance is not None and (obstacle := await clearance()) is not None:
+                return obstacle, False
             await self._rate.turn()
             answer = await self._exchange(data[:-1] + _FRAMES[framing])
         finally:
@@ -106,7 +113,7 @@ class Wire:
             self._gate.went_well()
         elif answer.type == "timeout" and self._gate.was_silent(entry):
             self._tell(f"{answer.message}: at most {self._gate.limit} at once from now on")
-        return answer
+        return answer, True
 
     async def _exchange(self, body: bytes) -> Answer:
         settings, stream, seen = self._settings, ReplyStream(), 0
