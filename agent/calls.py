@@ -61,6 +61,10 @@ class CallStore:
         self._first_version: set[str] = set()
         """Models that were asked by the first version."""
         self._most_counted: dict[str, int] = {}
+        self._rooms: set[int] = set()
+        """Limits of length that requests have had."""
+        self._latest: tuple[Request, Dialect, Written] | None = None
+        """A request is looked for more than once before it is sent, and long to write."""
         self._size = 0
         self._waiting: list[_Line] = []
         self._writing = asyncio.Lock()
@@ -84,7 +88,7 @@ class CallStore:
         that old; a reply goes before the failure that ended it.
         """
         *earlier, now = self.dialects(request.model)
-        written = request.written(now)
+        written = self._write(request, now)
         spoken = [now, *reversed(earlier)]
         if request.schema is not None and request.model in self._first_version:
             spoken += [dialect.first for dialect in spoken]
@@ -98,6 +102,10 @@ class CallStore:
                     ends.append(Found(call, dialect, written))
         replies = (end for end in ends if end.call is not None and end.call.failure is None)
         return next(replies, ends[0] if ends else Found(None, now, written))
+
+    def had_room(self, max_output_tokens: int) -> bool:
+        """Whether any request has had that limit of length."""
+        return max_output_tokens in self._rooms
 
     def dialects(self, model: str) -> tuple[Dialect, ...]:
         """What was believed of the model's server, in order; the last is believed now."""
@@ -151,6 +159,12 @@ class CallStore:
         for each in batch:
             self._note(each.call, len(each.data))
 
+    def _write(self, request: Request, dialect: Dialect) -> Written:
+        latest = self._latest
+        if latest is None or latest[0] is not request or latest[1] != dialect:
+            self._latest = latest = (request, dialect, request.written(dialect))
+        return latest[2]
+
     def _append(self, lines: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
@@ -177,6 +191,8 @@ class CallStore:
             self._places[call.request_sha256] = (self._size, length, call.failure is None)
         self._size += length
         self.spent += call.usage
+        limits = (call.request.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        self._rooms.update(limit for limit in limits if isinstance(limit, int))
         model = str(call.request.get("model"))
         answered = (call.reply or {}).get("model")
         if isinstance(answered, str) and answered:

@@ -146,10 +146,12 @@ def survive(
 
 
 def draw_moment(drawn: random.Random, life: float, share: float) -> Moment:
-    """Any moment of a life, in that share of cases; else one of the first calls, which a life is short of."""
+    """Any moment of a life, in that share of cases; else one of what a life is short of: its calls, or its report."""
     if drawn.random() < share:
         return Moment(0, drawn.random() * life)
-    return Moment(drawn.randint(1, 40), drawn.random() / 10)
+    if drawn.random() < 0.7:
+        return Moment(drawn.randint(1, 40), drawn.random() / 10)
+    return Moment(0, drawn.random(), after="investigate ")
 
 
 def table(title: str, stories: Sequence[Story], seconds: float) -> str:

@@ -19,10 +19,11 @@ STAGES = ("imports and loading", "first calls", "middle", "last calls", "report"
 
 
 class Moment(NamedTuple):
-    """When to kill: so many seconds after the process has made so many requests."""
+    """When to kill: so many seconds after the process has made so many requests, and has said so."""
 
     requests: int
     seconds: float
+    after: str = ""
 
 
 class Kill(NamedTuple):
@@ -72,7 +73,9 @@ def output_of(runs: Path) -> Path:
 def strike(process: subprocess.Popen[str], moment: Moment, server: StubServer, said: Path) -> int | None:
     """Kill a process that has just begun; the requests then in flight, or None if it ended before the moment came."""
     before = len(server.requests)
-    while process.poll() is None and len(server.requests) - before < moment.requests:
+    while process.poll() is None and (
+        len(server.requests) - before < moment.requests or moment.after not in said.read_text("utf-8")
+    ):
         let_live(process, 0.002)
     let_live(process, moment.seconds)
     in_flight = server.in_flight if len(server.requests) > before else 0  # else they are those of the process before

@@ -60,7 +60,7 @@ def test_kills_at_any_moment_change_nothing(tmp_path: Path, seed: int, capsys: p
     stories, seconds = survive(
         evidence_command(tmp_path, n_features=64),
         tmp_path,
-        lambda life: draw_moment(drawn, life, share=0.85),
+        lambda life: draw_moment(drawn, life, share=0.75),
         n_kills=25,
         delay=0.12,
     )

@@ -74,7 +74,7 @@ def test_kills_while_judging_again_change_nothing(
     stories, seconds = survive(
         judging_again(parent, n_features=64),
         tmp_path,
-        lambda life: draw_moment(drawn, life, share=0.7),
+        lambda life: draw_moment(drawn, life, share=0.4),
         n_kills=20,
         delay=0.12,
     )

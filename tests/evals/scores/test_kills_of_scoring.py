@@ -32,8 +32,8 @@ from tools.studies import Study
 
 STAGES = ("imports, loading, texts", "first calls", "middle", "last calls", "figures and files")
 SPOILING = ("refusal", "fenced JSON", "truncated JSON", "wrong schema", "extra field")
-AT_ONCE = 8
-"""Calls that may be under way when a scoring is killed."""
+AT_ONCE = 8 * 2
+"""Calls that may be under way when a scoring is killed: eight to the server, and as many to the disk."""
 
 
 def spoilt(body: JsonDict, attempt: int) -> Scripted:
@@ -64,7 +64,7 @@ class Scoring(NamedTuple):
 
 def arguments_for(run: Path, server: StubServer, *more: str) -> list[str]:
     asks = ["--llm-model", "stub", "--base-url", server.base_url, "--contexts", "6", "--batch", "2"]
-    return [str(run), *asks, "--concurrency", str(AT_ONCE), *more]
+    return [str(run), *asks, "--concurrency", "8", *more]
 
 
 def replied_in(run: Path) -> Counter[str]:
