@@ -78,13 +78,21 @@ class Wire:
                     silences += isinstance(answer, Trouble) and answer.type == "timeout"
                     return answer
 
+        answer = await attempt()
+        if not _is_passing(answer):
+            return answer, attempts
+        known = [answer]
+
+        async def attempt_again() -> Answer:
+            return known.pop() if known else await attempt()
+
         retrying = AsyncRetrying(
             stop=is_enough,
             wait=self._pause,
-            retry=retry_if_result(lambda answer: isinstance(answer, Trouble) and answer.again),
+            retry=retry_if_result(_is_passing),
             retry_error_callback=_last_answer,
         )
-        return await retrying(attempt), attempts
+        return await retrying(attempt_again), attempts
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -171,6 +179,10 @@ def told_redirect(received: Received) -> str:
     target = re.match(r"(?:https?://(?:[^/@]*@)?)?([^/?#\s]+)", received.headers.get("location", ""))
     where = target[1] if target else "another path"
     return f"HTTP {received.status}: the server sends on to {where}, which is not followed; name it with --base-url"
+
+
+def _is_passing(answer: Answer) -> bool:
+    return isinstance(answer, Trouble) and answer.again
 
 
 def _last_answer(state: RetryCallState) -> Answer:
