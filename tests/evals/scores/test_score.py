@@ -175,6 +175,16 @@ def test_failures_stand_in_the_table(run: Path, scorable: str, capsys: pytest.Ca
     assert "failures as wrong" in (run / "evals" / "scores.md").read_text("utf-8")
 
 
+def test_a_budget_stops_a_scoring_whose_prompts_are_all_put_at_once(
+    run: Path, scorable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve(answering(shares_a_word), delay=0.01) as server:
+        asks = [str(run), "--llm-model", "stub", "--base-url", server.base_url, "--one-per-prompt", "--shuffled", "0"]
+        assert main([*asks, "--features", scorable, "--concurrency", "1", "--budget-tokens", "1"]) == 0
+    assert len(server.requests) == 1, "the first spends it"
+    assert "budget" in (run / "evals" / "scores.md").read_text("utf-8")
+
+
 def test_another_scored_run_is_a_control(scored: tuple[Path, ScoreReport], run: Path) -> None:
     assert main([str(run), "--features", "1,2,3", "--beside", str(scored[0])]) == 0
     rows = {row.name for row in read_report(run).rows if row.kind == "control"}
