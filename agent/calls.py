@@ -95,9 +95,10 @@ class CallStore:
         ends: list[Found] = []
         spelt: set[str] = set()
         for dialect in spoken:
-            if dialect.spelling not in spelt:
-                spelt.add(dialect.spelling)
-                call = self.get((written if dialect == now else request.written(dialect)).sha256)
+            spelling = dialect.spelling if len(spoken) > 1 else ""
+            if spelling not in spelt:
+                spelt.add(spelling)
+                call = self.get((written if dialect is now or dialect == now else request.written(dialect)).sha256)
                 if call is not None and dialect.refusal(call) is None:
                     ends.append(Found(call, dialect, written))
         replies = (end for end in ends if end.call is not None and end.call.failure is None)
