@@ -53,7 +53,7 @@ def test_a_run_killed_three_times_ends_as_if_it_had_not_been(tmp_path: Path) -> 
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(530)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(4))
 def test_kills_at_any_moment_change_nothing(tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     drawn = random.Random(seed)
@@ -72,7 +72,7 @@ def test_kills_at_any_moment_change_nothing(tmp_path: Path, seed: int, capsys: p
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(530)
+@pytest.mark.timeout(1500)
 def test_kills_of_a_run_with_instruments_change_nothing(
     study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

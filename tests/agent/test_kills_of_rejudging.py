@@ -64,7 +64,7 @@ def test_a_rejudging_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> 
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(530)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(2))
 def test_kills_while_judging_again_change_nothing(
     tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
@@ -84,7 +84,7 @@ def test_kills_while_judging_again_change_nothing(
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(530)
+@pytest.mark.timeout(1500)
 def test_kills_while_judging_again_with_instruments_change_nothing(
     study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

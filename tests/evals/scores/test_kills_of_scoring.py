@@ -172,7 +172,7 @@ def table(seed: int, scorings: Sequence[Scoring], seconds: float) -> str:
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(2))
 def test_kills_while_scoring_change_nothing(
     study: Study, tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
