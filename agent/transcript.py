@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, JsonValue
 
 from agent.folder.records import TranscriptStep
+from agent.folder.stored_calls import reply_content
 from agent.llm.errors import LlmFailure
 from agent.llm.records import Failure, Usage
 from agent.llm.replies import Reply
@@ -89,18 +90,6 @@ class Notes:
         self.add("failure", record.model_dump(mode="json"), usage=failure.usage)
         self.usage += failure.usage or Usage()
         return record
-
-
-def reply_content(reply: Reply[Any]) -> dict[str, JsonValue]:
-    """A reply as a transcript tells it."""
-    content: dict[str, JsonValue] = {"text": reply.text, "finish_reason": reply.finish_reason}
-    if reply.parsed is not None:
-        content["parsed"] = reply.parsed.model_dump(mode="json")
-    if reply.tool_calls:
-        content["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
-    if reply.repaired:
-        content["repaired"] = True
-    return content
 
 
 class Abandoned(Exception):

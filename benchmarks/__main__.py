@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
 from tools.border.egress import guarded
-from tools.border.whole_files import write_named
 from tools.display.flags import whole
 from tools.display.terminal import Parser, door
 from tools.machine import add_threads, settle_threads
+from tools.whole_files import write_named
 
 if TYPE_CHECKING:
     from rich.console import Console

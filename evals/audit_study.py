@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
-from tools.border.whole_files import write_named
 from tools.display.terminal import Parser, door, say
 from tools.display.unseen import page
+from tools.whole_files import write_named
 
 if TYPE_CHECKING:
     import numpy as np

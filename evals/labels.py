@@ -177,7 +177,7 @@ def _is_later(one: Label, other: Label) -> bool:
 
 
 def _write_evidence(file: Path, found: Import) -> None:
-    from tools.border.whole_files import write_named
+    from tools.whole_files import write_named
 
     write_named(file, "".join(shown.model_dump_json(exclude_defaults=True) + "\n" for shown in found.evidence))
 

@@ -6,6 +6,7 @@ or of the rules' verdict, and carries no name by which a feature could be recogn
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from prompts.fence import clip, escape, fence
@@ -27,6 +28,8 @@ _CAUSAL_WORDS = {
     "projection only": "the list is a claim of the weights only, without such an effect",
     "reversed": "the effect is the reverse of the list",
 }
+_LONG = 60
+"""Most characters of a token in a context."""
 MARKED_SHARE = 0.25
 """Tokens of a context with more than this share of its largest activation are marked."""
 TEXT = 140
@@ -219,8 +222,16 @@ def _weighed(entry: TokenWeight) -> str:
 
 
 def _mark(token: str, value: float, floor: float) -> str:
-    plain = clip(escape(token), 60).replace("«", "‹").replace("»", "›")
+    plain = _known(token) if len(token) <= _LONG else _plain(token)
     if value <= max(floor, 0.0):
         return plain
     word = plain.lstrip(" ")
     return f"{plain[: len(plain) - len(word)]}«{word} {number(value)}»"
+
+
+def _plain(token: str) -> str:
+    return clip(escape(token), _LONG).replace("«", "‹").replace("»", "›")
+
+
+_known = functools.lru_cache(maxsize=2**13)(_plain)
+"""The same few thousand tokens come again and again."""

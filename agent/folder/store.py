@@ -25,8 +25,8 @@ from agent.folder.places import APPENDED, WHOLE, check_places, clear_leftovers
 from agent.folder.records import Decision, Manifest, TranscriptStep
 from agent.lines import mend_last_line, read_lines, read_record
 from tools.border.json_text import canonical_json
-from tools.border.whole_files import write_bytes
 from tools.records import Evidence, FeatureRef
+from tools.whole_files import write_bytes
 
 K = TypeVar("K", Decision, Evidence)
 

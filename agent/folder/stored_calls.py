@@ -11,8 +11,7 @@ from pydantic import JsonValue
 
 from agent.llm.errors import LlmFailure
 from agent.llm.records import LlmCall
-from agent.llm.replies import read_reply
-from agent.transcript import reply_content
+from agent.llm.replies import Reply, read_reply
 from tools.border.json_text import canonical_json
 
 SEEDS = 64
@@ -45,3 +44,15 @@ def digest_of(content: JsonValue) -> str:
     """The same for a transcript's reply."""
     fields = {name: content[name] for name in _FIELDS if name in content} if isinstance(content, dict) else {}
     return hashlib.sha256(canonical_json(fields).encode()).hexdigest()
+
+
+def reply_content(reply: Reply[Any]) -> dict[str, JsonValue]:
+    """A reply as a transcript tells it."""
+    content: dict[str, JsonValue] = {"text": reply.text, "finish_reason": reply.finish_reason}
+    if reply.parsed is not None:
+        content["parsed"] = reply.parsed.model_dump(mode="json")
+    if reply.tool_calls:
+        content["tool_calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+    if reply.repaired:
+        content["repaired"] = True
+    return content

@@ -61,9 +61,15 @@ class CallStore:
         self._first_version: set[str] = set()
         """Models that were asked by the first version."""
         self._most_counted: dict[str, int] = {}
+        self._rooms: set[int] = set()
+        """Limits of length that requests have had."""
+        self._latest: tuple[Request, Dialect, Written] | None = None
+        """A request is looked for more than once before it is sent, and long to write."""
         self._size = 0
         self._waiting: list[_Line] = []
         self._writing = asyncio.Lock()
+        self._unwritten = 0
+        self._written = asyncio.Event()
         self._load()
 
     def get(self, sha256: str) -> LlmCall | None:
@@ -82,20 +88,25 @@ class CallStore:
         that old; a reply goes before the failure that ended it.
         """
         *earlier, now = self.dialects(request.model)
-        written = request.written(now)
+        written = self._write(request, now)
         spoken = [now, *reversed(earlier)]
         if request.schema is not None and request.model in self._first_version:
             spoken += [dialect.first for dialect in spoken]
         ends: list[Found] = []
         spelt: set[str] = set()
         for dialect in spoken:
-            if dialect.spelling not in spelt:
-                spelt.add(dialect.spelling)
-                call = self.get((written if dialect == now else request.written(dialect)).sha256)
+            spelling = dialect.spelling if len(spoken) > 1 else ""
+            if spelling not in spelt:
+                spelt.add(spelling)
+                call = self.get((written if dialect is now or dialect == now else request.written(dialect)).sha256)
                 if call is not None and dialect.refusal(call) is None:
                     ends.append(Found(call, dialect, written))
         replies = (end for end in ends if end.call is not None and end.call.failure is None)
         return next(replies, ends[0] if ends else Found(None, now, written))
+
+    def had_room(self, max_output_tokens: int) -> bool:
+        """Whether any request has had that limit of length."""
+        return max_output_tokens in self._rooms
 
     def dialects(self, model: str) -> tuple[Dialect, ...]:
         """What was believed of the model's server, in order; the last is believed now."""
@@ -120,21 +131,40 @@ class CallStore:
             raise RunError(f"{self.path} is being replayed and takes no new calls")
         line = _Line(call, call.model_dump_json().encode() + b"\n")
         self._waiting.append(line)
+        self._unwritten += 1
         # A caller that is cancelled meanwhile leaves the batch to be finished for the others in it.
         await asyncio.shield(self._commit(line))
 
+    async def catch_up(self, most: int) -> None:
+        """Wait until fewer calls than these are on their way to the disk: a kill would cost every one of them."""
+        while self._unwritten >= most:
+            self._written.clear()
+            await self._written.wait()
+
     async def _commit(self, line: _Line) -> None:
-        async with self._writing:
-            if line not in self._waiting:
-                return
-            batch, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
-            except OSError as error:
-                self._waiting = [each for each in batch if each is not line] + self._waiting
-                raise Unwritable.of(self.path, error) from error
-            for each in batch:
-                self._note(each.call, len(each.data))
+        try:
+            async with self._writing:
+                if line in self._waiting:
+                    await self._write_batch(line)
+        finally:
+            self._unwritten -= 1
+            self._written.set()
+
+    async def _write_batch(self, line: _Line) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            await asyncio.to_thread(self._append, b"".join(each.data for each in batch))
+        except OSError as error:
+            self._waiting = [each for each in batch if each is not line] + self._waiting
+            raise Unwritable.of(self.path, error) from error
+        for each in batch:
+            self._note(each.call, len(each.data))
+
+    def _write(self, request: Request, dialect: Dialect) -> Written:
+        latest = self._latest
+        if latest is None or latest[0] is not request or latest[1] != dialect:
+            self._latest = latest = (request, dialect, request.written(dialect))
+        return latest[2]
 
     def _append(self, lines: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +192,8 @@ class CallStore:
             self._places[call.request_sha256] = (self._size, length, call.failure is None)
         self._size += length
         self.spent += call.usage
+        limits = (call.request.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        self._rooms.update(limit for limit in limits if isinstance(limit, int))
         model = str(call.request.get("model"))
         answered = (call.reply or {}).get("model")
         if isinstance(answered, str) and answered:

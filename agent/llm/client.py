@@ -34,7 +34,7 @@ class LlmClient:
     """Asks one model, through a store that remembers every call.
 
     A call that the store holds is answered from there; equal calls in flight at the same time are sent once. Whether
-    the budget is spent is looked at before each call, so it may be exceeded by what is in flight.
+    the budget is spent is looked at when it is a request's turn, so it may be exceeded by what is in flight.
     """
 
     def __init__(self, settings: LlmSettings, store: CallStore, wire: Wire | None = None) -> None:
@@ -221,9 +221,8 @@ class LlmClient:
         return task
 
     async def _send(self, written: Written, purpose: str, guess: dict[str, JsonValue] | None) -> LlmCall:
-        spent = self.settings.overspent(self.store.spent)
         sent, began = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-        answer, attempts = (Trouble("budget", spent, again=False), 0) if spent else await self._wire.send(written.data)
+        answer, attempts = await self._wire.send(written.data, self._clear)
         failure = reply = None
         usage = Usage(calls=min(attempts, 1))
         if isinstance(answer, Trouble):
@@ -256,6 +255,12 @@ class LlmClient:
             self._wire.stop(error)
             raise
         return call
+
+    async def _clear(self) -> Trouble | None:
+        """What stands in the way of a request: looked at when it is its turn, for hundreds may wait for theirs."""
+        await self.store.catch_up(self.settings.concurrency)
+        spent = self.settings.overspent(self.store.spent)
+        return Trouble("budget", spent, again=False) if spent else None
 
 
 def _read(reply: Reply[Any], schema: type[S]) -> S:

@@ -38,7 +38,8 @@ async def ask_with_room(ask: Ask, store: CallStore, request: Request, purpose: s
         ToolsUnsupported: tools were offered and the server takes none.
     """
     roomy = request._replace(max_output_tokens=MORE * request.max_output_tokens)
-    first, later = store.find(request).call, store.find(roomy).call
+    first = store.find(request).call
+    later = store.find(roomy).call if store.had_room(roomy.max_output_tokens) else None
     if (first is None or first.failure is not None) and (later is not None or request.model in thinkers):
         return await ask(roomy, purpose)
     try:

@@ -28,12 +28,12 @@ from agent.report.summary import summarise
 from agent.stages.recall import Case, read_cases
 from agent.stages.recipients import traced
 from agent.stages.selection import select_features
-from tools.border.whole_files import replacing
 from tools.display.progress import Bars, waiting
 from tools.machine import describe_load, look
 from tools.proof.outcome import Probe, Proof
 from tools.records import Evidence
 from tools.study.definition import Question, Study
+from tools.whole_files import replacing
 
 if TYPE_CHECKING:
     from agent.investigation.assembly import Assembly

@@ -15,7 +15,7 @@ from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm, read_arm
 from evals.arms.settings import Origin, find_origin, list_settings
 from evals.arms.strata import count_strata
-from tools.border.whole_files import write_named
+from tools.whole_files import write_named
 
 
 class Read(NamedTuple):

@@ -20,9 +20,9 @@ from agent.folder.store import RunFolder
 from agent.llm.records import Failure
 from evals.errors import LabelError
 from evals.manual.records import RELEVANT, Label
-from tools.border.whole_files import write_bytes
 from tools.proof.floors import DeadFloor
 from tools.records import Evidence, FeatureRef, Record
+from tools.whole_files import write_bytes
 
 CREATOR = "unveil"
 

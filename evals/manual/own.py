@@ -19,8 +19,8 @@ from typing import Any
 from evals.errors import LabelError
 from evals.manual.reading import Collector, Options, Row, read_csv, read_json, read_jsonl, read_truth, read_verdict
 from evals.manual.records import ANNOTATION, RELEVANT, Import, Label, plain_number
-from tools.border.whole_files import write_named
 from tools.display.spreadsheets import bare, records_to_csv
+from tools.whole_files import write_named
 
 COLUMNS = (
     "annotator",

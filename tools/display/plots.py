@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
-from tools.border.whole_files import write_bytes
+from tools.whole_files import write_bytes
 
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,

@@ -16,7 +16,7 @@ from agent.llm.settings import LlmSettings
 CONNECT_S = 10.0
 MOST_BYTES = 8 * 2**20
 """Of a body, once it is unpacked: no reply comes near it."""
-_CONNECTIONS_PER_POOL = 16
+_CONNECTIONS_PER_POOL = 8
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
@@ -52,6 +52,7 @@ class Connection:
         self._settings = settings
         self._pools: list[httpx2.AsyncClient] = []
         self._turns = itertools.count()
+        self._urls: dict[str, httpx2.URL] = {}
 
     async def get(self, path: str) -> Received:
         """Ask for what lies under a path of the base URL.
@@ -85,15 +86,17 @@ class Connection:
     async def _exchange(self, method: str, path: str, body: bytes | None, take: Callable[[bytes], object]) -> Received:
         # What is raised here begins anew (`from None`): the library's exceptions hold the request, and so the key.
         headers = {} if body is None else {"Content-Type": "application/json"}
-        url = self._settings.base_url.rstrip("/") + path
         try:
+            url = self._url(path)
             async with self._pool().stream(method, url, content=body, headers=headers) as response:
-                data = bytearray()
-                async for chunk in response.aiter_bytes():
+                data, is_good = bytearray(), response.is_success
+                packed = "content-encoding" in response.headers
+                # What unpacks looks at every chunk even where there is nothing to unpack, and a stream has many.
+                async for chunk in response.aiter_bytes() if packed else response.aiter_raw():
                     data += chunk
                     if len(data) > MOST_BYTES:
                         raise TooLong(f"more than {MOST_BYTES:,} bytes came")
-                    if response.is_success:
+                    if is_good:
                         take(chunk)
                 return Received(response.status_code, response.headers, bytes(data))
         except httpx2.ConnectTimeout:
@@ -102,6 +105,11 @@ class Connection:
             raise Silence from None
         except (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError, UnicodeError) as error:
             raise Unreachable(self._settings.redacted(f"{type(error).__name__}: {error}".rstrip(": "))) from None
+
+    def _url(self, path: str) -> httpx2.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx2.URL(self._settings.base_url.rstrip("/") + path)
+        return self._urls[path]
 
     def _pool(self) -> httpx2.AsyncClient:
         if not self._pools:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from tools.border.json_text import read_storable
 
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_TEXT_FIELDS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")
 _END = "[DONE]"
 _BEGINNING = 4000
 _LONGEST_NAME = 1000
@@ -89,13 +89,18 @@ class ReplyStream:
             self._read(line)
 
     def _read(self, line: str) -> None:
-        name, colon, rest = line.partition(":")
         if not line.strip():
             self._dispatch()
-        elif name in ("data", "error") and colon:
+            return
+        name, colon, rest = line.partition(":")
+        if name in ("data", "error") and colon:
             self._event.append(rest.removeprefix(" "))
             self._event_name = name if name == "error" else self._event_name
-            if name == "error" or _complete(rest):  # some servers leave out the blank line between events
+            whole = _whole(rest)  # some servers leave out the blank line between events
+            if whole is not None and len(self._event) == 1 and self._event_name != "error":
+                self._event, self._event_name = [], ""
+                self._add(whole)
+            elif whole is not None or name == "error" or rest.strip() == _END:
                 self._dispatch()
         elif name == "event" and colon:
             self._event_name = rest.strip()
@@ -185,8 +190,10 @@ class _Choice:
         if piece.whole:
             self._message = piece.said
         said = False
-        for name in ("content", "refusal", *_REASONING_FIELDS):
+        for name in _TEXT_FIELDS:
             text = piece.said.get(name)
+            if text is None:
+                continue
             if isinstance(text, list) and name == "content":
                 self._parts += text
             elif isinstance(text, str) and text:
@@ -241,18 +248,24 @@ def _plain(call: dict[str, Any]) -> dict[str, JsonValue]:
 def _choice_in(value: dict[str, Any]) -> _Piece | None:
     """What an event says of the first choice, whatever the server calls it."""
     choices = value.get("choices")
+    choice: Any = None
     if isinstance(choices, list):
-        choice = next((each for each in choices if isinstance(each, dict) and not each.get("index")), None)
+        for each in choices:  # for every few letters of a reply: loops here, as a generator takes twice the time
+            if isinstance(each, dict) and not each.get("index"):
+                choice = each
+                break
     elif isinstance(value.get("message"), dict) and value.get("object") != "error":
         choice = {"delta": value["message"], "finish_reason": value.get("done_reason")}
-    else:
-        choice = None
     if choice is None:
         return None
-    said = next((choice[name] for name in ("delta", "message") if isinstance(choice.get(name), dict)), None)
-    if said is None:
+    delta, message = choice.get("delta"), choice.get("message")
+    whole = isinstance(message, dict)
+    if isinstance(delta, dict):
+        said = delta
+    elif whole:
+        said = message
+    else:
         said = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
-    whole = isinstance(choice.get("message"), dict)
     return _Piece(said, choice.get("finish_reason"), whole, choice.get("error"))
 
 
@@ -285,15 +298,13 @@ def _json_in(text: str) -> list[dict[str, Any]] | None:
     return [cast("dict[str, Any]", each) for each in flat if isinstance(each, dict)]
 
 
-def _complete(text: str) -> bool:
-    """Whether an event's line is JSON in itself."""
+def _whole(text: str) -> dict[str, Any] | None:
+    """The object that an event's line is in itself."""
     stripped = text.strip()
-    if stripped == _END:
-        return True
     if not stripped.endswith("}"):
-        return False
+        return None
     try:
-        read_storable(stripped)
+        value = read_storable(stripped)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -23,6 +23,8 @@ from agent.llm.meter import Meter
 from agent.llm.settings import Framing, LlmSettings
 
 Answer = dict[str, JsonValue] | Trouble
+Clearance = Callable[[], Awaitable[Trouble | None]]
+"""Asked before each HTTP request, when it is its turn: what stands in the way of it, if anything does."""
 
 CHAT = "/chat/completions"
 _FRAMES: dict[Framing, bytes] = {
@@ -65,7 +67,7 @@ class Wire:
         """Send nothing further, for answers can no longer be kept: whoever waits for a turn gets the reason instead."""
         self._stopped = reason
 
-    async def send(self, data: bytes) -> tuple[Answer, int]:
+    async def send(self, data: bytes, clearance: Clearance | None = None) -> tuple[Answer, int]:
         """The answer to a body, after at most `max_attempts` HTTP requests, and how many it took.
 
         Raises:
@@ -79,20 +81,28 @@ class Wire:
         async def attempt() -> Answer:
             nonlocal attempts, silences
             while True:
-                attempts += 1
                 framing = self.framing
-                answer = await self._try(data, framing)
+                answer, sent = await self._try(data, framing, clearance)
+                attempts += sent
                 if not self._learn(answer, framing):
                     silences += isinstance(answer, Trouble) and answer.type == "timeout"
                     return answer
 
+        answer = await attempt()
+        if not _is_passing(answer):
+            return answer, attempts
+        known = [answer]
+
+        async def attempt_again() -> Answer:
+            return known.pop() if known else await attempt()
+
         retrying = AsyncRetrying(
             stop=is_enough,
             wait=self._pause,
-            retry=retry_if_result(lambda answer: isinstance(answer, Trouble) and answer.again),
+            retry=retry_if_result(_is_passing),
             retry_error_callback=_last_answer,
         )
-        return await retrying(attempt), attempts
+        return await retrying(attempt_again), attempts
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -104,10 +114,15 @@ class Wire:
             self.framing = _WEAKER[framing]
         return framing != "whole"
 
-    async def _try(self, data: bytes, framing: Framing) -> Answer:
-        """One HTTP request. What goes wrong is a value: an exception would carry the headers, and so the key, along."""
+    async def _try(self, data: bytes, framing: Framing, clearance: Clearance | None) -> tuple[Answer, bool]:
+        """One HTTP request, or none, and which of the two.
+
+        What goes wrong is a value: an exception would carry the headers, and so the key, along.
+        """
         entry = await self._gate.enter()
         try:
+            if clearance is not None and (obstacle := await clearance()) is not None:
+                return obstacle, False
             await self._rate.turn()
             if self._stopped is not None:
                 raise self._stopped
@@ -118,7 +133,7 @@ class Wire:
             self._gate.went_well()
         elif answer.type == "timeout" and self._gate.was_silent(entry):
             self._tell(f"{answer.message}: at most {self._gate.limit} at once from now on")
-        return answer
+        return answer, True
 
     async def _exchange(self, body: bytes) -> Answer:
         settings, stream, seen = self._settings, ReplyStream(), 0
@@ -175,6 +190,10 @@ def told_redirect(received: Received) -> str:
     target = re.match(r"(?:https?://(?:[^/@]*@)?)?([^/?#\s]+)", received.headers.get("location", ""))
     where = target[1] if target else "another path"
     return f"HTTP {received.status}: the server sends on to {where}, which is not followed; name it with --base-url"
+
+
+def _is_passing(answer: Answer) -> bool:
+    return isinstance(answer, Trouble) and answer.again
 
 
 def _last_answer(state: RetryCallState) -> Answer:

@@ -7,8 +7,9 @@ as it is, for validation to refuse.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
@@ -22,8 +23,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+")
 
 def fitted(value: dict[str, JsonValue], model: type[BaseModel]) -> JsonValue:
     """An object as the model's schema spells it."""
-    schema = model.model_json_schema()
-    unwrapped = _unwrapped(value, {_plain(name) for name in schema["properties"]}, _plain(model.__name__))
+    schema = _schema_of(model)
+    unwrapped = _unwrapped(value, schema["properties"], model.__name__)
     return _fit(unwrapped, schema, schema.get("$defs", {}))
 
 
@@ -35,10 +36,19 @@ def clipped(text: str, most: int) -> str:
     return words[0] if len(words) == 2 and words[0] else text[:most]
 
 
-def _unwrapped(value: dict[str, JsonValue], fields: set[str], name: str) -> dict[str, JsonValue]:
+@functools.cache
+def _schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema()
+
+
+def _unwrapped(value: dict[str, JsonValue], fields: Iterable[str], name: str) -> dict[str, JsonValue]:
     while len(value) == 1:
         (key, inner), *_ = value.items()
-        if _plain(key) in fields or _plain(key) not in _WRAPPERS | {name} or not isinstance(inner, dict):
+        if (
+            _plain(key) in map(_plain, fields)
+            or _plain(key) not in _WRAPPERS | {_plain(name)}
+            or not isinstance(inner, dict)
+        ):
             break
         value = inner
     return value
@@ -76,6 +86,8 @@ def _fit_one_of(value: JsonValue, choices: Sequence[Mapping[str, Any]], definiti
 
 
 def _keys(value: dict[str, JsonValue], fields: Mapping[str, Any], definitions: Mapping[str, Any]) -> JsonValue:
+    if value.keys() <= fields.keys():
+        return {key: _fit(inner, fields[key], definitions) for key, inner in value.items()}
     spelt = {_plain(name): name for name in fields}
     names = {key: key if key in fields else spelt.get(_plain(key), key) for key in value}
     if len(spelt) != len(fields) or len(set(names.values())) != len(names):

@@ -10,6 +10,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
@@ -323,6 +324,36 @@ def test_no_more_than_the_concurrency_are_on_their_way(calls: Path) -> None:
     assert 1 < server.peak_in_flight <= 7 and len(server.requests) == 40
 
 
+class SlowDisk(CallStore):
+    """A store whose every write lasts until it is let go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.going = threading.Event()
+
+    def _append(self, lines: bytes) -> None:
+        assert self.going.wait(10)
+        super()._append(lines)
+
+
+def test_no_more_replies_than_the_concurrency_wait_for_a_slow_disk(calls: Path) -> None:
+    async def work(server: StubServer) -> int:
+        store = SlowDisk(calls)
+        async with LlmClient(settings(server, concurrency=3), store) as client:
+            asking = asyncio.gather(*(ask(client, f"question {number}") for number in range(30)))
+            while len(server.requests) < 3 or server.in_flight:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            asked = len(server.requests)
+            store.going.set()
+            await asking
+            return asked
+
+    with serve(happy) as server:
+        assert 3 <= asyncio.run(work(server)) <= 2 * 3 - 1, "beside those under way: a kill would cost them all"
+        assert len(server.requests) == 30
+
+
 # --- what a server does not understand --------------------------------------------------------------------------------
 
 
@@ -623,6 +654,18 @@ def test_spent_budget_sends_nothing_more_and_replays_alike(budget: dict[str, flo
         assert with_client(server, calls, work, prices=prices, replay_only=True) == live
         assert live[:sent] == ["four"] * sent and all(text.startswith("budget: ") for text in live[sent:])
         assert with_client(server, calls, work, prices=prices) == ["four"] * 6
+
+
+def test_a_budget_stops_calls_that_were_begun_together(calls: Path) -> None:
+    async def work(client: LlmClient) -> list[str]:
+        asked = (client.complete(user("x" * 40 + str(number)), purpose="test") for number in range(60))
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        return [end.type if isinstance(end, LlmFailure) else "reply" for end in ends]
+
+    with serve(saying("four"), delay=0.01) as server:
+        ends = Counter(with_client(server, calls, work, budget_tokens=30, concurrency=2))
+    assert len(server.requests) == ends["reply"] <= 3 + 2 * 2, "three spend the budget, others were under way"
+    assert ends["budget"] == 60 - ends["reply"]
 
 
 def test_costs_follow_the_price_table_and_unknown_models_are_marked(calls: Path) -> None:

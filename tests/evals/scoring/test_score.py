@@ -12,53 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from agent.folder.config import RunConfig
-from agent.folder.records import Decision
 from agent.folder.store import RunFolder
 from evals.manual.own import write_own
 from evals.score import main
 from evals.scoring.records import ItemAnswer, ScoreReport
-from tests.evals.worlds import decide, label, manifest
+from tests.evals.scoring.runs import DEAD, make_decisions, make_run
+from tests.evals.worlds import label
 from tests.servers.openai_stub import saying, serve
 from tests.servers.score_stub import answering, shares_a_word
-from tools.bench.arms import check_arm_files
-from tools.records import Stratum
 from tools.study.definition import Study
 
-LABELS = ("doctor, patient", "river", "the heart of a patient", "garden music", "bread", "surgery, blood")
-DEAD = 47
 Score = Callable[..., tuple[int, ScoreReport]]
 
 
-def make_decisions() -> list[Decision]:
-    """Features with labels, some of them the same, a dead one, a failed one, and random directions."""
-    plan: list[tuple[int, str | None, Stratum]] = [(index, "no", "near controls") for index in range(1, 10)]
-    plan += [(0, "yes", "candidates"), (DEAD, "undecided", "candidates"), (12, None, "candidates")]
-    plan += [(index, "no", "random directions") for index in range(3)]
-    return [
-        decide(index, verdict, stratum=stratum).model_copy(
-            update={"label": None if verdict is None else LABELS[index % len(LABELS)]}
-        )
-        for index, verdict, stratum in plan
-    ]
-
-
 @pytest.fixture(scope="module")
-def made(study_folder: Path, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the tiny study."""
-    decisions = make_decisions()
-    described = manifest(decisions=decisions)
-    known = {"sae": check_arm_files(study, "base").sae}
-    described = described.model_copy(
-        update={
-            "config": RunConfig(study=str(study_folder), sae="base"),
-            "provenance": described.provenance.model_copy(update={"sha256": known}),
-        }
-    )
-    run = RunFolder.create(tmp_path_factory.mktemp("scored") / "run", described)
-    for decision in decisions:
-        run.append_decision(decision)
-    return run.path
+    return make_run(tmp_path_factory.mktemp("scored") / "run", study)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +173,16 @@ def test_failures_stand_in_the_table(run: Path, scorable: str, capsys: pytest.Ca
     assert "100.0%" in out and "unparseable" in out
     assert "failure_rate is 1" in err
     assert "failures as wrong" in (run / "evals" / "scores.md").read_text("utf-8")
+
+
+def test_a_budget_stops_a_scoring_whose_prompts_are_all_put_at_once(
+    run: Path, scorable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve(answering(shares_a_word), delay=0.01) as server:
+        asks = [str(run), "--llm-model", "stub", "--base-url", server.base_url, "--one-per-prompt", "--shuffled", "0"]
+        assert main([*asks, "--features", scorable, "--concurrency", "1", "--budget-tokens", "1"]) == 0
+    assert len(server.requests) == 1, "the first spends it"
+    assert "budget" in (run / "evals" / "scores.md").read_text("utf-8")
 
 
 def test_another_scored_run_is_a_control(scored: tuple[Path, ScoreReport], run: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -96,6 +99,39 @@ def test_the_fewest_tokens_are_few_in_every_script(text: str, most: int) -> None
 def test_the_fewest_tokens_are_never_more_than_letters_and_digits(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert fewest_tokens({"messages": [{"role": "user", "content": text}]}) <= sum(map(str.isalnum, text))
+
+
+def test_signs_and_unspaced_scripts_are_counted_as_they_always_were() -> None:
+    pieces = [
+        "heart",
+        "e\u0301",
+        "\u200d",
+        "心臓",
+        "๑๒ก",
+        "ก๑",
+        "x1",
+        "  ",
+        "\u0651",
+        "é",
+        "«",
+        "…",
+        "_",
+        "²",
+        "฿",
+        "?",
+    ]
+    for size in (1, 2, 3):
+        for chosen in itertools.product(pieces, repeat=size):
+            text = "".join(chosen)
+            assert fewest_tokens({"messages": [{"role": "user", "content": text}]}) == fewest_sign_by_sign(text), text
+
+
+def fewest_sign_by_sign(text: str) -> int:
+    """The definition, spelt out: runs of letters, of digits and of letters of scripts without spaces, four of which are one."""
+    kept = "".join(sign for sign in text if unicodedata.category(sign) not in ("Mn", "Mc", "Me", "Cf"))
+    unspaced = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    runs = re.findall(rf"[^\W\d_{unspaced}]+|\d+|[{unspaced}]+", kept)
+    return sum(-(-len(run) // 4) if re.match(f"[{unspaced}]", run) else 1 for run in runs)
 
 
 def test_tokens_from_the_cache_are_counted_in() -> None:

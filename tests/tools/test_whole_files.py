@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.security.disks import full_disk
-from tools.border.whole_files import replacing, write_bytes, write_named
 from tools.display.terminal import describe
+from tools.whole_files import replacing, write_bytes, write_named
 
 
 def test_a_file_that_finds_no_room_stays_as_it_was_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
