@@ -44,17 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _begin(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
-    from agent.beginning import begin
+    from agent.beginning import again, anew
 
     if arguments.trace:
-        begin.check_trace(arguments)
+        again.check_trace(arguments)
     if arguments.replay:
-        return begin.replay_run(arguments, console)
+        return again.replay_run(arguments, console)
     if arguments.resume:
-        return begin.resume(arguments, console)
+        return again.resume(arguments, console)
     if arguments.rejudge:
-        return begin.rejudge(arguments, console, command)
-    return begin.start(arguments, console, command)
+        return anew.rejudge(arguments, console, command)
+    return anew.start(arguments, console, command)
 
 
 if __name__ == "__main__":

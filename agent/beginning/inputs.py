@@ -8,6 +8,10 @@ from agent.errors import RunError
 
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
+    from tools.study.definition import Study
+
+if TYPE_CHECKING:
+    from agent.folder.config import RunConfig
     from tools.bench.workbench import Workbench
     from tools.study.definition import Study
 
@@ -53,3 +57,25 @@ def check_directions(features: tuple[int, ...], bench: Workbench) -> None:
     check_features(features, bench.d_sae)
     if empty := [index for index in features if bool(bench.autoencoder.empty[index])]:
         raise RunError(f"feature {empty[0]} has no direction, for its decoder row is 0: leave it out of --features")
+
+
+def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
+    """Everything that can be found wrong before a heavy import or a run folder is made; hashes of the weights.
+
+    Raises:
+        UnveilError: it was.
+    """
+    from tools.bench.arms import check_arm_files
+    from tools.border.text_files import read_text
+    from tools.study.corpus import check_corpus
+    from tools.survey.keywords import load_vocabulary
+
+    hashes = check_arm_files(study, config.sae)
+    load_vocabulary(study.asset(study.domain.vocabulary))
+    study.question.read_guideline()
+    if study.vectors.file:
+        study.asset(study.vectors.file)
+    if study.vectors.words:
+        read_text(study.asset(study.vectors.words))
+    check_corpus(study)
+    return hashes.model_dump()

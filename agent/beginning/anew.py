@@ -1,0 +1,154 @@
+"""A new run: of a study's arm, on evidence from elsewhere, or on the evidence of another run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.beginning.description import create_folder, describe_run
+from agent.beginning.flags import configure, reconfigure
+from agent.beginning.greeting import greet, warn, warn_of_vocabulary
+from agent.beginning.inputs import check_inputs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.folder.config import RunConfig
+    from agent.folder.store import RunFolder
+    from tools.records import Evidence
+    from tools.study.definition import Question
+
+
+def start(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
+    """A new run: of a study's arm, of an SAE of the user's, or on evidence from elsewhere.
+
+    A dry run goes the same way up to where a folder would be made, but sends nothing: it loads model and SAE and has the
+    bench prove itself.
+    """
+    config = configure(arguments, os.environ)
+    if config.evidence is not None:
+        return _judge_evidence(arguments, config, console, command)
+    from tools.display.progress import waiting
+
+    with waiting(console, "check        libraries and files", lasting=False):
+        from agent.beginning.inputs import check_directions, check_settings
+        from agent.beginning.reaching import prepare
+        from agent.folder.config import open_study
+        from agent.folder.provenance import study_files
+        from tools.study.corpus import hash_corpus
+
+        study = open_study(config)
+        hashes = check_inputs(study, config)
+        check_settings(study, config)
+    greet(study.question, config, console)
+    warn_of_vocabulary(study, console)
+    reached = prepare(config, arguments, os.environ, console.print)
+    known = {**hashes, "corpus": hash_corpus(study)}
+    with waiting(console, "load         libraries"):
+        from agent.stages.conduct import conduct
+        from agent.stages.gather import Stopwatch, open_bench
+    watch = Stopwatch()
+    opened = open_bench(study, reached.config, console, watch)  # before there is a folder: much can be wrong here
+    check_directions(config.features or (), opened.bench)
+    described = describe_run(study.question, reached, arguments, command, known, study_files(study))
+    if arguments.dry_run:
+        n_controls = sum(study.controls.model_dump().values())
+        at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
+        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
+    folder = create_folder(arguments.runs, described.model_copy(update=opened.found))
+    return conduct(folder, study.question, reached, console, opened=opened, watch=watch)
+
+
+def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
+    from agent.beginning.reaching import prepare
+    from agent.stages.conduct import conduct
+    from agent.stages.imported import read_evidence, select_imported
+    from tools.proof.floors import find_dead
+    from tools.study.reading import load_question
+
+    question = load_question(config.study)
+    file = Path(config.evidence or "")
+    evidence = read_evidence(file, question.name)
+    selection = select_imported(evidence, config.features, config.limit)
+    keys = {item.feature.key for item in selection.items}
+    chosen = [record for record in evidence if record.feature.key in keys]
+    files = {"guideline": question.guideline, "evidence": file}
+    question.read_guideline()  # before a run is made
+    greet(question, config, console)
+    reached = prepare(config, arguments, os.environ, console.print)
+    found = {"selection": selection, "floors": find_dead(chosen)}
+    manifest = describe_run(question, reached, arguments, command, {}, files).model_copy(update=found)
+    if arguments.dry_run:
+        return _estimate(question, config, len(chosen), chosen, console, arguments)
+    folder = create_folder(arguments.runs, manifest, lambda folder: folder.write_evidence(chosen))
+    return conduct(folder, question, reached, console)
+
+
+def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
+    """A new run on the evidence of another."""
+    from agent.beginning.reaching import prepare
+    from agent.folder.entrusted import INPUTS, check_rejudged, open_question
+    from agent.folder.floors import floors_of
+    from agent.folder.soundness import check_folder
+    from agent.folder.store import RunFolder
+    from agent.stages.conduct import conduct
+    from agent.stages.recall import recall_cases, write_cases
+
+    parent = RunFolder.open(arguments.rejudge)
+    known, evidence = parent.manifest(), parent.finished_evidence()
+    config = reconfigure(known.config, arguments, os.environ)
+    question = open_question(known, reads_guideline=config.llm is not None)
+    differs = check_rejudged(known, question, arguments.allow_different)
+    selection = known.selection
+    cases = recall_cases(parent, selection.items if selection else ())
+    files = {"guideline": question.guideline, "evidence": parent.evidence_file}
+    greet(question, config, console)
+    console.print(f"  judges the evidence of {parent.path} again")
+    found_now = check_folder(parent).caveats
+    warn((*known.caveats, *found_now), console)
+    reached = prepare(config, arguments, os.environ, console.print)
+    hashes = {role: known.provenance.sha256[role] for role in INPUTS if role in known.provenance.sha256}
+    described = describe_run(question, reached, arguments, command, hashes, files)
+
+    def fill(folder: RunFolder) -> None:
+        if (survey := parent.path / "features.parquet").is_file():
+            shutil.copy(survey, folder.path / survey.name)
+        write_cases(folder.path, cases)
+        folder.write_evidence(evidence)
+
+    inherited = {
+        "selection": selection,
+        "parent": known.run_id,
+        "proof": known.proof,
+        "floors": floors_of(parent.path, known, evidence),
+        "inherited": (*differs, *(f"of the run judged again: {text}" for text in found_now)),
+    }
+    manifest = described.model_copy(update=inherited)
+    if arguments.dry_run:
+        return _estimate(question, config, len(cases), evidence, console, arguments, judged_again=True)
+    return conduct(create_folder(arguments.runs, manifest, fill), question, reached, console)
+
+
+def _estimate(
+    question: Question,
+    config: RunConfig,
+    n_features: int,
+    evidence: Sequence[Evidence],
+    console: Console,
+    arguments: argparse.Namespace,
+    judged_again: bool = False,
+) -> int:
+    if config.llm is not None:
+        from agent.beginning.estimate import estimate_run
+        from agent.folder.provenance import load_prompts
+
+        found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
+        for line in found.lines(config.llm, config.limits.budget_usd):
+            console.print(line)
+        console.print(f"  not tried: whether {config.llm.base_url} answers, knows its models and takes the key")
+    console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {arguments.runs}/")
+    return 0
