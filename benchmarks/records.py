@@ -1,4 +1,4 @@
-"""What a benchmark returns: one row a measurement, with what it was to reach."""
+"""What a benchmark returns: one row per measurement, with what it was to reach."""
 
 from __future__ import annotations
 

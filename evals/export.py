@@ -17,7 +17,7 @@ from tools.display.terminal import Parser, door, say
 FORMATS = {
     "neuronpedia": "a folder of explanations, features and activations, JSONL",
     "delphi": "a results folder: explanations, and scores if evals.score has been run",
-    "inspect": "a log for `inspect view`, one sample a feature: needs `pip install -e '.[inspect]'`",
+    "inspect": "a log for `inspect view`, one sample per feature: needs `pip install -e '.[inspect]'`",
 }
 
 

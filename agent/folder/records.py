@@ -1,4 +1,4 @@
-"""What a run stores: its manifest, one decision a feature, one line a call. The contract of a run folder."""
+"""What a run stores: its manifest, one decision per feature, one line per call. The contract of a run folder."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def header_of(summary: Summary) -> tuple[str, ...]:
 
 
 def format_cells(summary: Summary) -> list[tuple[str, ...]]:
-    """The table's cells as text, a row a stratum, and the accepted features as a row of their own."""
+    """The table's cells as text, a row per stratum, and the accepted features as a row of their own."""
     rows = [(row.stratum, row) for row in summary.strata]
     if summary.accepted and _is_measured(summary):
         rows.append((ACCEPTED, summary.accepted))

@@ -1,4 +1,4 @@
-"""Evidence that comes from elsewhere: a JSONL file, one feature a line, in either of two forms.
+"""Evidence that comes from elsewhere: a JSONL file, one feature per line, in either of two forms.
 
 The plain form is for other tools' output. Only `feature` and one kind of evidence are needed:
 

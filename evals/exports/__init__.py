@@ -1,1 +1,1 @@
-"""A finished run in other tools' formats, one module a format. Everything comes from the run folder."""
+"""A finished run in other tools' formats, one module per format. Everything comes from the run folder."""

@@ -1,4 +1,4 @@
-"""delphi's results folder: an explanation a latent, and what its label scored on held-out text.
+"""delphi's results folder: an explanation per latent, and what its label scored on held-out text.
 
     explanations/MODULE_latentINDEX.txt     a JSON string
     scores/SCORER/MODULE_latentINDEX.txt    a JSON list, one entry a text (delphi's `ClassifierOutput`)

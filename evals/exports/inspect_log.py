@@ -1,4 +1,4 @@
-"""An Inspect log (`.eval`) of a run, one sample a feature, for `inspect view` and whatever else reads such logs.
+"""An Inspect log (`.eval`) of a run, one sample per feature, for `inspect view` and whatever else reads such logs.
 
     input      the evidence, as text
     messages   what was said, prompts and replies of all steps in order

@@ -1,4 +1,4 @@
-"""Neuronpedia's export layout: explanations, features and activations, one JSON object a line, 1,024 features a file.
+"""Neuronpedia's export layout: explanations, features and activations, one JSON object per line, 1,024 features a file.
 
     v1/MODEL/SOURCE/{explanations,features,activations}/batch-N.jsonl
 

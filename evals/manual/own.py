@@ -1,4 +1,4 @@
-"""Our own labels files: JSONL with one label a line, or CSV with the same fields as columns.
+"""Our own labels files: JSONL with one label per line, or CSV with the same fields as columns.
 
     annotator,sae,index,question,value,study,kind,time,note
     ana,base,123,relevant,yes,pocket,feature,2026-01-31T10:00:00+00:00,talks of wards and doses

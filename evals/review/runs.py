@@ -1,4 +1,4 @@
-"""One run as the desk holds it: a row a feature in memory, evidence and transcripts read from disk when a page asks."""
+"""One run as the desk holds it: a row per feature in memory, evidence and transcripts read from disk when a page asks."""
 
 from __future__ import annotations
 

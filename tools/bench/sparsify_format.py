@@ -21,7 +21,7 @@ def place_of(folder: Path) -> str | None:
 def convert(config: dict[str, Any], found: SaeFolder) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """SAELens' configuration and weights of the same SAE.
 
-    Its input is taken relative to `b_dec`, and its decoder has a row a feature: what SAELens' own converter makes of
+    Its input is taken relative to `b_dec`, and its decoder has a row per feature: what SAELens' own converter makes of
     either is another SAE, or none.
 
     Raises:

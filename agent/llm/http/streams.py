@@ -26,7 +26,7 @@ class ReplyStream:
     """Fed with bytes as they arrive, at whatever places they are cut.
 
     Understood are server-sent events (with comments, other line ends, events over several lines, a last one without
-    its blank line, errors in a field of their own), one JSON object a line (as Ollama's own interface sends them), and
+    its blank line, errors in a field of their own), one JSON object per line (as Ollama's own interface sends them), and
     a whole body, from servers that do not stream whatever they are asked.
     """
 

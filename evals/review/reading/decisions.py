@@ -1,4 +1,4 @@
-"""The table of decisions: a row a feature, filtered, sorted and cut into pages."""
+"""The table of decisions: a row per feature, filtered, sorted and cut into pages."""
 
 from __future__ import annotations
 

@@ -247,6 +247,6 @@ def _columns(rows: list[Row]) -> dict[str, bool]:
 
 
 def _join_strata(left: OpenRun, right: OpenRun) -> list[tuple[str, overview.Counts | None, overview.Counts | None]]:
-    """The counts of both runs, a line a stratum."""
+    """The counts of both runs, a line per stratum."""
     one, other = ({line.stratum: line for line in overview.count_strata(run)} for run in (left, right))
     return [(stratum, one.get(stratum), other.get(stratum)) for stratum in dict.fromkeys([*one, *other])]

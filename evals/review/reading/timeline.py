@@ -1,4 +1,4 @@
-"""A transcript arranged for the eye: one entry a step, with what it cost and what went wrong on the way."""
+"""A transcript arranged for the eye: one entry per step, with what it cost and what went wrong on the way."""
 
 from __future__ import annotations
 
