@@ -63,6 +63,11 @@ def load_prompt(name: str, version: int | None = None, folder: Path = FOLDER) ->
     return Prompt(path.name.removesuffix(".md"), hashlib.sha256(content).hexdigest(), system, user)
 
 
+def list_prompts(folder: Path = FOLDER) -> list[str]:
+    """Names of all prompts, without their versions."""
+    return sorted({path.name.partition(".")[0] for path in folder.glob("*.v*.md")})
+
+
 def _version_of(name: str, path: Path) -> re.Match[str] | None:
     return re.fullmatch(re.escape(name) + r"\.v(\d+)\.md", path.name)
 

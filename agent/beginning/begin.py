@@ -284,9 +284,8 @@ def _estimate(
     untried = look(config, arguments, os.environ)
     if config.llm is not None:
         from agent.beginning.estimate import estimate_run
-        from agent.folder.provenance import load_prompts
 
-        found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
+        found = estimate_run(config, question, n_features, evidence, judged_again)
         for line in (*found.lines(config.llm, config.limits.budget_usd), *untried):
             console.print(line)
     console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {arguments.runs}/")
@@ -301,16 +300,18 @@ def _describe(
     hashes: Mapping[str, str],
     files: Mapping[str, Path],
 ) -> Manifest:
-    from agent.folder.provenance import collect_provenance
-    from agent.folder.records import Manifest
+    from agent.folder.provenance import collect_provenance, prompt_refs
+    from agent.folder.records import Manifest, PromptRef
+    from agent.investigation.experiments import PROMPTS
+    from agent.judges.roster import appoint
     from agent.llm.settings import without_values
     from tools.study.parts import hash_tables
 
-    config, prompts = reached.config, []
-    if config.llm is not None:
-        from agent.folder.provenance import prompt_refs
-
-        prompts = prompt_refs()
+    config = reached.config
+    judge = appoint(config, question)
+    prompts = prompt_refs(PROMPTS if judge.needs_hypotheses else ())
+    if judge.ref.prompt and judge.ref.prompt_sha256:
+        prompts.append(PromptRef(name=judge.ref.prompt, sha256=judge.ref.prompt_sha256))
     started = datetime.now(UTC)
     return Manifest(
         run_id=name_run(config, started),

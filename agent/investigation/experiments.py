@@ -20,6 +20,7 @@ from tools.proof.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.study.definition import Domain
 
+PROMPTS = ("hypothesize", "experiment")
 RESULT = 1500
 """Most characters of one result in the conversation; the transcript has it whole."""
 ATTACHED = "they are attached to this request as tools."
@@ -44,14 +45,14 @@ def count_chosen(state: FeatureState) -> int:
 
 
 def open_conversation(
-    state: FeatureState, path: Investigator, evidence: Evidence, domain: Domain, dead: Dead = NOTHING_DEAD
+    state: FeatureState, path: Investigator, evidence: Evidence, dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
     system, user = path.prompts["experiment"].render(
-        domain=domain.name,
-        definition=domain.definition,
+        domain=path.domain.name,
+        definition=path.domain.definition,
         instruments=instruments,
         tool_calls_left=str(path.limits.tool_calls_per_feature - count_chosen(state)),
         evidence=brief_investigator(evidence, dead),

@@ -7,11 +7,18 @@ Its confidence is a tail probability, not a calibrated one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from agent.folder.records import SteeringVerdict
+from pydantic import JsonValue
+
+from agent.folder.records import JudgeRef, SteeringVerdict
+from agent.judges.judge import Case, Ruling
 from agent.judges.judgement import Judgement, steering_verdict
+from agent.judges.repeats import Model
+from agent.llm.requests import Message
+from agent.transcript import Notes
 from tools.maths import binomial_tail, combine_tails
-from tools.proof.floors import Dead, Instrument, keep_alive, say_dead
+from tools.proof.floors import Dead, Instrument, keep_alive, reasons_for, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -20,10 +27,35 @@ from tools.records import (
     KeywordEvidence,
     SteeringEvidence,
 )
-from tools.study.definition import SurveyDefaults
+from tools.study.definition import Question, SurveyDefaults
 
 COMBINED_ALPHA = 0.05
 CONTEXTS_ALPHA = 0.05
+
+
+class Rules(NamedTuple):
+    """The study's own procedure, without an LLM."""
+
+    name = "apply_rules"
+    needs_hypotheses = False
+    ref = JudgeRef(kind="rules")
+    thresholds: SurveyDefaults
+
+    @classmethod
+    def of(cls, question: Question, model: Model | None) -> Rules | None:
+        """Where there is no model."""
+        return cls(question.survey) if model is None else None
+
+    def requests(self, case: Case) -> list[list[Message]]:
+        """None."""
+        return []
+
+    async def judge(self, case: Case, notes: Notes) -> Ruling:
+        """Apply the rules to the evidence alone."""
+        found = judge_by_rules(case.evidence, self.thresholds, reasons_for(case.floors, case.evidence))
+        reasons: list[JsonValue] = [*found.reasons]
+        notes.add("rule", {"relevant": found.relevant, "confidence": found.confidence, "reasons": reasons})
+        return Ruling(found)
 
 
 def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:

@@ -11,10 +11,8 @@ from agent.folder.records import PromptRef, TranscriptStep
 from agent.llm.records import Failure, LlmCall, Usage
 from evals.exports.conversations import Asked, Calls, Fields, as_message, messages_of, model_event
 
-_JUDGING = ("judge", "rate")
-"""Nodes whose calls go to the judge's model."""
-_ASKING = ("hypothesize", "experiment", *_JUDGING)
-"""Nodes that ask a model. Each is an agent to Inspect, or it takes calls under another prompt for a sub-agent's and hides them."""
+_INVESTIGATING = ("hypothesize", "experiment")
+"""Nodes whose calls go to the investigator's model; all others' go to the judge's."""
 
 
 class Timeline:
@@ -37,14 +35,17 @@ class Timeline:
         common = {"uuid": self.name_id(f"event {len(self.events)}"), "timestamp": self._started, "working_start": 0.0}
         self.events.append({**common, "span_id": span, **fields})
 
-    def open_span(self, name: str) -> None:
-        """Begin a part, and end the one before, unless it goes on."""
+    def open_span(self, name: str, asks: bool) -> None:
+        """Begin a part, and end the one before, unless it goes on.
+
+        What asks a model is an agent to Inspect, or it takes calls under another prompt for a sub-agent's and hides them.
+        """
         if self._span is not None and self._span["name"] == name:
             return
         self.close_span()
         span = {"id": self.name_id(f"span {len(self.events)}"), "name": name}
         self._span = span
-        self.add({"event": "span_begin", "type": "agent" if name in _ASKING else None, **span})
+        self.add({"event": "span_begin", "type": "agent" if asks else None, **span})
 
     def close_span(self) -> None:
         """End the part that is open, if one is."""
@@ -85,8 +86,9 @@ class Telling:
     def tell(self, steps: Sequence[TranscriptStep]) -> None:
         """All steps, in order."""
         self._seen = {step.request_sha256 for step in steps if step.request_sha256}
+        asking = {*_INVESTIGATING, *(step.node for step in steps if step.kind == "messages")}
         for step in steps:
-            self._timeline.open_span(step.node)
+            self._timeline.open_span(step.node, step.node in asking)
             content = cast("Any", step.content)
             match step.kind:
                 case "messages":
@@ -181,7 +183,7 @@ class Telling:
             self.messages.append({**message, "id": self._timeline.name_id(f"message {len(self.messages)}")})
 
     def _model(self, step: TranscriptStep) -> str:
-        return self._models[step.node in _JUDGING]
+        return self._models[step.node not in _INVESTIGATING]
 
     def _spend(self, step: TranscriptStep, model: str) -> None:
         if step.usage is not None:

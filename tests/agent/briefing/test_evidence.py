@@ -14,7 +14,8 @@ from agent.briefing.predictions import brief_earlier, brief_tests_for_judge
 from agent.folder.measurements import Measurement, Observed
 from agent.investigation.experiments import open_conversation, plan_tests
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
-from agent.judges.judge import Case, blind, choose_pairs, word_case
+from agent.judges.blind import blind, choose_pairs, word_case
+from agent.judges.judge import Case
 from agent.stages.imported import ImportedFeature
 from prompts.fence import outside
 from prompts.loader import load_prompt
@@ -167,7 +168,7 @@ def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any) -> None:
     investigator = make_context(tmp_path, None).investigator
     assert investigator
     for plain in (False, True):
-        opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence, DOMAIN)
+        opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence)
         assert estimate_tokens(opening) <= MOST_STEP_TOKENS * 2 // 3  # room for results
     earlier = brief_earlier(hypotheses, observed, 1, "undecided " * 300)
     system, user = load_prompt("hypothesize").render(

@@ -14,7 +14,8 @@ from agent.briefing.forms import RatingReply, rating_reply_for
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation.graph import build_graph
 from agent.investigation.state import FeatureState
-from agent.judges.rating import Rated, aggregate_ratings, word_rating
+from agent.judges.judge import Ruling
+from agent.judges.rating import aggregate_ratings, word_rating
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from prompts.fence import outside
@@ -117,7 +118,7 @@ def test_the_prompt_names_concepts_and_keeps_evidence_inside_its_fence() -> None
 
 
 def test_an_even_split_takes_the_lower_rating() -> None:
-    rated: Rated = aggregate_ratings([reply(4, 0), reply(1, 0)], 2)
+    rated: Ruling = aggregate_ratings([reply(4, 0), reply(1, 0)], 2)
     assert [r.rating for r in rated.judgement.ratings or ()] == [1, 0]
     assert rated.self_agreement == 0.75
 
