@@ -50,7 +50,7 @@ def open_conversation(
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
-    system, user = path.prompts["experiment"].render(
+    return path.prompts["experiment"].render(
         domain=path.domain.name,
         definition=path.domain.definition,
         instruments=instruments,
@@ -59,7 +59,6 @@ def open_conversation(
         hypotheses=brief_hypotheses(state.hypotheses, order),
         tests=brief_tests(state.hypotheses, order, state.observed, state.round),
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 async def choose(
@@ -96,10 +95,9 @@ def word_proposal(
     prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
-    system, user = prompt.render(
+    return prompt.render(
         domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:

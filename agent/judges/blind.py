@@ -90,7 +90,7 @@ class BlindJudge(NamedTuple):
 
 def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order: Blind) -> list[Message]:
     """What one repeat is shown."""
-    system, user = prompt.render(
+    return prompt.render(
         domain=domain.name,
         definition=domain.definition,
         guideline=clip(guideline.strip(), GUIDELINE),
@@ -99,7 +99,6 @@ def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order:
         tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
         pairs=brief_pairs(order.pairs, order.steered_is_a),
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def blind(case: Case, repeat: int) -> Blind:

@@ -52,19 +52,14 @@ class Ruling(NamedTuple):
 class Judge(Protocol):
     """Evidence goes in, a ruling comes out."""
 
-    @property
-    def name(self) -> str:
-        """Under which its steps stand in a transcript: its prompt's, if it has one."""
-        ...
+    name: str
+    """Under which its steps stand in a transcript: its prompt's, if it has one."""
+    needs_hypotheses: bool
+    """Whether an investigation comes first."""
 
     @property
     def ref(self) -> JudgeRef:
         """What it signs with, whether or not it came to judge, but for the self-agreement, which is each ruling's."""
-        ...
-
-    @property
-    def needs_hypotheses(self) -> bool:
-        """Whether an investigation comes first."""
         ...
 
     def requests(self, case: Case) -> Sequence[Sequence[Message]]:

@@ -20,8 +20,6 @@ from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt, load_prompt
-from tools.proof.floors import NOTHING_DEAD, Dead
-from tools.records import Evidence
 from tools.study.definition import Question, Rating
 
 
@@ -49,8 +47,7 @@ class Rater(NamedTuple):
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The same for every repeat."""
-        messages = word_rating(self.prompt, self.rating, self.guideline, case.evidence, case.dead)
-        return [messages] * self.model.repeats
+        return [word_rating(self.prompt, self.rating, self.guideline, case)] * self.model.repeats
 
     async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Put the evidence to the model as often as asked, all at once.
@@ -63,15 +60,14 @@ class Rater(NamedTuple):
         return aggregate_ratings([reply for _, reply in replies], self.model.repeats)
 
 
-def word_rating(
-    prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence, dead: Dead = NOTHING_DEAD
-) -> list[Message]:
+def word_rating(prompt: Prompt, rating: Rating, guideline: str, case: Case) -> list[Message]:
     """What every repeat is shown."""
     listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
-    system, user = prompt.render(
-        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_rater(evidence, dead)
+    return prompt.render(
+        concepts="\n".join(listed),
+        guideline=clip(guideline.strip(), GUIDELINE),
+        evidence=brief_rater(case.evidence, case.dead),
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Ruling:

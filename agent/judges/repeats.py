@@ -13,7 +13,7 @@ from agent.llm.errors import LlmFailure
 from agent.llm.records import Failure
 from agent.llm.replies import Reply
 from agent.llm.requests import Message
-from agent.transcript import Abandoned, Llm, Notes, is_quorate, parsed
+from agent.transcript import Abandoned, Llm, Notes, parsed
 from prompts.loader import Prompt
 
 S = TypeVar("S", bound=BaseModel)
@@ -66,6 +66,6 @@ class Model(NamedTuple):
             else:
                 notes.add_reply(outcome)
                 replies.append((repeat, parsed(outcome)))
-        if not is_quorate(len(replies), len(conversations)):
+        if 2 * len(replies) <= len(conversations):
             raise Abandoned(failures[0], notes)
         return replies

@@ -20,10 +20,7 @@ JUDGES: list[Callable[[Question, Model | None], Judge | None]] = [Rules.of, Rate
 def appoint(config: RunConfig, question: Question, llm: Llm | None = None) -> Judge:
     """The judge of a run.
 
-    Args:
-        config: the run's.
-        question: what is asked of every feature.
-        llm: the client of the judge's model; without it one learns what a judge would send, and sends nothing.
+    Without the client of its model one learns what a judge would send, and sends nothing.
 
     Raises:
         StudyError: the guideline is missing, or no text.

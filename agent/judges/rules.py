@@ -18,7 +18,7 @@ from agent.judges.repeats import Model
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from tools.maths import binomial_tail, combine_tails
-from tools.proof.floors import Dead, Instrument, keep_alive, reasons_for, say_dead
+from tools.proof.floors import NOTHING_DEAD, Dead, Instrument, keep_alive, reasons_for, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -58,7 +58,7 @@ class Rules(NamedTuple):
         return Ruling(found)
 
 
-def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:
+def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = NOTHING_DEAD) -> Judgement:
     """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
 
     Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
@@ -71,7 +71,6 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | 
         thresholds: of the study.
         dead: instruments that measured nothing, and why.
     """
-    dead = dead or {}
     evidence = keep_alive(evidence, dead)
     steering = steering_verdict(evidence.steering)
     combined = _combined_tail(evidence.coherence, evidence.steering)

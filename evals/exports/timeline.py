@@ -12,7 +12,9 @@ from agent.llm.records import Failure, LlmCall, Usage
 from evals.exports.conversations import Asked, Calls, Fields, as_message, messages_of, model_event
 
 _INVESTIGATING = ("hypothesize", "experiment")
-"""Nodes whose calls go to the investigator's model; all others' go to the judge's."""
+"""Nodes whose calls go to the investigator's model; those of all others, whatever their judge is called, go to the judge's."""
+_SILENT = ("measure", "record", "apply_rules")
+"""Nodes that ask no model. Others are agents to Inspect: it hides calls under another prompt that no agent makes."""
 
 
 class Timeline:
@@ -35,17 +37,14 @@ class Timeline:
         common = {"uuid": self.name_id(f"event {len(self.events)}"), "timestamp": self._started, "working_start": 0.0}
         self.events.append({**common, "span_id": span, **fields})
 
-    def open_span(self, name: str, asks: bool) -> None:
-        """Begin a part, and end the one before, unless it goes on.
-
-        What asks a model is an agent to Inspect, or it takes calls under another prompt for a sub-agent's and hides them.
-        """
+    def open_span(self, name: str) -> None:
+        """Begin a part, and end the one before, unless it goes on."""
         if self._span is not None and self._span["name"] == name:
             return
         self.close_span()
         span = {"id": self.name_id(f"span {len(self.events)}"), "name": name}
         self._span = span
-        self.add({"event": "span_begin", "type": "agent" if asks else None, **span})
+        self.add({"event": "span_begin", "type": None if name in _SILENT else "agent", **span})
 
     def close_span(self) -> None:
         """End the part that is open, if one is."""
@@ -86,9 +85,8 @@ class Telling:
     def tell(self, steps: Sequence[TranscriptStep]) -> None:
         """All steps, in order."""
         self._seen = {step.request_sha256 for step in steps if step.request_sha256}
-        asking = {*_INVESTIGATING, *(step.node for step in steps if step.kind == "messages")}
         for step in steps:
-            self._timeline.open_span(step.node, step.node in asking)
+            self._timeline.open_span(step.node)
             content = cast("Any", step.content)
             match step.kind:
                 case "messages":

@@ -25,7 +25,9 @@ def test_latest_version_wins_and_any_can_be_named(tmp_path: Path) -> None:
 
 def test_values_are_filled_in_once(tmp_path: Path) -> None:
     write(tmp_path, "greet.v1.md", "# system\n{{a}}\n# user\n{{b}}")
-    assert load_prompt("greet", folder=tmp_path).render(a="{{b}}", b="{{a}} \\1") == ("{{b}}", "{{a}} \\1")
+    system, user = load_prompt("greet", folder=tmp_path).render(a="{{b}}", b="{{a}} \\1")
+    assert system == {"role": "system", "content": "{{b}}"}
+    assert user == {"role": "user", "content": "{{a}} \\1"}
 
 
 @pytest.mark.parametrize("given", [{}, {"whom": "x", "more": "y"}, {"who": "x"}])

@@ -17,7 +17,6 @@ from agent.investigation.limits import (
 from agent.judges.blind import find_doubt
 from agent.judges.judgement import Panel, aggregate, combine_steering, judge_blind_choices
 from agent.llm.records import Failure
-from agent.transcript import is_quorate
 from tests.agent.cases import make_judgement
 
 LIMITS = Limits(rounds=2, calls_per_feature=12, tool_calls_per_feature=8, tokens_per_feature=1000)
@@ -121,11 +120,6 @@ def test_the_better_hypothesis_and_the_opinion_on_steering_need_a_majority() -> 
     assert (found.better_hypothesis, found.steering) == (None, "passes")
     assert aggregate(replies[:2], 3).steering == "passes"
     assert aggregate(replies[:1], 2).steering == "undecided"
-
-
-@pytest.mark.parametrize(("replies", "repeats", "enough"), [(1, 1, True), (0, 1, False), (1, 2, False), (2, 3, True)])
-def test_half_of_the_repeats_are_no_judgement(replies: int, repeats: int, enough: bool) -> None:
-    assert is_quorate(replies, repeats) == enough
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -151,6 +152,13 @@ def test_a_failed_repeat_agrees_with_none() -> None:
     assert ruling.self_agreement == pytest.approx(0.6667)
     assert [step.kind for step in notes.steps].count("failure") == 1
     assert notes.usage.calls == 3
+
+
+@pytest.mark.parametrize(("replies", "repeats", "enough"), [(1, 1, True), (0, 1, False), (1, 2, False), (2, 3, True)])
+def test_half_of_the_repeats_are_no_judgement(replies: int, repeats: int, enough: bool) -> None:
+    answers = [*[make_judgement()] * replies, *[LlmFailure("timeout", "no answer")] * (repeats - replies)]
+    with nullcontext() if enough else pytest.raises(Abandoned):
+        judge(*answers, repeats=repeats)
 
 
 def test_half_failed_is_a_failure_with_everything_written_down() -> None:
