@@ -66,7 +66,8 @@ def load_prompt(name: str, version: int | None = None, folder: Path = FOLDER) ->
 
 def list_prompts(folder: Path = FOLDER) -> list[str]:
     """Names of all prompts, without their versions."""
-    return sorted({path.name.partition(".")[0] for path in folder.glob("*.v*.md")})
+    found = (re.fullmatch(r"(.+)\.v\d+\.md", path.name) for path in folder.iterdir())
+    return sorted({match[1] for match in found if match})
 
 
 def _version_of(name: str, path: Path) -> re.Match[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Annotated, TypedDict, TypeVar
+from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,8 +22,6 @@ from prompts.loader import Prompt
 from tools.proof.floors import DeadFloor
 from tools.records import Evidence
 from tools.study.definition import Domain
-
-S = TypeVar("S", bound=BaseModel)
 
 
 class PendingCall(BaseModel):

@@ -12,10 +12,9 @@ from pydantic import JsonValue
 from agent.briefing.evidence import brief_judge, brief_pairs
 from agent.briefing.forms import JudgeReply, judge_reply_for
 from agent.briefing.predictions import brief_hypotheses, brief_tests_for_judge
-from agent.folder.records import JudgeRef, SteeringVerdict
-from agent.judges.judge import GUIDELINE, Case, Ruling
+from agent.folder.records import JudgeRef
+from agent.judges.judge import GUIDELINE, Case, Model, Ruling
 from agent.judges.judgement import Judgement, Panel, aggregate, combine_steering, judge_blind_choices, steering_verdict
-from agent.judges.repeats import Model
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
@@ -67,8 +66,7 @@ class BlindJudge(NamedTuple):
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The case as often as it is judged, each time in another order."""
-        blinds = (blind(case, repeat) for repeat in range(self.model.repeats))
-        return [word_case(self.prompt, self.domain, self.guideline, case, order) for order in blinds]
+        return [self._word(case, blind(case, repeat)) for repeat in range(self.model.repeats)]
 
     async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Put the case to the model as often as asked, all at once.
@@ -87,18 +85,16 @@ class BlindJudge(NamedTuple):
             notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
         return conclude(case, replies, named, self.model.repeats)
 
-
-def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order: Blind) -> list[Message]:
-    """What one repeat is shown."""
-    return prompt.render(
-        domain=domain.name,
-        definition=domain.definition,
-        guideline=clip(guideline.strip(), GUIDELINE),
-        evidence=brief_judge(case.evidence, case.dead),
-        hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
-        tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
-        pairs=brief_pairs(order.pairs, order.steered_is_a),
-    )
+    def _word(self, case: Case, order: Blind) -> list[Message]:
+        return self.prompt.render(
+            domain=self.domain.name,
+            definition=self.domain.definition,
+            guideline=clip(self.guideline.strip(), GUIDELINE),
+            evidence=brief_judge(case.evidence, case.dead),
+            hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
+            tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
+            pairs=brief_pairs(order.pairs, order.steered_is_a),
+        )
 
 
 def blind(case: Case, repeat: int) -> Blind:
@@ -119,6 +115,9 @@ def conclude(case: Case, replies: Sequence[JudgeReply], named: Sequence[Sequence
     panel = aggregate(replies, repeats)
     identified, shown = count_identified(named), len(named[0])
     steering = steering_verdict(keep_alive(case.evidence, case.dead).steering)
+    if steering is not None:
+        verdict = combine_steering(steering.verdict, judge_blind_choices(identified, shown), panel.steering)
+        steering = steering.model_copy(update={"verdict": verdict})
     reasons = list(panel.reasons)
     if shown:
         reasons.append(f"the judge named the steered text in {identified} of {shown} blind pairs")
@@ -132,7 +131,7 @@ def conclude(case: Case, replies: Sequence[JudgeReply], named: Sequence[Sequence
         relevant=panel.relevant,
         confidence=panel.confidence,
         interpretable=panel.interpretable,
-        steering=steering and _with_verdict(steering, panel, identified, shown),
+        steering=steering,
         reasons=tuple(reasons),
     )
     shortly: JsonValue = {**panel._asdict(), "reasons": list(panel.reasons)}
@@ -149,11 +148,6 @@ def find_doubt(panel: Panel) -> str | None:
     if panel.relevant == "no" or (panel.relevant == "yes" and panel.better_hypothesis is not None):
         return None
     return f"relevant: {panel.relevant}; better hypothesis: {panel.better_hypothesis}; {' '.join(panel.reasons)}"
-
-
-def _with_verdict(measured: SteeringVerdict, panel: Panel, identified: int, shown: int) -> SteeringVerdict:
-    verdict = combine_steering(measured.verdict, judge_blind_choices(identified, shown), panel.steering)
-    return measured.model_copy(update={"verdict": verdict})
 
 
 def _in_investigators_order(reply: JudgeReply, shown: Sequence[int]) -> JudgeReply:

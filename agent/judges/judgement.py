@@ -14,7 +14,7 @@ from tools.records import SteeringEvidence
 
 T = TypeVar("T")
 ALPHA = 0.05
-"""More seldom by chance alone: steered texts named in blind pairs, and wins of steering over its null."""
+"""What chance alone reaches no more often is taken for an effect: one value for all tests of all judges."""
 CHANCE_OF_A_PAIR = 0.5
 """Of naming the steered text blindly; `neither` never hits, so this is an upper bound."""
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 from agent.briefing.evidence import brief_rater
 from agent.briefing.forms import RatingReply, rating_reply_for
 from agent.folder.records import ConceptRating, JudgeRef
-from agent.judges.judge import GUIDELINE, Case, Ruling
+from agent.judges.judge import GUIDELINE, Case, Model, Ruling
 from agent.judges.judgement import Judgement
-from agent.judges.repeats import Model
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
@@ -47,7 +46,13 @@ class Rater(NamedTuple):
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The same for every repeat."""
-        return [word_rating(self.prompt, self.rating, self.guideline, case)] * self.model.repeats
+        listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in self.rating.concepts.items()]
+        messages = self.prompt.render(
+            concepts="\n".join(listed),
+            guideline=clip(self.guideline.strip(), GUIDELINE),
+            evidence=brief_rater(case.evidence, case.dead),
+        )
+        return [messages] * self.model.repeats
 
     async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Put the evidence to the model as often as asked, all at once.
@@ -58,16 +63,6 @@ class Rater(NamedTuple):
         schema = rating_reply_for(tuple(self.rating.concepts))
         replies = await self.model.ask(self.requests(case), self.name, schema, notes)
         return aggregate_ratings([reply for _, reply in replies], self.model.repeats)
-
-
-def word_rating(prompt: Prompt, rating: Rating, guideline: str, case: Case) -> list[Message]:
-    """What every repeat is shown."""
-    listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
-    return prompt.render(
-        concepts="\n".join(listed),
-        guideline=clip(guideline.strip(), GUIDELINE),
-        evidence=brief_rater(case.evidence, case.dead),
-    )
 
 
 def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Ruling:

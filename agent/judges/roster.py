@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from agent.folder.config import RunConfig
 from agent.judges.blind import BlindJudge
-from agent.judges.judge import Judge
+from agent.judges.judge import Judge, Model
 from agent.judges.rating import Rater
-from agent.judges.repeats import Model
 from agent.judges.rules import Rules
 from agent.transcript import Llm
 from tools.study.definition import Question

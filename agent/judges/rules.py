@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.folder.records import JudgeRef, SteeringVerdict
-from agent.judges.judge import Case, Ruling
-from agent.judges.judgement import Judgement, steering_verdict
-from agent.judges.repeats import Model
+from agent.folder.records import JudgeRef, SteeringVerdict, Verdict
+from agent.judges.judge import Case, Model, Ruling
+from agent.judges.judgement import ALPHA, Judgement, steering_verdict
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from tools.maths import binomial_tail, combine_tails
@@ -28,9 +27,6 @@ from tools.records import (
     SteeringEvidence,
 )
 from tools.study.definition import Question, SurveyDefaults
-
-COMBINED_ALPHA = 0.05
-CONTEXTS_ALPHA = 0.05
 
 
 class Rules(NamedTuple):
@@ -87,19 +83,15 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = 
         for instrument, living in explained.items()
         for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
-    label = name_feature(evidence)
-    if evidence.keywords is None:
-        return Judgement(label, "undecided", 0.5, None, steering, reasons)
-    if len(evidence.keywords.hits) < thresholds.candidate_hits or evidence.keywords.null_share > thresholds.alpha:
-        sure = min(0.99, max(0.5, evidence.keywords.null_share))
-        return Judgement(label, "no", sure, None, steering, reasons)
-    wins_more = steering is not None and steering.verdict != "fails"
-    if contexts is None or combined is None or not wins_more:
-        return Judgement(label, "undecided", 0.5, None, steering, reasons)
-    if contexts <= CONTEXTS_ALPHA and combined <= COMBINED_ALPHA:
-        sure = 1 - max(evidence.keywords.null_share, contexts, combined)
-        return Judgement(label, "yes", sure, None, steering, reasons)
-    return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    tails = [1.0 if tail is None else tail for tail in (contexts, combined)]
+    judged: tuple[Verdict, float] = "undecided", 0.5
+    if (keywords := evidence.keywords) is not None:
+        wins_more = steering is not None and steering.verdict != "fails"
+        if len(keywords.hits) < thresholds.candidate_hits or keywords.null_share > thresholds.alpha:
+            judged = "no", min(0.99, max(0.5, keywords.null_share))
+        elif wins_more and all(tail <= ALPHA for tail in tails):
+            judged = "yes", 1 - max(keywords.null_share, *tails)
+    return Judgement(name_feature(evidence), *judged, None, steering, reasons)
 
 
 def name_feature(evidence: Evidence) -> str:

@@ -15,8 +15,8 @@ from agent.folder.records import SelectedFeature
 from agent.investigation.experiments import PROMPTS
 from agent.investigation.state import Context, FeatureState, Investigator
 from agent.judges.blind import BlindJudge
+from agent.judges.judge import Model
 from agent.judges.rating import Rater
-from agent.judges.repeats import Model
 from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply

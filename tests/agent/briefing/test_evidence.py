@@ -14,8 +14,8 @@ from agent.briefing.predictions import brief_earlier, brief_tests_for_judge
 from agent.folder.measurements import Measurement, Observed
 from agent.investigation.experiments import open_conversation, plan_tests
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
-from agent.judges.blind import blind, choose_pairs, word_case
-from agent.judges.judge import Case
+from agent.judges.blind import BlindJudge, choose_pairs
+from agent.judges.judge import Case, Model
 from agent.stages.imported import ImportedFeature
 from prompts.fence import outside
 from prompts.loader import load_prompt
@@ -58,7 +58,8 @@ def observe(hypotheses: list[Hypothesis], evidence: Evidence) -> list[Observed]:
 def judge_messages(evidence: Evidence, guideline: str = "Yes: illness.") -> list[dict[str, Any]]:
     hypotheses = make_hypotheses().hypotheses
     case = Case(evidence, hypotheses, tuple(observe(list(hypotheses), evidence)), 1)
-    return word_case(load_prompt("judge"), DOMAIN, guideline, case, blind(case, 0))
+    (messages,) = BlindJudge(Model("j"), load_prompt("judge"), DOMAIN, guideline).requests(case)
+    return messages
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:

@@ -16,8 +16,7 @@ from agent.judges.blind import (
     order_hypotheses,
     order_pairs,
 )
-from agent.judges.judge import Case, Ruling
-from agent.judges.repeats import Model
+from agent.judges.judge import Case, Model, Ruling
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from agent.llm.records import Usage

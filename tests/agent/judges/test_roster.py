@@ -18,10 +18,9 @@ from agent.folder.records import JudgeRef
 from agent.folder.store import RunFolder
 from agent.judges import roster
 from agent.judges.blind import BlindJudge
-from agent.judges.judge import Case, Ruling
+from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import Judgement
 from agent.judges.rating import Rater
-from agent.judges.repeats import Model
 from agent.judges.roster import appoint
 from agent.judges.rules import Rules
 from agent.llm.requests import Message
