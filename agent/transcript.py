@@ -126,8 +126,3 @@ class Llm(Protocol):
     ) -> Reply[S]:
         """Ask once; see the client for what it raises."""
         ...
-
-
-def is_quorate(n_replies: int, n_repeats: int) -> bool:
-    """More than half of the repeats asked for have replied: fewer are no judgement."""
-    return 2 * n_replies > n_repeats

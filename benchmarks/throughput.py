@@ -158,7 +158,7 @@ class Runs:
     def work(self, n: int) -> Worked:
         """Investigate the first n features in a fresh run folder."""
         evidence = self._evidence[:n]
-        config = RunConfig(study="benchmark", judge="llm", llm=self._choice)
+        config = RunConfig(study="benchmark", llm=self._choice)
         self._last = self._scratch / f"run-{time.monotonic_ns()}"
         RunFolder.create(self._last, make_manifest(config, evidence))
         folder = WatchedFolder(self._last)

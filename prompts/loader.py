@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent
 _VARIABLE = re.compile(r"\{\{([a-z_]+)\}\}")
@@ -30,8 +30,8 @@ class Prompt(NamedTuple):
     system: str
     user: str
 
-    def render(self, **variables: str) -> tuple[str, str]:
-        """The system and the user text. Values are put in once and never read for variables of their own.
+    def render(self, **variables: str) -> list[dict[str, Any]]:
+        """The system and the user message. Values are put in once and never read for variables of their own.
 
         Raises:
             PromptError: a variable of the prompt has no value, or a value has no variable.
@@ -40,7 +40,8 @@ class Prompt(NamedTuple):
         if named != variables.keys():
             missing, unused = sorted(named - variables.keys()), sorted(variables.keys() - named)
             raise PromptError(f"prompt {self.name}: missing variables {missing}, unused variables {unused}")
-        return _fill(self.system, variables), _fill(self.user, variables)
+        parts = {"system": self.system, "user": self.user}
+        return [{"role": role, "content": _fill(text, variables)} for role, text in parts.items()]
 
 
 def load_prompt(name: str, version: int | None = None, folder: Path = FOLDER) -> Prompt:
@@ -61,6 +62,12 @@ def load_prompt(name: str, version: int | None = None, folder: Path = FOLDER) ->
     if re.search(r"\{\{|\}\}", _VARIABLE.sub("", system + user)):
         raise PromptError(f"{path} holds braces that are no variable: write {{{{lower_case_name}}}}")
     return Prompt(path.name.removesuffix(".md"), hashlib.sha256(content).hexdigest(), system, user)
+
+
+def list_prompts(folder: Path = FOLDER) -> list[str]:
+    """Names of all prompts, without their versions."""
+    found = (re.fullmatch(r"(.+)\.v\d+\.md", path.name) for path in folder.iterdir())
+    return sorted({match[1] for match in found if match})
 
 
 def _version_of(name: str, path: Path) -> re.Match[str] | None:

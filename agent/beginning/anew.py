@@ -144,9 +144,8 @@ def _estimate(
 ) -> int:
     if config.llm is not None:
         from agent.beginning.estimate import estimate_run
-        from agent.folder.provenance import load_prompts
 
-        found = estimate_run(config, question, load_prompts(), n_features, evidence, judged_again)
+        found = estimate_run(config, question, n_features, evidence, judged_again)
         for line in found.lines(config.llm, config.limits.budget_usd):
             console.print(line)
         console.print(f"  not tried: whether {config.llm.base_url} answers, knows its models and takes the key")

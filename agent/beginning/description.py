@@ -45,16 +45,18 @@ def describe_run(
         hashes: of inputs that are known already.
         files: further inputs by their role.
     """
-    from agent.folder.provenance import collect_provenance
-    from agent.folder.records import Manifest
+    from agent.folder.provenance import collect_provenance, prompt_refs
+    from agent.folder.records import Manifest, PromptRef
+    from agent.investigation.experiments import PROMPTS
+    from agent.judges.roster import appoint
     from agent.llm.settings import without_values
     from tools.study.parts import hash_tables
 
-    config, prompts = reached.config, []
-    if config.llm is not None:
-        from agent.folder.provenance import prompt_refs
-
-        prompts = prompt_refs()
+    config = reached.config
+    judge = appoint(config, question)
+    prompts = prompt_refs(PROMPTS if judge.needs_hypotheses else ())
+    if judge.ref.prompt and judge.ref.prompt_sha256:
+        prompts.append(PromptRef(name=judge.ref.prompt, sha256=judge.ref.prompt_sha256))
     started = datetime.now(UTC)
     return Manifest(
         run_id=name_run(config, started),

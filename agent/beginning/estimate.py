@@ -6,7 +6,7 @@ evidence exists already, and with empty evidence where it does not. The upper bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from typing import NamedTuple
 from agent.folder.config import RunConfig
 from agent.investigation.experiments import word_proposal
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
-from agent.judges.judge import Case, blind, word_case
-from agent.judges.rating import word_rating
+from agent.judges.judge import Case
+from agent.judges.roster import appoint
 from agent.llm.prices import SHIPPED, PriceTable
 from agent.llm.requests import Message
 from agent.llm.settings import LlmChoice
-from prompts.loader import Prompt
+from prompts.loader import load_prompt
 from tools.records import Evidence, FeatureRef
 from tools.study.definition import Question
 
@@ -66,7 +66,6 @@ class Estimate(NamedTuple):
 def estimate_run(
     config: RunConfig,
     question: Question,
-    prompts: Mapping[str, Prompt],
     n_features: int,
     evidence: Sequence[Evidence] = (),
     judged_again: bool = False,
@@ -76,22 +75,18 @@ def estimate_run(
     Args:
         config: the run's.
         question: with its guideline.
-        prompts: by name.
         n_features: most that will be investigated.
         evidence: of those features, if it exists.
         judged_again: whether the hypotheses are another run's.
     """
-    shown = evidence or [_nothing(question)]
-    guideline, repeats = question.read_guideline(), config.judge_repeats
-    least_calls, tokens = repeats, 0.0
-    if rating := question.rating:
-        tokens = repeats * _mean(word_rating(prompts["rate"], rating, guideline, e) for e in shown)
-    if domain := question.domain:
-        cases = [Case(e) for e in shown]
-        tokens = repeats * _mean(word_case(prompts["judge"], domain, guideline, case, blind(case, 0)) for case in cases)
-        if not judged_again:
-            least_calls += 1
-            tokens += _mean(word_proposal(prompts["hypothesize"], domain, e) for e in shown)
+    judge, proposal = appoint(config, question), load_prompt("hypothesize")
+    proposes = judge.needs_hypotheses and not judged_again
+    sent: list[list[Sequence[Message]]] = []
+    for record in evidence or [_nothing(question)]:
+        first = [word_proposal(proposal, question.domain, record)] if proposes and question.domain else []
+        sent.append([*first, *judge.requests(Case(record))])
+    least_calls = len(sent[0])
+    tokens = fmean(sum(map(estimate_tokens, conversations)) for conversations in sent)
     # Every reply may be asked for once more, when it does not fit; with instruments, the limits end it before that.
     measures = config.evidence is None and not judged_again
     most_calls = max(config.limits.calls_per_feature, 2 * least_calls) if measures else 2 * least_calls
@@ -102,10 +97,6 @@ def estimate_run(
         Bounds(n_features * least_calls, round(n_features * tokens), n_features * least_calls * LEAST_OUTPUT),
         Bounds(n_features * most_calls, n_features * most_input, n_features * most_calls * most_output),
     )
-
-
-def _mean(conversations: Iterable[list[Message]]) -> float:
-    return fmean(map(estimate_tokens, conversations))
 
 
 def _nothing(question: Question) -> Evidence:

@@ -203,7 +203,6 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         features=arguments.features,
         limit=arguments.limit,
         controls=arguments.controls,
-        judge="rules" if choice is None else "llm",
         judge_repeats=arguments.judge_repeats,
         llm=choice,
         limits=Limits(**read_budget(arguments).model_dump()),
@@ -231,7 +230,6 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
     choice = choose_llm(arguments, environment)
     return parent.model_copy(
         update={
-            "judge": "rules" if choice is None else "llm",
             "judge_repeats": arguments.judge_repeats,
             "llm": choice,
             "limits": Limits(**read_budget(arguments).model_dump()),

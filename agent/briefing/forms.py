@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, create_model
 
-from agent.folder.records import ConceptRating
+from agent.folder.records import ConceptRating, SteeringWord, Verdict
 from tools.records import Record
 
 LABEL_WORDS = 8
@@ -84,9 +84,9 @@ class JudgeReply(Record):
     steered_choices: Annotated[tuple[PairChoice, ...], Field(max_length=20, description="one for each pair shown")]
     better_hypothesis: int | None
     label: Label
-    relevant: Literal["yes", "no", "undecided"]
+    relevant: Verdict
     interpretable: Annotated[int, Field(ge=0, le=4)]
-    steering: Literal["passes", "fails", "undecided"]
+    steering: SteeringWord
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 

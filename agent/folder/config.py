@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field, model_validator
 
 from agent.llm.settings import Budget, LlmChoice
 from tools.records import Record
@@ -44,7 +44,6 @@ class RunConfig(Record):
     """Most candidates investigated; the study's default if None."""
     controls: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Multiplies the study's numbers of controls; 0 for none."""
-    judge: Literal["rules", "llm"] = "rules"
     judge_repeats: int = Field(default=1, ge=1)
     llm: LlmChoice | None = None
     limits: Limits = Limits()
@@ -59,6 +58,17 @@ class RunConfig(Record):
     """The reason given for going on although the bench does not prove itself."""
     traced: bool = False
     """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
+
+    @computed_field
+    @property
+    def judge(self) -> Literal["rules", "llm"]:
+        """Who judges. It is stored for readers of the manifest, and follows from `llm`."""
+        return "rules" if self.llm is None else "llm"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_judge(cls, given: Any) -> Any:
+        return {name: given[name] for name in given if name != "judge"} if isinstance(given, dict) else given
 
 
 def open_study(config: RunConfig) -> Study:

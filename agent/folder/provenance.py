@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.folder.records import PromptRef, Provenance
-from prompts.loader import Prompt, load_prompt
+from prompts.loader import list_prompts, load_prompt
 from tools.study.definition import Study
 
 PACKAGES = (
@@ -24,9 +24,6 @@ PACKAGES = (
     "langgraph",
     "pydantic",
 )
-
-
-PROMPTS = ("hypothesize", "experiment", "judge", "rate")
 
 
 def collect_provenance(
@@ -85,11 +82,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def load_prompts() -> dict[str, Prompt]:
-    """The latest version of every prompt."""
-    return {name: load_prompt(name) for name in PROMPTS}
-
-
-def prompt_refs() -> list[PromptRef]:
-    """Names and hashes of the prompts, for the manifest."""
-    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in load_prompts().values()]
+def prompt_refs(names: Iterable[str] | None = None) -> list[PromptRef]:
+    """Names and hashes of prompts in their latest versions: of those named, or of all that ship."""
+    found = map(load_prompt, list_prompts() if names is None else names)
+    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in found]

@@ -13,6 +13,7 @@ from tools.proof.outcome import Probe, Proof
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
 Verdict = Literal["yes", "no", "undecided"]
+SteeringWord = Literal["passes", "fails", "undecided"]
 _DECIDED = ([True, False, True], [False, True, True])
 """Of relevance, ratings and confidence."""
 
@@ -32,7 +33,7 @@ class JudgeRef(Record):
 class SteeringVerdict(Record):
     """Whether steering shows what the label says."""
 
-    verdict: Literal["passes", "fails", "undecided"]
+    verdict: SteeringWord
     win_rate: float | None
     n: int
     null_win_rate: float | None

@@ -1,4 +1,4 @@
-"""What an investigation by an LLM is put together from: clients, prompts, guideline and the toolbox of one run."""
+"""What an investigation by an LLM is put together from: clients, prompts and the toolbox of one run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agent.folder.config import RunConfig
-from agent.folder.provenance import load_prompts
+from agent.investigation.experiments import PROMPTS
 from agent.investigation.state import Investigator
+from agent.judges.roster import appoint
 from agent.llm.calls import CallStore
 from agent.llm.client import LlmClient
 from agent.llm.http.wire import Wire
 from agent.llm.settings import Framing, LlmChoice, LlmSettings, Secrets
 from agent.toolbox import Bench, Instrument, Toolbox
+from prompts.loader import load_prompt
 from tools.study.definition import Question
 
 
-class Assembly(AbstractAsyncContextManager[Investigator]):
-    """Opens the clients of one run and closes them when the run ends.
+class Assembly(AbstractAsyncContextManager[Investigator | None]):
+    """Opens the clients of one run and closes them when the run ends; it has the run's judge, who asks one of them.
 
     Args:
         config: the run's.
         choice: its models.
-        question: for the guideline.
+        question: what is asked of every feature; only one about a domain is investigated.
         folder: of the run; calls and measurements are remembered there.
         secrets: for the endpoint. They are stored nowhere.
         instruments: what the LLM may call; none for evidence from elsewhere.
@@ -50,15 +52,13 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         settings = LlmSettings.of(choice, secrets, config.limits, config.seed, framing)
         self._client = LlmClient(settings, store, Wire(settings, tell))
         self._toolbox = Toolbox(instruments, folder / "tool_calls.jsonl", bench, replay_only=replay_only)
-        self._investigator = Investigator(
+        self.judge = appoint(config, question, self._client.with_model(choice.judge_model))
+        self._investigator = question.domain and Investigator(
             llm=self._client,
-            judge=self._client.with_model(choice.judge_model),
-            models=choice,
-            prompts=load_prompts(),
-            guideline=question.read_guideline(),
+            domain=question.domain,
+            prompts={name: load_prompt(name) for name in PROMPTS},
             toolbox=self._toolbox,
             limits=config.limits,
-            judge_repeats=config.judge_repeats,
         )
 
     @property
@@ -66,7 +66,7 @@ class Assembly(AbstractAsyncContextManager[Investigator]):
         """Calls, tokens a second and failures so far, in a line."""
         return str(self._client.meter)
 
-    async def __aenter__(self) -> Investigator:
+    async def __aenter__(self) -> Investigator | None:
         return self._investigator
 
     async def __aexit__(self, *exception: object) -> None:

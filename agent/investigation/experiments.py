@@ -20,6 +20,7 @@ from tools.proof.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.study.definition import Domain
 
+PROMPTS = ("hypothesize", "experiment")
 RESULT = 1500
 """Most characters of one result in the conversation; the transcript has it whole."""
 ATTACHED = "they are attached to this request as tools."
@@ -44,21 +45,20 @@ def count_chosen(state: FeatureState) -> int:
 
 
 def open_conversation(
-    state: FeatureState, path: Investigator, evidence: Evidence, domain: Domain, dead: Dead = NOTHING_DEAD
+    state: FeatureState, path: Investigator, evidence: Evidence, dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
-    system, user = path.prompts["experiment"].render(
-        domain=domain.name,
-        definition=domain.definition,
+    return path.prompts["experiment"].render(
+        domain=path.domain.name,
+        definition=path.domain.definition,
         instruments=instruments,
         tool_calls_left=str(path.limits.tool_calls_per_feature - count_chosen(state)),
         evidence=brief_investigator(evidence, dead),
         hypotheses=brief_hypotheses(state.hypotheses, order),
         tests=brief_tests(state.hypotheses, order, state.observed, state.round),
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 async def choose(
@@ -95,10 +95,9 @@ def word_proposal(
     prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
-    system, user = prompt.render(
+    return prompt.render(
         domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
     )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:

@@ -11,33 +11,25 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from agent.investigation.nodes import apply_rules, experiment, hypothesize, judge, measure, rate, record
+from agent.investigation.nodes import experiment, hypothesize, judge, measure, record
 from agent.investigation.state import Context, FeatureState
 
 
 def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, FeatureState]:
-    """One feature: by rules, by ratings, or hypothesize, measure, experiment and judge until policy calls it settled."""
+    """One feature: hypothesize, measure, experiment and judge until policy calls it settled; or judge at once."""
     return (
         StateGraph(FeatureState, context_schema=Context)
-        .add_node(apply_rules)
         .add_node(hypothesize)
         .add_node(measure)
         .add_node(experiment)
         .add_node(judge)
-        .add_node(rate)
         .add_node(record)
-        .add_conditional_edges(START, choose_way)
+        .add_conditional_edges(START, begin)
         .add_edge("record", END)
         .compile(name="feature")
     )
 
 
-async def choose_way(
-    state: FeatureState, runtime: Runtime[Context]
-) -> Literal["apply_rules", "hypothesize", "judge", "rate"]:
-    """Rules without an LLM; ratings where the study asks for them; straight to the judge when hypotheses are given."""
-    if runtime.context.investigator is None:
-        return "apply_rules"
-    if runtime.context.question.rating is not None:
-        return "rate"
-    return "judge" if state.round else "hypothesize"
+async def begin(state: FeatureState, runtime: Runtime[Context]) -> Literal["hypothesize", "judge"]:
+    """Straight to the judge when it needs no hypotheses, or they are given."""
+    return "hypothesize" if runtime.context.judge.needs_hypotheses and not state.round else "judge"

@@ -36,13 +36,14 @@ def guarded(node: N) -> N:
         except Exception as error:
             if state.failure is not None:
                 raise
-            return Command(update=_explain(error, state, node), goto="record")
+            name = getattr(node, "__name__", "node")
+            name = runtime.context.judge.name if name == "judge" else name  # under which its other steps stand
+            return Command(update=_explain(error, state, name), goto="record")
 
     return cast("N", run)
 
 
-def _explain(error: Exception, state: FeatureState, node: Callable[..., object]) -> FeatureUpdate:
-    name = getattr(node, "__name__", "node")
+def _explain(error: Exception, state: FeatureState, name: str) -> FeatureUpdate:
     notes = error.notes if isinstance(error, Abandoned) else Notes(len(state.steps), name)
     if isinstance(error, Abandoned):
         failure = error.failure

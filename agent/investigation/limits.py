@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.folder.config import Limits
-from agent.judges.judgement import Panel
 from agent.llm.records import Failure
 from agent.llm.requests import Message
 
@@ -52,15 +51,8 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     return sum(len(json.dumps(message, ensure_ascii=False)) for message in messages) // _CHARACTERS_PER_TOKEN
 
 
-def why_settle(panel: Panel, spent: Spent, limits: Limits, judge_calls: int, can_test: bool) -> str | None:
-    """Why the verdict is recorded; None for another round.
-
-    Another round is for a feature on which the judge is undecided, or which it calls relevant under a meaning that
-    nobody proposed and nothing has tested. Without instruments there would be nothing new to judge.
-    """
-    settled = panel.relevant == "no" or (panel.relevant == "yes" and panel.better_hypothesis is not None)
-    if settled:
-        return "settled"
+def why_settle(spent: Spent, limits: Limits, judge_calls: int, can_test: bool) -> str | None:
+    """Why a ruling in doubt is recorded; None for another round. Without instruments there would be nothing new to judge."""
     if not can_test:
         return "there are no instruments to test anything further"
     if spent.rounds >= limits.rounds:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Annotated, TypedDict, TypeVar
+from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
 from agent.briefing.forms import Hypothesis
 from agent.folder.config import Limits
 from agent.folder.measurements import Observed
-from agent.folder.records import Decision, JudgeRef, SelectedFeature, TranscriptStep
-from agent.judges.judgement import Judgement
+from agent.folder.records import Decision, SelectedFeature, TranscriptStep
+from agent.judges.judge import Judge, Ruling
 from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Failure, Usage
 from agent.llm.requests import Message
-from agent.llm.settings import LlmChoice
 from agent.toolbox import Toolbox
 from agent.transcript import Llm
 from prompts.loader import Prompt
 from tools.proof.floors import DeadFloor
 from tools.records import Evidence
-from tools.study.definition import Question
-
-S = TypeVar("S", bound=BaseModel)
+from tools.study.definition import Domain
 
 
 class PendingCall(BaseModel):
@@ -54,10 +51,8 @@ class FeatureState(BaseModel):
     """Of this round's experiments."""
     plain: bool = False
     """The server takes no tools: measurements are chosen by structured output."""
-    verdict: str | None = None
-    """What the judge found in the last round, in words for the investigator."""
-    judge: JudgeRef | None = None
-    judgement: Judgement | None = None
+    ruling: Ruling | None = None
+    """The judge's, of the last round that came to one."""
     failure: Failure | None = None
     usage: Annotated[Usage, operator.add] = Usage()
     decision: Decision | None = None
@@ -74,9 +69,7 @@ class FeatureUpdate(TypedDict, total=False):
     observed: list[Observed]
     conversation: list[Message]
     plain: bool
-    verdict: str
-    judge: JudgeRef
-    judgement: Judgement
+    ruling: Ruling
     failure: Failure
     usage: Usage
     decision: Decision
@@ -87,15 +80,11 @@ class Investigator:
     """What an investigation by LLM needs."""
 
     llm: Llm
-    judge: Llm
-    models: LlmChoice
+    domain: Domain
     prompts: dict[str, Prompt]
-    """`hypothesize`, `experiment`, `judge` and `rate`."""
-    guideline: str
-    """What counts as the domain and what does not, as a human annotator would get it."""
+    """`hypothesize` and `experiment`."""
     toolbox: Toolbox
     limits: Limits = Limits()
-    judge_repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -103,10 +92,10 @@ class Context:
     """Given to every node of every feature."""
 
     run_id: str
-    question: Question
+    judge: Judge
     evidence: dict[str, Evidence]
     """By the feature's key."""
     investigator: Investigator | None = None
-    """None for a run that judges by rules."""
+    """None where nothing is proposed and tested before a judgement."""
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing; None where nobody looked, as in runs made before anybody did."""

@@ -1,34 +1,32 @@
-"""The judge: one case, put to a model several times, each time blind, and the answers as one judgement."""
+"""What a judge is, and how it asks a model: a class of its own file, and one line in `agent.judges.roster`.
+
+Nothing else knows one judge from another.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
-from agent.briefing.evidence import brief_judge, brief_pairs
-from agent.briefing.forms import Hypothesis, JudgeReply, judge_reply_for
-from agent.briefing.predictions import brief_hypotheses, brief_tests_for_judge
+from agent.briefing.forms import Hypothesis
 from agent.folder.measurements import Observed
-from agent.folder.records import SteeringVerdict
-from agent.judges.judgement import Judgement, Panel, aggregate, combine_steering, judge_blind_choices, steering_verdict
-from agent.judges.repeats import ask_repeats
+from agent.folder.records import JudgeRef
+from agent.judges.judgement import Judgement
+from agent.llm.errors import LlmFailure
+from agent.llm.records import Failure
+from agent.llm.replies import Reply
 from agent.llm.requests import Message
-from agent.transcript import Llm, Notes
-from prompts.fence import clip
+from agent.transcript import Abandoned, Llm, Notes, parsed
 from prompts.loader import Prompt
-from tools.proof.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
-from tools.records import Evidence, SteeredPair, SteeringEvidence
-from tools.study.definition import Domain
+from tools.proof.floors import Dead, DeadFloor, reasons_in
+from tools.records import Evidence
 
+S = TypeVar("S", bound=BaseModel)
 GUIDELINE = 3000
 """Most characters of a guideline in a prompt."""
-
-
-MOST_PAIRS = 10
 
 
 class Case(NamedTuple):
@@ -39,178 +37,100 @@ class Case(NamedTuple):
     observed: tuple[Observed, ...] = ()
     round: int = 0
     """Whose tests are shown."""
-    dead: Dead = NOTHING_DEAD
-    """Instruments that measured nothing, and why. No steered pair is shown where steering is among them."""
+    floors: tuple[DeadFloor, ...] | None = None
+    """Instruments of the run that measured nothing; None where nobody looked."""
+
+    @property
+    def dead(self) -> Dead:
+        """What a model is not shown the numbers of. Nothing depends on the feature itself, but its stratum."""
+        return reasons_in(self.floors, self.evidence.stratum)
 
 
-class Blind(NamedTuple):
-    """One repeat's orders: derived from the feature's key, and written down all the same."""
-
-    pairs: tuple[SteeredPair, ...]
-    steered_is_a: tuple[bool, ...]
-    hypotheses: tuple[int, ...]
-
-    def record(self) -> dict[str, JsonValue]:
-        """For the transcript."""
-        return {
-            "pairs": [{"prompt": pair.prompt, "seed": pair.seed} for pair in self.pairs],
-            "steered_is": ["A" if is_a else "B" for is_a in self.steered_is_a],
-            "hypotheses_shown": [place + 1 for place in self.hypotheses],
-        }
-
-
-class Verdicts(NamedTuple):
-    """The outcome of all repeats."""
+class Ruling(NamedTuple):
+    """What a judge says of a case."""
 
     judgement: Judgement
-    panel: Panel
-    identified: int
-    """Pairs whose steered text was named by more than half of the replies, of `shown`."""
-    shown: int
+    self_agreement: float | None = None
+    """Of its repeats, 0 to 1; recorded where there was more than one."""
+    doubt: str | None = None
+    """What the investigator is told where other hypotheses may settle the case; None where it is settled."""
+    note: dict[str, JsonValue] | None = None
+    """What closes the judgement in the transcript, beside the reason why it was recorded."""
 
 
-class Judge(NamedTuple):
-    """A model with the prompt and the guideline it judges by."""
+class Judge(Protocol):
+    """Evidence goes in, a ruling comes out."""
 
-    llm: Llm
-    prompt: Prompt
-    domain: Domain
-    guideline: str
+    name: str
+    """Under which its steps stand in a transcript: its prompt's, if it has one."""
+    needs_hypotheses: bool
+    """Whether an investigation comes first."""
+
+    @property
+    def ref(self) -> JudgeRef:
+        """What it signs with, whether or not it came to judge, but for the self-agreement, which is each ruling's."""
+        ...
+
+    def requests(self, case: Case) -> Sequence[Sequence[Message]]:
+        """The conversations that one judgement sends, each for one reply; none where no model is asked."""
+        ...
+
+    async def judge(self, case: Case, notes: Notes) -> Ruling:
+        """Judge, and write down on the way what a reader of the transcript should see.
+
+        Raises:
+            Abandoned: there is no judgement; the feature fails with what it carries.
+        """
+        ...
+
+
+class Model(NamedTuple):
+    """A language model as a judge asks it: several times at once, each repeat under a seed of its own."""
+
+    name: str
     repeats: int = 1
+    llm: Llm | None = None
+    """Its client; None where one only learns what it would be sent."""
 
-    async def judge(self, case: Case, notes: Notes) -> Verdicts:
-        """Put the case to the model as often as asked, all at once.
+    def sign(self, prompt: Prompt) -> JudgeRef:
+        """The signature of a judge that asks this model under one prompt."""
+        shown, sha256 = prompt.name, prompt.sha256
+        return JudgeRef(kind="llm", model=self.name, prompt=shown, prompt_sha256=sha256, repeats=self.repeats)
+
+    async def ask(
+        self, conversations: Sequence[Sequence[Message]], purpose: str, schema: type[S], notes: Notes
+    ) -> list[tuple[int, S]]:
+        """The usable replies, each with the number of its repeat from 0.
+
+        Args:
+            conversations: one a repeat; a single one is asked under the settings' seed.
+            purpose: stored beside each call.
+            schema: what each reply must be.
+            notes: get both sides, and every failure.
 
         Raises:
             Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
         """
-        blinds = [blind(case, repeat) for repeat in range(self.repeats)]
-        asked = [word_case(self.prompt, self.domain, self.guideline, case, order) for order in blinds]
-        schema = judge_reply_for(len(case.hypotheses))
-        replies: list[JudgeReply] = []
-        named: list[tuple[bool, ...]] = []
-        for repeat, shown in await ask_repeats(self.llm, asked, "judge", schema, notes):
-            order = blinds[repeat]
-            reply = _in_investigators_order(shown, order.hypotheses)
-            replies.append(reply)
-            named.append(named_steered(reply, order.steered_is_a))
-            notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
-        return conclude(case.evidence, replies, named, self.repeats, case.dead)
 
+        async def put(messages: Sequence[Message], repeat: int) -> Reply[S] | LlmFailure:
+            if self.llm is None:
+                raise TypeError(f"{self.name} has no client, and was to be asked")
+            seed = repeat if len(conversations) > 1 else None  # equal conversations differ in nothing else
+            try:
+                return await self.llm.complete(messages, purpose=purpose, schema=schema, seed=seed)
+            except LlmFailure as failure:
+                return failure
 
-def word_case(prompt: Prompt, domain: Domain, guideline: str, case: Case, order: Blind) -> list[Message]:
-    """What one repeat is shown."""
-    system, user = prompt.render(
-        domain=domain.name,
-        definition=domain.definition,
-        guideline=clip(guideline.strip(), GUIDELINE),
-        evidence=brief_judge(case.evidence, case.dead),
-        hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
-        tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
-        pairs=brief_pairs(order.pairs, order.steered_is_a),
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
-
-
-def blind(case: Case, repeat: int) -> Blind:
-    """The orders of one repeat."""
-    key, pairs = case.evidence.feature.key, choose_pairs(keep_alive(case.evidence, case.dead).steering)
-    return Blind(pairs, order_pairs(key, len(pairs), repeat), order_hypotheses(key, len(case.hypotheses), repeat))
-
-
-def conclude(
-    evidence: Evidence,
-    replies: Sequence[JudgeReply],
-    named: Sequence[Sequence[bool]],
-    repeats: int,
-    dead: Dead = NOTHING_DEAD,
-) -> Verdicts:
-    """One judgement from the replies. Steering passes only by the judge's eyes and the measure together.
-
-    Args:
-        evidence: what was judged.
-        replies: at least one, `better_hypothesis` in the investigator's order.
-        named: for each reply and pair, whether the steered text was named.
-        repeats: how many were asked for.
-        dead: instruments that measured nothing, and why.
-    """
-    panel = aggregate(replies, repeats)
-    identified, shown = count_identified(named), len(named[0])
-    steering = steering_verdict(keep_alive(evidence, dead).steering)
-    reasons = list(panel.reasons)
-    if shown:
-        reasons.append(f"the judge named the steered text in {identified} of {shown} blind pairs")
-    reasons += [say_dead(instrument, why) for instrument, why in dead.items()]
-    if len(replies) < repeats or panel.self_agreement < 1:
-        counts = Counter(reply.relevant for reply in replies)
-        listed = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-        reasons.append(f"{repeats} judgements: {listed}, {repeats - len(replies)} failed")
-    judgement = Judgement(
-        label=panel.label,
-        relevant=panel.relevant,
-        confidence=panel.confidence,
-        interpretable=panel.interpretable,
-        steering=steering and _with_verdict(steering, panel, identified, shown),
-        reasons=tuple(reasons),
-    )
-    return Verdicts(judgement, panel, identified, shown)
-
-
-def _with_verdict(measured: SteeringVerdict, panel: Panel, identified: int, shown: int) -> SteeringVerdict:
-    verdict = combine_steering(measured.verdict, judge_blind_choices(identified, shown), panel.steering)
-    return measured.model_copy(update={"verdict": verdict})
-
-
-def _in_investigators_order(reply: JudgeReply, shown: Sequence[int]) -> JudgeReply:
-    if reply.better_hypothesis is None:
-        return reply
-    return reply.model_copy(update={"better_hypothesis": shown[reply.better_hypothesis - 1] + 1})
-
-
-def choose_pairs(steering: SteeringEvidence | None) -> tuple[SteeredPair, ...]:
-    """The pairs a judge is shown: those whose steered text has not collapsed, spread over the prompts.
-
-    A collapsed text gives itself away without showing anything, and cannot win by the measure either.
-    """
-    usable = [pair for pair in steering.pairs if not pair.collapsed] if steering else []
-    if len(usable) <= MOST_PAIRS:
-        return tuple(usable)
-    return tuple(usable[place * len(usable) // MOST_PAIRS] for place in range(MOST_PAIRS))
-
-
-def order_pairs(key: str, n: int, repeat: int) -> tuple[bool, ...]:
-    """For each pair, whether the steered text is A; repeats 0 and 1, 2 and 3, … are each other's opposites.
-
-    Args:
-        key: of the feature.
-        n: number of pairs.
-        repeat: number of the judge's repeat, from 0.
-    """
-    drawn = [_number(f"{key}|pairs|{repeat // 2}|{place}") % 2 == 0 for place in range(n)]
-    return tuple(is_a != bool(repeat % 2) for is_a in drawn)
-
-
-def order_hypotheses(key: str, n: int, repeat: int) -> tuple[int, ...]:
-    """The order in which hypotheses are shown: numbers from 0 in the investigator's order."""
-    return tuple(sorted(range(n), key=lambda place: _number(f"{key}|hypotheses|{repeat}|{place}")))
-
-
-def named_steered(reply: JudgeReply, steered_is_a: Sequence[bool]) -> tuple[bool, ...]:
-    """For each pair, whether the reply names the steered text; not if it says nothing of the pair, or two things."""
-    said: dict[int, set[str]] = {}
-    for choice in reply.steered_choices:
-        said.setdefault(choice.pair, set()).add(choice.steered)
-    return tuple(said.get(number) == {"A" if is_a else "B"} for number, is_a in enumerate(steered_is_a, 1))
-
-
-def count_identified(named: Sequence[Sequence[bool]]) -> int:
-    """Pairs whose steered text more than half of the repeats named.
-
-    Args:
-        named: for each repeat, what `named_steered` says.
-    """
-    return sum(2 * sum(column) > len(named) for column in zip(*named, strict=True))
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        outcomes = await asyncio.gather(*(put(messages, repeat) for repeat, messages in enumerate(conversations)))
+        replies: list[tuple[int, S]] = []
+        failures: list[Failure] = []
+        for repeat, (messages, outcome) in enumerate(zip(conversations, outcomes, strict=True)):
+            notes.add_messages(messages)
+            if isinstance(outcome, LlmFailure):
+                failures.append(notes.add_failure(outcome))
+            else:
+                notes.add_reply(outcome)
+                replies.append((repeat, parsed(outcome)))
+        if 2 * len(replies) <= len(conversations):
+            raise Abandoned(failures[0], notes)
+        return replies

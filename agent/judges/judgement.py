@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, median_low
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from agent.briefing.forms import JudgeReply
-from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
+from agent.folder.records import ConceptRating, SteeringVerdict, SteeringWord, Verdict
 from tools.maths import binomial_tail
-from tools.records import (
-    SteeringEvidence,
-)
+from tools.records import SteeringEvidence
 
 T = TypeVar("T")
-
-
-SteeringWord = Literal["passes", "fails", "undecided"]
-
-
 ALPHA = 0.05
-
-
+"""What chance alone reaches no more often is taken for an effect: one value for all tests of all judges."""
 CHANCE_OF_A_PAIR = 0.5
 """Of naming the steered text blindly; `neither` never hits, so this is an upper bound."""
-
-
-STEERING_ALPHA = 0.05
 
 
 class Panel(NamedTuple):
@@ -80,9 +69,14 @@ def _majority(votes: Sequence[T], otherwise: T, n_repeats: int) -> T:
 
 def judge_blind_choices(identified: int, shown: int) -> SteeringWord:
     """Whether the judge told steered from unsteered texts beyond chance."""
-    if shown and binomial_tail(identified, shown, CHANCE_OF_A_PAIR) <= ALPHA:
+    return hold_against_chance(identified / max(shown, 1), shown, CHANCE_OF_A_PAIR)
+
+
+def hold_against_chance(share: float, n: int, chance: float) -> SteeringWord:
+    """Passes if such a share of n is unlikely by chance; fails if it does not exceed chance; else undecided."""
+    if n and binomial_tail(round(share * n), n, chance) <= ALPHA:
         return "passes"
-    return "fails" if shown and identified <= shown * CHANCE_OF_A_PAIR else "undecided"
+    return "fails" if n and share <= chance else "undecided"
 
 
 def combine_steering(*words: SteeringWord) -> SteeringWord:
@@ -105,18 +99,8 @@ class Judgement(NamedTuple):
 
 
 def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:
-    """Passes if wins beyond the null are unlikely by chance; fails if wins do not exceed the null; else undecided."""
+    """What the measure says, its wins held against the null."""
     if evidence is None:
         return None
-    wins = round(evidence.win_rate * evidence.n)
-    if not evidence.n:
-        verdict = "undecided"
-    elif binomial_tail(wins, evidence.n, evidence.null_win_rate) <= STEERING_ALPHA:
-        verdict = "passes"
-    elif evidence.win_rate <= evidence.null_win_rate:
-        verdict = "fails"
-    else:
-        verdict = "undecided"
-    return SteeringVerdict(
-        verdict=verdict, win_rate=evidence.win_rate, n=evidence.n, null_win_rate=evidence.null_win_rate
-    )
+    share, n, null = evidence.win_rate, evidence.n, evidence.null_win_rate
+    return SteeringVerdict(verdict=hold_against_chance(share, n, null), win_rate=share, n=n, null_win_rate=null)

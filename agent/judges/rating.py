@@ -12,61 +12,64 @@ from typing import NamedTuple
 
 from agent.briefing.evidence import brief_rater
 from agent.briefing.forms import RatingReply, rating_reply_for
-from agent.folder.records import ConceptRating
-from agent.judges.judge import GUIDELINE
+from agent.folder.records import ConceptRating, JudgeRef
+from agent.judges.judge import GUIDELINE, Case, Model, Ruling
 from agent.judges.judgement import Judgement
-from agent.judges.repeats import ask_repeats
 from agent.llm.requests import Message
-from agent.transcript import Llm, Notes
+from agent.transcript import Notes
 from prompts.fence import clip
-from prompts.loader import Prompt
-from tools.proof.floors import NOTHING_DEAD, Dead
-from tools.records import Evidence
-from tools.study.definition import Rating
-
-
-class Rated(NamedTuple):
-    """The outcome of all repeats."""
-
-    judgement: Judgement
-    self_agreement: float
-    """Mean over the concepts of the share of repeats that gave the recorded rating; one that failed agrees with none."""
+from prompts.loader import Prompt, load_prompt
+from tools.study.definition import Question, Rating
 
 
 class Rater(NamedTuple):
     """A model with the prompt, the concepts and the guideline it rates by."""
 
-    llm: Llm
+    name = "rate"
+    needs_hypotheses = False
+    model: Model
     prompt: Prompt
     rating: Rating
     guideline: str
-    repeats: int = 1
 
-    async def rate(self, evidence: Evidence, notes: Notes, dead: Dead = NOTHING_DEAD) -> Rated:
+    @classmethod
+    def of(cls, question: Question, model: Model | None) -> Rater | None:
+        """For a question that asks for ratings."""
+        if model is None or question.rating is None:
+            return None
+        return cls(model, load_prompt(cls.name), question.rating, question.read_guideline())
+
+    @property
+    def ref(self) -> JudgeRef:
+        """The model, its prompt and its repeats."""
+        return self.model.sign(self.prompt)
+
+    def requests(self, case: Case) -> list[list[Message]]:
+        """The same for every repeat."""
+        listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in self.rating.concepts.items()]
+        messages = self.prompt.render(
+            concepts="\n".join(listed),
+            guideline=clip(self.guideline.strip(), GUIDELINE),
+            evidence=brief_rater(case.evidence, case.dead),
+        )
+        return [messages] * self.model.repeats
+
+    async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Put the evidence to the model as often as asked, all at once.
 
         Raises:
             Abandoned: half of the repeats or more gave no usable reply; it carries the first failure.
         """
-        messages = word_rating(self.prompt, self.rating, self.guideline, evidence, dead)
         schema = rating_reply_for(tuple(self.rating.concepts))
-        replies = await ask_repeats(self.llm, [messages] * self.repeats, "rate", schema, notes)
-        return aggregate_ratings([reply for _, reply in replies], self.repeats)
+        replies = await self.model.ask(self.requests(case), self.name, schema, notes)
+        return aggregate_ratings([reply for _, reply in replies], self.model.repeats)
 
 
-def word_rating(
-    prompt: Prompt, rating: Rating, guideline: str, evidence: Evidence, dead: Dead = NOTHING_DEAD
-) -> list[Message]:
-    """What every repeat is shown."""
-    listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in rating.concepts.items()]
-    system, user = prompt.render(
-        concepts="\n".join(listed), guideline=clip(guideline.strip(), GUIDELINE), evidence=brief_rater(evidence, dead)
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
-
-
-def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Rated:
+def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Ruling:
     """The lower median of each concept's ratings; confidence is the mean of the repeats', times their agreement.
+
+    Agreement is the mean over the concepts of the share of repeats that gave the recorded rating; one that failed agrees
+    with none.
 
     Args:
         replies: at least one, each with the same concepts in the same order.
@@ -92,4 +95,4 @@ def aggregate_ratings(replies: Sequence[RatingReply], n_repeats: int) -> Rated:
         reasons=tuple(reasons),
         ratings=tuple(ratings),
     )
-    return Rated(judgement, agreement)
+    return Ruling(judgement, agreement)

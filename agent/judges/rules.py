@@ -7,11 +7,17 @@ Its confidence is a tail probability, not a calibrated one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from agent.folder.records import SteeringVerdict
-from agent.judges.judgement import Judgement, steering_verdict
+from pydantic import JsonValue
+
+from agent.folder.records import JudgeRef, SteeringVerdict, Verdict
+from agent.judges.judge import Case, Model, Ruling
+from agent.judges.judgement import ALPHA, Judgement, steering_verdict
+from agent.llm.requests import Message
+from agent.transcript import Notes
 from tools.maths import binomial_tail, combine_tails
-from tools.proof.floors import Dead, Instrument, keep_alive, say_dead
+from tools.proof.floors import NOTHING_DEAD, Dead, Instrument, keep_alive, reasons_for, say_dead
 from tools.records import (
     ActivationEvidence,
     CausalEvidence,
@@ -20,13 +26,35 @@ from tools.records import (
     KeywordEvidence,
     SteeringEvidence,
 )
-from tools.study.definition import SurveyDefaults
-
-COMBINED_ALPHA = 0.05
-CONTEXTS_ALPHA = 0.05
+from tools.study.definition import Question, SurveyDefaults
 
 
-def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | None = None) -> Judgement:
+class Rules(NamedTuple):
+    """The study's own procedure, without an LLM."""
+
+    name = "apply_rules"
+    needs_hypotheses = False
+    ref = JudgeRef(kind="rules")
+    thresholds: SurveyDefaults
+
+    @classmethod
+    def of(cls, question: Question, model: Model | None) -> Rules | None:
+        """Where there is no model."""
+        return cls(question.survey) if model is None else None
+
+    def requests(self, case: Case) -> list[list[Message]]:
+        """None."""
+        return []
+
+    async def judge(self, case: Case, notes: Notes) -> Ruling:
+        """Apply the rules to the evidence alone."""
+        found = judge_by_rules(case.evidence, self.thresholds, reasons_for(case.floors, case.evidence))
+        reasons: list[JsonValue] = [*found.reasons]
+        notes.add("rule", {"relevant": found.relevant, "confidence": found.confidence, "reasons": reasons})
+        return Ruling(found)
+
+
+def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = NOTHING_DEAD) -> Judgement:
     """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
 
     Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
@@ -39,7 +67,6 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | 
         thresholds: of the study.
         dead: instruments that measured nothing, and why.
     """
-    dead = dead or {}
     evidence = keep_alive(evidence, dead)
     steering = steering_verdict(evidence.steering)
     combined = _combined_tail(evidence.coherence, evidence.steering)
@@ -56,19 +83,15 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead | 
         for instrument, living in explained.items()
         for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
-    label = name_feature(evidence)
-    if evidence.keywords is None:
-        return Judgement(label, "undecided", 0.5, None, steering, reasons)
-    if len(evidence.keywords.hits) < thresholds.candidate_hits or evidence.keywords.null_share > thresholds.alpha:
-        sure = min(0.99, max(0.5, evidence.keywords.null_share))
-        return Judgement(label, "no", sure, None, steering, reasons)
-    wins_more = steering is not None and steering.verdict != "fails"
-    if contexts is None or combined is None or not wins_more:
-        return Judgement(label, "undecided", 0.5, None, steering, reasons)
-    if contexts <= CONTEXTS_ALPHA and combined <= COMBINED_ALPHA:
-        sure = 1 - max(evidence.keywords.null_share, contexts, combined)
-        return Judgement(label, "yes", sure, None, steering, reasons)
-    return Judgement(label, "undecided", 0.5, None, steering, reasons)
+    tails = [1.0 if tail is None else tail for tail in (contexts, combined)]
+    judged: tuple[Verdict, float] = "undecided", 0.5
+    if (keywords := evidence.keywords) is not None:
+        wins_more = steering is not None and steering.verdict != "fails"
+        if len(keywords.hits) < thresholds.candidate_hits or keywords.null_share > thresholds.alpha:
+            judged = "no", min(0.99, max(0.5, keywords.null_share))
+        elif wins_more and all(tail <= ALPHA for tail in tails):
+            judged = "yes", 1 - max(keywords.null_share, *tails)
+    return Judgement(name_feature(evidence), *judged, None, steering, reasons)
 
 
 def name_feature(evidence: Evidence) -> str:

@@ -20,6 +20,7 @@ from agent.folder.records import Decision, SelectedFeature, Selection, Summary
 from agent.folder.store import RunFolder, write_whole
 from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
+from agent.judges.roster import appoint
 from agent.llm.calls import CallStore
 from agent.llm.records import Usage
 from agent.report.closing import remark_on
@@ -206,7 +207,8 @@ def investigate(
 
         async def work() -> None:
             async with assembly or nullcontext() as investigator:
-                context = Context(manifest.run_id, question, by_key, investigator, manifest.floors)
+                judge = assembly.judge if assembly else appoint(config, question)
+                context = Context(manifest.run_id, judge, by_key, investigator, manifest.floors)
                 at_once = config.llm.concurrency if config.llm else 1
                 await _investigate_all(folder, todo, context, at_once, lambda: progress.update(task, advance=1))
 

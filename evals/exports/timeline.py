@@ -11,10 +11,10 @@ from agent.folder.records import PromptRef, TranscriptStep
 from agent.llm.records import Failure, LlmCall, Usage
 from evals.exports.conversations import Asked, Calls, Fields, as_message, messages_of, model_event
 
-_JUDGING = ("judge", "rate")
-"""Nodes whose calls go to the judge's model."""
-_ASKING = ("hypothesize", "experiment", *_JUDGING)
-"""Nodes that ask a model. Each is an agent to Inspect, or it takes calls under another prompt for a sub-agent's and hides them."""
+_INVESTIGATING = ("hypothesize", "experiment")
+"""Nodes whose calls go to the investigator's model; those of all others, whatever their judge is called, go to the judge's."""
+_SILENT = ("measure", "record", "apply_rules")
+"""Nodes that ask no model. Others are agents to Inspect: it hides calls under another prompt that no agent makes."""
 
 
 class Timeline:
@@ -44,7 +44,7 @@ class Timeline:
         self.close_span()
         span = {"id": self.name_id(f"span {len(self.events)}"), "name": name}
         self._span = span
-        self.add({"event": "span_begin", "type": "agent" if name in _ASKING else None, **span})
+        self.add({"event": "span_begin", "type": None if name in _SILENT else "agent", **span})
 
     def close_span(self) -> None:
         """End the part that is open, if one is."""
@@ -181,7 +181,7 @@ class Telling:
             self.messages.append({**message, "id": self._timeline.name_id(f"message {len(self.messages)}")})
 
     def _model(self, step: TranscriptStep) -> str:
-        return self._models[step.node in _JUDGING]
+        return self._models[step.node not in _INVESTIGATING]
 
     def _spend(self, step: TranscriptStep, model: str) -> None:
         if step.usage is not None:

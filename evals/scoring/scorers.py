@@ -161,10 +161,7 @@ def count_prompts(subjects: Iterable[Subject], batch: int) -> int:
 
 def word_question(prompt: Prompt, label: str, items: Sequence[Item]) -> list[dict[str, JsonValue]]:
     """What a model is shown."""
-    system, user = prompt.render(
-        label=fence("label", escape(label), LABEL), texts=fence_texts(items, TEXT * len(items))
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return prompt.render(label=fence("label", escape(label), LABEL), texts=fence_texts(items, TEXT * len(items)))
 
 
 @functools.cache

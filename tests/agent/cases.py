@@ -12,11 +12,14 @@ from typing import Any
 from agent.briefing.forms import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
 from agent.folder.config import Limits
 from agent.folder.records import SelectedFeature
+from agent.investigation.experiments import PROMPTS
 from agent.investigation.state import Context, FeatureState, Investigator
+from agent.judges.blind import BlindJudge
+from agent.judges.judge import Model
+from agent.judges.rating import Rater
 from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply
-from agent.llm.settings import LlmChoice
 from agent.toolbox import Toolbox
 from prompts.loader import load_prompt
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
@@ -292,20 +295,23 @@ def make_toolbox(folder: Path, **changes: Any) -> Toolbox:
 def make_context(
     folder: Path, llm: Any, judge: Any = None, evidence: Evidence | None = None, **changes: Any
 ) -> Context:
+    """The judge is the one that `question` is for, and asks a model named `j`."""
     evidence = evidence or make_evidence()
-    question = changes.pop("question", QUESTION)
+    rating = changes.pop("question", QUESTION).rating
+    guideline = changes.pop("guideline", "A feature is medical when it is about illness.\n" * 30)
+    model = Model("j", changes.pop("judge_repeats", 1), judge or llm)
     fields: dict[str, Any] = {
         "llm": llm,
-        "judge": judge or llm,
-        "models": LlmChoice(model="m", judge_model="j"),
-        "prompts": {name: load_prompt(name) for name in ("hypothesize", "experiment", "judge", "rate")},
-        "guideline": "A feature is medical when it is about illness.\n" * 30,
+        "domain": DOMAIN,
+        "prompts": {name: load_prompt(name) for name in PROMPTS},
         "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
         "limits": Limits(),
     }
     return Context(
         run_id="run",
-        question=question,
+        judge=Rater(model, load_prompt("rate"), rating, guideline)
+        if rating
+        else BlindJudge(model, load_prompt("judge"), DOMAIN, guideline),
         evidence={evidence.feature.key: evidence},
         investigator=Investigator(**{**fields, **changes}),
     )

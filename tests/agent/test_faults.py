@@ -358,7 +358,7 @@ def run(path: Path, numbers: range, size: Size, base_url: str) -> tuple[RunFolde
         timeout_seconds=size.timeout_s,
         max_attempts=size.attempts,
     )
-    config = RunConfig(judge="llm", judge_repeats=REPEATS, llm=choice)
+    config = RunConfig(judge_repeats=REPEATS, llm=choice)
     items = tuple(SelectedFeature(feature=record.feature, stratum=record.stratum) for record in evidence)
     manifest = Manifest(
         run_id=path.name,

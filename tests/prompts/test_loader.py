@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prompts.loader import FOLDER, PromptError, load_prompt
+from prompts.loader import FOLDER, PromptError, list_prompts, load_prompt
 
 NAMES = ("hypothesize", "experiment", "judge", "rate", "detect", "fuzz")
 
@@ -23,9 +23,18 @@ def test_latest_version_wins_and_any_can_be_named(tmp_path: Path) -> None:
     assert load_prompt("greet", 2, tmp_path).sha256 != load_prompt("greet", 1, tmp_path).sha256
 
 
+def test_all_prompts_are_listed_once_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("greet.v1.md", "greet.v10.md", "thank.v2.md", "notes.vim.md", "v1.md", "thank.v2.md.orig"):
+        write(tmp_path, name, "")
+    assert list_prompts(tmp_path) == ["greet", "thank"]
+    assert set(list_prompts()) == set(NAMES)
+
+
 def test_values_are_filled_in_once(tmp_path: Path) -> None:
     write(tmp_path, "greet.v1.md", "# system\n{{a}}\n# user\n{{b}}")
-    assert load_prompt("greet", folder=tmp_path).render(a="{{b}}", b="{{a}} \\1") == ("{{b}}", "{{a}} \\1")
+    system, user = load_prompt("greet", folder=tmp_path).render(a="{{b}}", b="{{a}} \\1")
+    assert system == {"role": "system", "content": "{{b}}"}
+    assert user == {"role": "user", "content": "{{a}} \\1"}
 
 
 @pytest.mark.parametrize("given", [{}, {"whom": "x", "more": "y"}, {"who": "x"}])

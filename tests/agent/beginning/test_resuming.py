@@ -204,7 +204,7 @@ def test_a_run_by_rules_takes_no_flag_of_an_endpoint(
     stopped: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = stopped.manifest()
-    config = manifest.config.model_copy(update={"llm": None, "judge": "rules"})
+    config = manifest.config.model_copy(update={"llm": None})
     stopped.write_manifest(manifest.model_copy(update={"config": config}))
     said = error_of(["--resume", str(stopped.path), "--timeout", "9"], capsys)
     assert "the rules judge this run" in said and "leave out --timeout" in said

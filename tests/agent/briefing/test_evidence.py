@@ -14,7 +14,8 @@ from agent.briefing.predictions import brief_earlier, brief_tests_for_judge
 from agent.folder.measurements import Measurement, Observed
 from agent.investigation.experiments import open_conversation, plan_tests
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
-from agent.judges.judge import Case, blind, choose_pairs, word_case
+from agent.judges.blind import BlindJudge, choose_pairs
+from agent.judges.judge import Case, Model
 from agent.stages.imported import ImportedFeature
 from prompts.fence import outside
 from prompts.loader import load_prompt
@@ -57,7 +58,8 @@ def observe(hypotheses: list[Hypothesis], evidence: Evidence) -> list[Observed]:
 def judge_messages(evidence: Evidence, guideline: str = "Yes: illness.") -> list[dict[str, Any]]:
     hypotheses = make_hypotheses().hypotheses
     case = Case(evidence, hypotheses, tuple(observe(list(hypotheses), evidence)), 1)
-    return word_case(load_prompt("judge"), DOMAIN, guideline, case, blind(case, 0))
+    (messages,) = BlindJudge(Model("j"), load_prompt("judge"), DOMAIN, guideline).requests(case)
+    return messages
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:
@@ -167,15 +169,13 @@ def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any) -> None:
     investigator = make_context(tmp_path, None).investigator
     assert investigator
     for plain in (False, True):
-        opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence, DOMAIN)
+        opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence)
         assert estimate_tokens(opening) <= MOST_STEP_TOKENS * 2 // 3  # room for results
     earlier = brief_earlier(hypotheses, observed, 1, "undecided " * 300)
-    system, user = load_prompt("hypothesize").render(
+    messages = load_prompt("hypothesize").render(
         domain="d", definition="d", evidence=brief_investigator(evidence), earlier=earlier
     )
-    assert (
-        estimate_tokens([{"role": "system", "content": system}, {"role": "user", "content": user}]) <= MOST_STEP_TOKENS
-    )
+    assert estimate_tokens(messages) <= MOST_STEP_TOKENS
 
 
 def test_the_judge_sees_the_figures_of_what_the_investigator_chose_to_measure() -> None:

@@ -16,7 +16,8 @@ from agent.folder.config import RunConfig
 from agent.folder.floors import find_floors, floors_of, read_living
 from agent.folder.records import Decision, Manifest, Provenance, SelectedFeature, Selection, Summary
 from agent.folder.store import RunFolder
-from agent.judges.judge import Case, blind, conclude
+from agent.judges.blind import blind, conclude
+from agent.judges.judge import Case
 from agent.judges.rules import judge_by_rules
 from agent.report.summary import summarise
 from agent.report.tables import format_summary, strata_csv
@@ -133,8 +134,9 @@ def test_a_brief_says_of_a_dead_instrument_that_it_measured_nothing_and_no_numbe
 
 def test_a_judge_is_shown_no_pair_whose_texts_measured_nothing_and_gives_no_verdict_on_them() -> None:
     assert len(blind(Case(WHOLE), 0).pairs) > 0
-    assert blind(Case(WHOLE, dead={"steering": WHY}), 0).pairs == ()
-    found = conclude(WHOLE, [make_judgement()], [()], 1, {"steering": WHY}).judgement
+    case = Case(WHOLE, floors=(DeadFloor(instrument="steering", why=WHY),))
+    assert blind(case, 0).pairs == ()
+    found = conclude(case, [make_judgement()], [()], 1).judgement
     assert found.steering is None
     assert f"steering: measured nothing here ({WHY})" in found.reasons
 

@@ -10,8 +10,10 @@ import pytest
 
 from agent.briefing.forms import Choice, Hypotheses, PairChoice
 from agent.folder.records import Decision, SelectedFeature
+from agent.investigation import graph
 from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
+from agent.judges.rules import Rules
 from agent.llm.calls import CallStore
 from agent.llm.client import LlmClient
 from agent.llm.records import Usage
@@ -96,7 +98,7 @@ def test_a_loop_of_tool_calls_ends_at_its_limit(tmp_path: Path) -> None:
 
 def test_rules_judge_where_there_is_no_investigator(tmp_path: Path) -> None:
     evidence = make_evidence()
-    decision = decide(Context(run_id="run", question=QUESTION, evidence={evidence.feature.key: evidence}))
+    decision = decide(Context(run_id="run", judge=Rules(QUESTION.survey), evidence={evidence.feature.key: evidence}))
     assert (decision.judge.kind, decision.status, decision.relevant) == ("rules", "decided", "yes")
 
 
@@ -125,7 +127,7 @@ def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> 
 
 def test_a_case_judged_by_rules_is_judged_on_its_evidence_alone(tmp_path: Path) -> None:
     evidence = make_evidence()
-    rules = investigate(Context(run_id="run", question=QUESTION, evidence={evidence.feature.key: evidence}))
+    rules = investigate(Context(run_id="run", judge=Rules(QUESTION.survey), evidence={evidence.feature.key: evidence}))
     case = recall_case(rules.item.feature, rules.steps)
     assert (case.hypotheses, case.observed, case.round) == ((), (), 1)
     judge = ScriptedLlm(make_judgement(better_hypothesis=None))
@@ -153,7 +155,7 @@ def test_a_bug_in_one_feature_is_its_failure(tmp_path: Path) -> None:
 
 def test_a_verdict_that_cannot_be_recorded_is_a_bug(tmp_path: Path) -> None:
     context = make_context(tmp_path, ScriptedLlm())
-    final = investigate(context, round=1, judgement=None, failure=None, hypotheses=make_hypotheses().hypotheses)
+    final = investigate(context, round=1, ruling=None, failure=None, hypotheses=make_hypotheses().hypotheses)
     assert final.decision
     assert final.decision.failure
     assert final.decision.failure.type == "bug"  # the script has run out
@@ -162,8 +164,8 @@ def test_a_verdict_that_cannot_be_recorded_is_a_bug(tmp_path: Path) -> None:
 def test_the_drawing_shows_the_loop() -> None:
     drawn = build_graph().get_graph().draw_mermaid()
     for edge in (
-        "__start__ -.-> apply_rules",
         "__start__ -.-> hypothesize",
+        "__start__ -.-> judge",
         "hypothesize -.-> measure",
         "measure -.-> experiment",
         "experiment -.-> measure",
@@ -176,8 +178,11 @@ def test_the_drawing_shows_the_loop() -> None:
 
 
 def test_the_studio_finds_the_graph() -> None:
-    target = json.loads((Path(__file__).parents[3] / "langgraph.json").read_text("utf-8"))["graphs"]["feature"]
-    assert target == "./agent/graph.py:build_graph"
+    root = Path(__file__).parents[3]
+    target = json.loads((root / "langgraph.json").read_text("utf-8"))["graphs"]["feature"]
+    file, _, name = target.partition(":")
+    assert (root / file).samefile(graph.__file__)
+    assert getattr(graph, name) is build_graph
 
 
 # --- injection: a model that obeys whatever stands outside a fence, and nothing inside ---------------------------------

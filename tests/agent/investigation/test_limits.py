@@ -14,9 +14,9 @@ from agent.investigation.limits import (
     why_settle,
     why_stop_experiments,
 )
+from agent.judges.blind import find_doubt
 from agent.judges.judgement import Panel, aggregate, combine_steering, judge_blind_choices
 from agent.llm.records import Failure
-from agent.transcript import is_quorate
 from tests.agent.cases import make_judgement
 
 LIMITS = Limits(rounds=2, calls_per_feature=12, tool_calls_per_feature=8, tokens_per_feature=1000)
@@ -59,14 +59,26 @@ def panel(relevant: str, better: int | None) -> Panel:
     ],
 )
 def test_another_round_is_for_the_undecided_and_for_untested_meanings(relevant: str, better: int, again: bool) -> None:
-    judged = panel(relevant, better)
-    assert (why_settle(judged, FRESH, LIMITS, 1, can_test=True) is None) == again
-    assert why_settle(judged, FRESH, LIMITS, 1, can_test=False) is not None
-    assert why_settle(judged, FRESH._replace(rounds=2), LIMITS, 1, can_test=True) is not None
-    assert why_settle(judged, FRESH._replace(calls=11), LIMITS, 1, can_test=True) is not None
-    assert why_settle(judged, FRESH._replace(calls=10), LIMITS, 3, can_test=True) is not None
-    assert why_settle(judged, FRESH._replace(tokens=1000), LIMITS, 1, can_test=True) is not None
-    assert why_settle(judged, FRESH._replace(time_is_up=True), LIMITS, 1, can_test=True) is not None
+    doubt = find_doubt(panel(relevant, better))
+    assert (doubt is not None) == again
+    assert doubt is None or doubt.startswith(f"relevant: {relevant}; better hypothesis: {better}; ")
+
+
+@pytest.mark.parametrize(
+    ("change", "judge_calls", "can_test", "why"),
+    [
+        ({}, 1, True, None),
+        ({}, 1, False, "no instruments"),
+        ({"rounds": 2}, 1, True, "2 rounds"),
+        ({"calls": 11}, 1, True, "11 of 12 calls"),
+        ({"calls": 10}, 3, True, "10 of 12 calls"),
+        ({"tokens": 1000}, 1, True, "1000 tokens"),
+        ({"time_is_up": True}, 1, True, "600 seconds"),
+    ],
+)
+def test_each_limit_ends_the_rounds(change: dict[str, int], judge_calls: int, can_test: bool, why: str | None) -> None:
+    found = why_settle(FRESH._replace(**change), LIMITS, judge_calls, can_test)
+    assert found == why if why is None else why in str(found)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +120,6 @@ def test_the_better_hypothesis_and_the_opinion_on_steering_need_a_majority() -> 
     assert (found.better_hypothesis, found.steering) == (None, "passes")
     assert aggregate(replies[:2], 3).steering == "passes"
     assert aggregate(replies[:1], 2).steering == "undecided"
-
-
-@pytest.mark.parametrize(("replies", "repeats", "enough"), [(1, 1, True), (0, 1, False), (1, 2, False), (2, 3, True)])
-def test_half_of_the_repeats_are_no_judgement(replies: int, repeats: int, enough: bool) -> None:
-    assert is_quorate(replies, repeats) == enough
 
 
 @pytest.mark.parametrize(

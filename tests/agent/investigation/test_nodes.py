@@ -12,6 +12,8 @@ from agent.folder.config import Limits
 from agent.investigation import nodes
 from agent.investigation.experiments import NO_MORE, plan_tests
 from agent.investigation.state import Context, FeatureState, PendingCall
+from agent.judges.judge import Ruling
+from agent.judges.judgement import Judgement
 from agent.llm.errors import LlmFailure
 from agent.llm.records import Failure, Usage
 from agent.llm.requests import ToolsUnsupported
@@ -171,18 +173,18 @@ def test_judge_records_a_settled_verdict_and_tries_again_when_undecided(tmp_path
     context = make_context(tmp_path, ScriptedLlm(), judge=asked)
     update, goto = run(nodes.judge, ready(), context)
     assert goto == "record"
-    assert update["judge"].model == "j"
-    assert update["judge"].prompt == "judge.v1"
-    assert update["judge"].self_agreement is None
+    signed = record(ready(ruling=update["ruling"]), context).judge
+    assert (signed.model, signed.prompt, signed.self_agreement) == ("j", "judge.v1", None)
     assert update["steps"][-1].content["recorded because"] == "settled"
     update, goto = run(nodes.judge, ready(), context)
     assert goto == "hypothesize"
-    assert "relevant: undecided" in update["verdict"]
+    assert "relevant: undecided" in update["ruling"].doubt
 
 
 def test_another_round_is_told_of_the_last_one(tmp_path: Path) -> None:
     llm = ScriptedLlm(make_hypotheses())
-    state = ready(verdict="relevant: undecided; too few contexts")
+    unsettled = Judgement("courage", "undecided", 0.5, None, None, ())
+    state = ready(ruling=Ruling(unsettled, doubt="relevant: undecided; too few contexts"))
     update, _ = run(nodes.hypothesize, state, make_context(tmp_path, llm))
     assert update["round"] == 2
     assert "a judge found: relevant: undecided; too few contexts" in llm.asked[0].text
@@ -233,8 +235,7 @@ def test_a_failure_is_recorded_without_a_verdict_and_says_who_would_have_judged(
 def test_a_spent_budget_records_the_earlier_rounds_verdict(tmp_path: Path) -> None:
     context = make_context(tmp_path, ScriptedLlm(), judge=ScriptedLlm(make_judgement(relevant="undecided")))
     judged, _ = run(nodes.judge, ready(), context)
-    fields = {"judgement": judged["judgement"], "judge": judged["judge"]}
-    spent = ready(failure=Failure(type="budget", message="m", attempts=0), **fields)
+    spent = ready(failure=Failure(type="budget", message="m", attempts=0), ruling=judged["ruling"])
     assert record(spent, context).relevant == "undecided"
-    refused = ready(failure=Failure(type="refusal", message="m", attempts=1), **fields)
+    refused = ready(failure=Failure(type="refusal", message="m", attempts=1), ruling=judged["ruling"])
     assert record(refused, context).status == "failed"

@@ -14,7 +14,8 @@ from agent.briefing.forms import RatingReply, rating_reply_for
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation.graph import build_graph
 from agent.investigation.state import FeatureState
-from agent.judges.rating import Rated, aggregate_ratings, word_rating
+from agent.judges.judge import Case, Model, Ruling
+from agent.judges.rating import Rater, aggregate_ratings
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from prompts.fence import outside
@@ -109,15 +110,16 @@ def test_the_schema_names_the_concepts_for_strict_servers() -> None:
 
 
 def test_the_prompt_names_concepts_and_keeps_evidence_inside_its_fence() -> None:
-    _, user = word_rating(load_prompt("rate"), RATING, "4: it is what the feature is about", make_evidence())
+    rater = Rater(Model("j"), load_prompt("rate"), RATING, "4: it is what the feature is about")
+    ((_, user),) = rater.requests(Case(make_evidence()))
     assert "- dentist: Teeth and those who care for them.\n- nurse\n" in str(user["content"])
     for attack in ATTACKS:
-        _, user = word_rating(load_prompt("rate"), RATING, "-", poisoned(attack)[0])
+        ((_, user),) = rater.requests(Case(poisoned(attack)[0]))
         assert "pwned" not in outside(str(user["content"])).casefold()
 
 
 def test_an_even_split_takes_the_lower_rating() -> None:
-    rated: Rated = aggregate_ratings([reply(4, 0), reply(1, 0)], 2)
+    rated: Ruling = aggregate_ratings([reply(4, 0), reply(1, 0)], 2)
     assert [r.rating for r in rated.judgement.ratings or ()] == [1, 0]
     assert rated.self_agreement == 0.75
 

@@ -69,7 +69,7 @@ def write_finished(
     described = manifest(decisions=decisions)
     if calls:
         llm = LlmChoice(model="m", judge_model="j")
-        described = described.model_copy(update={"config": RunConfig(study="tiny", sae="base", judge="llm", llm=llm)})
+        described = described.model_copy(update={"config": RunConfig(study="tiny", sae="base", llm=llm)})
     run = RunFolder.create(path, described)
     run.write_evidence([evidence_on(decision) for decision in decisions] if evidence is None else evidence)
     write_whole(run.decisions_file, "".join(decision.model_dump_json() + "\n" for decision in decisions))

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from agent.briefing.forms import JudgeReply, PairChoice, judge_reply_for
-from agent.judges.judge import (
-    Case,
-    Judge,
-    Verdicts,
+from agent.judges.blind import (
+    BlindJudge,
     blind,
     count_identified,
     named_steered,
     order_hypotheses,
     order_pairs,
 )
+from agent.judges.judge import Case, Model, Ruling
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from agent.llm.records import Usage
@@ -40,12 +40,23 @@ KEY = FEATURE.key
 
 def judge(
     *answers: Any, repeats: int = 1, policy: Any = None, case: Case | None = None
-) -> tuple[Verdicts, Notes, ScriptedLlm]:
+) -> tuple[Ruling, Notes, ScriptedLlm]:
     llm = ScriptedLlm(*answers, policy=policy)
-    who = Judge(llm, load_prompt("judge"), DOMAIN, "a guideline", repeats)
+    who = BlindJudge(Model("j", repeats, llm), load_prompt("judge"), DOMAIN, "a guideline")
     notes = Notes(len(make_state().steps), "judge")
     case = case or Case(make_evidence(), make_hypotheses().hypotheses)
     return asyncio.run(who.judge(case, notes)), notes, llm
+
+
+def noted(ruling: Ruling) -> Any:
+    """What closes the judgement in the transcript."""
+    assert ruling.note
+    return ruling.note
+
+
+def named(ruling: Ruling) -> tuple[int, int]:
+    """Pairs whose steered text was named, of those shown."""
+    return noted(ruling)["identified"], noted(ruling)["shown"]
 
 
 def seer(asked: Asked) -> JudgeReply:
@@ -89,9 +100,9 @@ def test_a_pair_counts_when_more_than_half_of_the_repeats_name_it() -> None:
 
 
 def test_a_judge_who_sees_the_difference_lets_steering_pass() -> None:
-    verdicts, notes, llm = judge(policy=seer)
-    assert (verdicts.identified, verdicts.shown) == (10, 10)
-    steering = verdicts.judgement.steering
+    ruling, notes, llm = judge(policy=seer)
+    assert named(ruling) == (10, 10)
+    steering = ruling.judgement.steering
     assert steering
     assert (steering.verdict, steering.win_rate, steering.n, steering.null_win_rate) == ("passes", 1.0, 10, 0.5)
     assert [step.kind for step in notes.steps] == ["messages", "reply", "judgement"]
@@ -99,16 +110,16 @@ def test_a_judge_who_sees_the_difference_lets_steering_pass() -> None:
 
 
 def test_a_judge_who_favours_a_position_names_nothing_beyond_chance() -> None:
-    verdicts, _, _ = judge(make_judgement(), make_judgement(), repeats=2)
-    assert verdicts.identified == 0
-    assert verdicts.judgement.steering
-    assert verdicts.judgement.steering.verdict == "undecided"  # measured: passes, seen: fails
+    ruling, _, _ = judge(make_judgement(), make_judgement(), repeats=2)
+    assert named(ruling) == (0, 10)
+    assert ruling.judgement.steering
+    assert ruling.judgement.steering.verdict == "undecided"  # measured: passes, seen: fails
 
 
 def test_the_transcript_holds_the_orders_and_the_better_hypothesis_is_mapped_back() -> None:
     case = Case(make_evidence(), make_hypotheses().hypotheses)
-    verdicts, notes, llm = judge(policy=seer, repeats=4, case=case)
-    assert verdicts.panel.better_hypothesis == 1
+    ruling, notes, llm = judge(policy=seer, repeats=4, case=case)
+    assert noted(ruling)["panel"]["better_hypothesis"] == 1
     for repeat, step in enumerate([step for step in notes.steps if step.kind == "judgement"]):
         content: Any = step.content
         assert content["steered_is"] == ["A" if a else "B" for a in order_pairs(KEY, 10, repeat)]
@@ -121,25 +132,32 @@ def test_the_transcript_holds_the_orders_and_the_better_hypothesis_is_mapped_bac
 
 def test_repeats_differ_in_their_seed_even_without_pairs() -> None:
     bare = Case(Evidence(feature=FEATURE, stratum="imported"))
-    verdicts, _, llm = judge(*(make_judgement(better_hypothesis=None, steered_choices=()),) * 3, repeats=3, case=bare)
+    ruling, _, llm = judge(*(make_judgement(better_hypothesis=None, steered_choices=()),) * 3, repeats=3, case=bare)
     assert len({asked.seed for asked in llm.asked}) == 3
-    assert verdicts.judgement.steering is None
-    assert verdicts.shown == 0
+    assert ruling.judgement.steering is None
+    assert named(ruling) == (0, 0)
 
 
 def test_disagreement_is_told_and_lowers_confidence() -> None:
-    verdicts, _, _ = judge(make_judgement(), make_judgement(relevant="no"), make_judgement(), repeats=3)
-    assert verdicts.judgement.relevant == "yes"
-    assert verdicts.judgement.confidence == pytest.approx(0.5333)
-    assert verdicts.judgement.reasons[-1] == "3 judgements: 1 no, 2 yes, 0 failed"
+    ruling, _, _ = judge(make_judgement(), make_judgement(relevant="no"), make_judgement(), repeats=3)
+    assert ruling.judgement.relevant == "yes"
+    assert ruling.judgement.confidence == pytest.approx(0.5333)
+    assert ruling.judgement.reasons[-1] == "3 judgements: 1 no, 2 yes, 0 failed"
 
 
 def test_a_failed_repeat_agrees_with_none() -> None:
     failure = LlmFailure("timeout", "no answer", 6, Usage(calls=1))
-    verdicts, notes, _ = judge(make_judgement(), failure, make_judgement(), repeats=3)
-    assert verdicts.panel.self_agreement == pytest.approx(0.6667)
+    ruling, notes, _ = judge(make_judgement(), failure, make_judgement(), repeats=3)
+    assert ruling.self_agreement == pytest.approx(0.6667)
     assert [step.kind for step in notes.steps].count("failure") == 1
     assert notes.usage.calls == 3
+
+
+@pytest.mark.parametrize(("replies", "repeats", "enough"), [(1, 1, True), (0, 1, False), (1, 2, False), (2, 3, True)])
+def test_half_of_the_repeats_are_no_judgement(replies: int, repeats: int, enough: bool) -> None:
+    answers = [*[make_judgement()] * replies, *[LlmFailure("timeout", "no answer")] * (repeats - replies)]
+    with nullcontext() if enough else pytest.raises(Abandoned):
+        judge(*answers, repeats=repeats)
 
 
 def test_half_failed_is_a_failure_with_everything_written_down() -> None:
@@ -154,8 +172,8 @@ def test_collapsed_texts_are_not_put_to_the_judge() -> None:
     assert evidence.steering
     pairs = tuple(pair.model_copy(update={"collapsed": pair.seed < 6}) for pair in make_pairs(10))
     case = Case(evidence.model_copy(update={"steering": evidence.steering.model_copy(update={"pairs": pairs})}))
-    verdicts, _, _ = judge(make_judgement(better_hypothesis=None), case=case)
-    assert verdicts.shown == 4
+    ruling, _, _ = judge(make_judgement(better_hypothesis=None), case=case)
+    assert named(ruling)[1] == 4
 
 
 def test_only_hypotheses_that_exist_can_be_chosen() -> None:
@@ -167,7 +185,7 @@ def test_only_hypotheses_that_exist_can_be_chosen() -> None:
     assert parse(make_judgement(better_hypothesis=None).model_dump_json(), judge_reply_for(0)).label
 
 
-def test_reasons_come_before_verdicts_in_the_schema() -> None:
+def test_reasons_come_before_ruling_in_the_schema() -> None:
     properties: Any = strict_json_schema(judge_reply_for(3))["properties"]
     names = list(properties)
     assert names.index("reasons") < names.index("steered_choices") < names.index("relevant") < names.index("confidence")
