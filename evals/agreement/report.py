@@ -22,7 +22,8 @@ from evals.agreement.tables import (
     strata_table,
 )
 from evals.manual.records import RELEVANT
-from evals.reporting.tables import Table, as_csv, as_markdown, as_text, format_estimate
+from evals.reporting.tables import Table, as_csv, as_markdown, as_text
+from evals.statistics.estimate import format_estimate
 from tools.display.unseen import page
 
 _SHOWN = 10

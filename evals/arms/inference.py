@@ -16,9 +16,8 @@ from scipy.stats import fisher_exact
 
 from evals.arms.results import Test
 from evals.arms.samples import Sample
-from evals.statistics.bootstrap import RESAMPLES, Statistic, bca_interval, gather_units, resample
-from evals.statistics.estimate import Estimate
-from tools.maths import wilson_interval
+from evals.statistics.bootstrap import RESAMPLES, Statistic, gather_units, resample
+from evals.statistics.estimate import Estimate, estimate_share, estimate_statistic
 
 PERMUTATIONS = 9999
 EXACT = 20_000
@@ -88,11 +87,7 @@ class _Resampled:
         )
 
     def estimate(self, statistic: Statistic) -> Estimate:
-        value = float(statistic(self.units.total))
-        interval = bca_interval(self.units, self.sums, statistic)
-        if interval is None or interval.low == interval.high:
-            return Estimate(value=value)
-        return Estimate(value=value, low=interval.low, high=interval.high, method="bca")
+        return estimate_statistic(statistic, self.units, self.sums)
 
     def tail(self, statistic: Statistic) -> float:
         """Twice the smaller share of resamples beyond 0, never 0."""
@@ -120,8 +115,7 @@ def _difference(base: Sample, finetuned: Sample) -> Statistic:
 
 
 def _share(sample: Sample) -> Estimate:
-    interval = wilson_interval(round(float(sample.values.sum())), len(sample.values))
-    return Estimate(value=float(sample.values.mean()), low=interval.low, high=interval.high, method="wilson")
+    return estimate_share(float(sample.values.sum()), len(sample.values))
 
 
 def _fisher(base: Float[np.ndarray, " n"], finetuned: Float[np.ndarray, " m"]) -> float:

@@ -10,8 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.folder.store import write_whole
 from evals.arms.results import Comparison, FeatureChange, Verdict
-from evals.arms.tables import changes_csv, list_sections, show_estimate
+from evals.arms.tables import changes_csv, form_of, list_sections
 from evals.reporting.tables import Table, as_csv, as_markdown, as_text
+from evals.statistics.estimate import format_estimate, format_figures
 from tools.display.unseen import page
 
 _TITLES = {
@@ -108,12 +109,10 @@ def _short_table(found: Comparison) -> Table:
     for one in found.measured:
         if one.claim is None and one.key not in _FLOORS:
             continue
-        sides = [
-            show_estimate(side.model_copy(update={"low": None}), one.is_share) for side in (one.base, one.finetuned)
-        ]
+        sides = [format_figures(side.value, form=form_of(one.is_share)) for side in (one.base, one.finetuned)]
         p = "" if one.p_adjusted is None else f"{one.p_adjusted:.2g}"
         name = one.name + (" *" if one.claim else "")
-        table.append((name, one.over, *sides, show_estimate(one.difference, one.is_share, signed=True), p))
+        table.append((name, one.over, *sides, format_estimate(one.difference, form_of(one.is_share, signed=True)), p))
     return table
 
 

@@ -1,20 +1,10 @@
-"""The examination as text, Markdown and CSV. Every figure has its interval, and the floors stand in the same table."""
+"""A table as text, Markdown and CSV."""
 
 from __future__ import annotations
 
-from evals.statistics.estimate import Estimate
 from tools.display.spreadsheets import to_csv
 
 Table = list[tuple[str, ...]]
-
-
-def format_estimate(estimate: Estimate | None) -> str:
-    """`0.42 [0.31, 0.53]`; a dash where there is none."""
-    if estimate is None or estimate.value is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def as_csv(table: Table) -> str:

@@ -62,7 +62,7 @@ def _draw(axes: Axes, rows: list[ScoreRow], shift: float, name: str, colour: str
         estimate = row.statistics.get("balanced_accuracy")
         if estimate is None or estimate.value is None:
             continue
-        low, high = estimate.low or estimate.value, estimate.high or estimate.value
+        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
         y = PLACES.index((row.task, row.against)) - shift
         ends = [[estimate.value - low], [high - estimate.value]]
         first = not any(text == name for text in axes.get_legend_handles_labels()[1])

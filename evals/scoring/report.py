@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.folder.store import write_whole
-from evals.reporting.tables import Table, as_csv, as_markdown, as_text, format_estimate
+from evals.reporting.tables import Table, as_csv, as_markdown, as_text
 from evals.scoring.records import ItemAnswer, ScoreReport
 from evals.scoring.tables import (
     features_table,
@@ -20,6 +20,7 @@ from evals.scoring.tables import (
     unscored_table,
     worst_table,
 )
+from evals.statistics.estimate import format_estimate
 from tools.display.unseen import page
 
 
