@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
 from tools.display.terminal import Parser, door, say
-from tools.display.unseen import page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,15 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""
     arguments = parse_arguments(argv)
     from evals.audit.clone import read_clone
-    from evals.audit.layout import as_document, as_terminal
+    from evals.audit.layout import lay_out
+    from evals.reporting.page import as_lines, to_markdown
 
     clone = read_clone(arguments.clone)
     audit = audit_clone(clone, load_likeness(arguments.study))
+    page = lay_out(audit, arguments.study)
     if arguments.markdown:
-        arguments.markdown.write_text(page(as_document(audit, arguments.study)), "utf-8")
+        arguments.markdown.write_text(to_markdown(page), "utf-8")
     if arguments.json:
         arguments.json.write_text(audit.model_dump_json(indent=2) + "\n", "utf-8")
-    say(*as_terminal(audit))
+    say(*as_lines(page))
     return 0
 
 

@@ -100,8 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
-    from evals.arms.report import as_lines
+    from evals.arms.report import lay_out
     from evals.reporting.gates import read_requirement, unmet
+    from evals.reporting.page import as_lines
     from tools.display.progress import Bars
 
     requirements = [read_requirement(text) for text in arguments.require]
@@ -121,7 +122,7 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
         console.print(note)
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
-    say(*as_lines(found), "", str(files[0]))
+    say(*as_lines(lay_out(found)), "", str(files[0]))
     missed = unmet(requirements, found.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0

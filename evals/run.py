@@ -65,13 +65,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
-    from evals.agreement.report import as_lines, write_report
+    from evals.agreement.report import lay_out, write_report
     from evals.reporting.gates import read_requirement, unmet
+    from evals.reporting.page import as_lines
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, remarks = examine_run(arguments)
     files = write_report(arguments.run / "evals", report)
-    say(*as_lines(report), *remarks, "", str(files[0]))
+    say(*as_lines(lay_out(report)), *remarks, "", str(files[0]))
     missed = unmet(requirements, report.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0

@@ -93,12 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
     from evals.reporting.gates import read_requirement, unmet
-    from evals.scoring.report import as_lines, write_scores
+    from evals.reporting.page import as_lines
+    from evals.scoring.report import lay_out, write_scores
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, answers = score_run(arguments)
     files = write_scores(arguments.run / "evals", report, answers)
-    say(*as_lines(report), "", str(files[0]))
+    say(*as_lines(lay_out(report)), "", str(files[0]))
     missed = unmet(requirements, report.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0

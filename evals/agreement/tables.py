@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.agreement.results import Agreement, AltTest, Calibration, Prevalence, Row, Share
-from evals.reporting.tables import Table, as_csv
 from evals.statistics.estimate import format_estimate, format_figures, list_cells
+from tools.display.tables import Table
 
 VERDICT_COLUMNS = ("accuracy", "kappa", "alpha", "ac1", "mcc", "precision_yes", "recall_yes", "f1_yes", "recall_no")
 RATING_COLUMNS = ("accuracy", "kappa", "kappa_quadratic", "alpha", "ac1", "kappa_any", "accuracy_any")
@@ -104,7 +104,7 @@ def plan_table(report: Agreement) -> Table:
     return table + [(one.feature.key, one.stratum, one.judged) for one in proposals]
 
 
-def statistics_csv(rows: Sequence[Row]) -> str:
+def statistics_table(rows: Sequence[Row]) -> Table:
     """One line a row and statistic: value, interval and how it was made."""
     table: Table = [
         ("row", "kind", "n", "features", "undecided", "failed", "statistic", "value", "low", "high", "method")
@@ -113,7 +113,7 @@ def statistics_csv(rows: Sequence[Row]) -> str:
         counts = tuple(map(str, (row.n, row.features, row.undecided, row.failed)))
         for name, one in row.statistics.items():
             table.append((row.name, row.kind, *counts, name, *list_cells(one)))
-    return as_csv(table)
+    return table
 
 
 def _rows_table(report: Agreement, columns: Sequence[str]) -> Table:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from evals.arms import notes
 from evals.arms.results import ArmSummary, Comparison, Measured, Regression
-from evals.reporting.tables import Table
+from evals.reporting.page import Section
 from evals.statistics.estimate import format_estimate, format_figures
+from tools.display.tables import Table
 from tools.records import Record
 
 RELEVANCE = ("hits_direct", "hits", "beyond_null", "relevant", "relevant_or_open", "relevant_random")
-
-
-class Section(NamedTuple):
-    """One table with what a reader needs to know beside it."""
-
-    name: str
-    """Of its CSV file."""
-    title: str
-    note: str
-    table: Table
 
 
 def list_sections(found: Comparison) -> Iterator[Section]:

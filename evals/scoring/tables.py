@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.reporting.tables import Table
 from evals.scoring.aggregate import PLACES, composite_of
 from evals.scoring.measures import MEASURES
 from evals.scoring.records import ALL, FeatureScore, ScoreReport, ScoreRow
 from evals.statistics.estimate import format_cell, format_estimate, format_figures, list_cells
+from tools.display.tables import Table
 
 SHORT = (
     ("detection BA", "detection", ALL, "balanced_accuracy"),
