@@ -45,7 +45,9 @@ def difference_of_arms_whose_features_are_alike() -> Estimate:
         (lambda: estimate_mean([0.5], 0), 0.5),
     ],
 )
-def test_no_examiner_gives_an_interval_where_every_resample_is_the_same(make: Callable[[], Estimate], value: float) -> None:
+def test_no_examiner_gives_an_interval_where_every_resample_is_the_same(
+    make: Callable[[], Estimate], value: float
+) -> None:
     assert make() == Estimate(value=value, method="one answer only")
 
 
