@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evals.arms.results import Comparison, FeatureChange
-from evals.arms.tables import changes_csv, form_of, list_sections
+from evals.arms.tables import form_of, list_sections
 from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
 from evals.statistics.estimate import format_estimate, format_figures
-from tools.display.spreadsheets import to_csv
+from tools.display.spreadsheets import records_to_csv
 from tools.display.tables import Table, as_text
 
 _TITLES = {
@@ -17,6 +17,7 @@ _TITLES = {
     "sharper": "Sharper features?",
     "steerable": "More steerable features?",
 }
+_CHANGED = ("base", "finetuned", "status", "cosine", "candidate_base", "candidate_finetuned")
 _FLOORS = ("hits_direct", "beyond_null")
 """Measures that a terminal shows beside those that the verdicts rest on."""
 
@@ -33,7 +34,7 @@ def write_comparison(
         **to_csv_files(page),
     }
     if features:
-        texts["features_changed.csv"] = to_csv(changes_csv(features))
+        texts["features_changed.csv"] = records_to_csv(_CHANGED, (one.model_dump() for one in features))
     return write_files(folder, texts)
 
 

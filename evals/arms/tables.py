@@ -9,7 +9,6 @@ from evals.arms.results import ArmSummary, Comparison, Measured, Regression
 from evals.reporting.page import Section
 from evals.statistics.estimate import format_estimate, format_figures
 from tools.display.tables import Table
-from tools.records import Record
 
 RELEVANCE = ("hits_direct", "hits", "beyond_null", "relevant", "relevant_or_open", "relevant_random")
 
@@ -207,13 +206,3 @@ def _settings_table(base: ArmSummary, finetuned: ArmSummary) -> Table:
 
 def _clip(name: str, value: str) -> str:
     return value[:12] if name.endswith("sha256") else value
-
-
-def changes_csv(changes: Sequence[Record]) -> Table:
-    """One line a feature of either dictionary."""
-    names = ("base", "finetuned", "status", "cosine", "candidate_base", "candidate_finetuned")
-    table: Table = [names]
-    for one in changes:
-        values = one.model_dump()
-        table.append(tuple("" if values[name] is None else str(values[name]) for name in names))
-    return table
