@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import RunError
+from tools.errors import first_problem
 from tools.records import SCHEMA_VERSION
 
 R = TypeVar("R", bound=BaseModel)
@@ -100,10 +101,8 @@ def explain(error: ValueError) -> str:
     """What does not fit, and where in the record. A field from the future reads like damage: both are named."""
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "line"
-    more = " (damaged, or made by a newer version of Unveil)" if first["type"] == "extra_forbidden" else ""
-    return f"{where}: {first['msg']}{more}"
+    newer = error.errors()[0]["type"] == "extra_forbidden"
+    return first_problem(error, "line") + (" (damaged, or made by a newer version of Unveil)" if newer else "")
 
 
 def say_newer(data: bytes) -> str | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from benchmarks.assets import SHAPES, make_directions, token_words, write_texts
@@ -103,23 +104,25 @@ def make_lexicon(setting: Setting) -> Lexicon:
 
 def draw_growth(points: Sequence[Point], file: Path) -> None:
     """Seconds and peak memory against the number of features, both axes logarithmic, with the line from the first point."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from tools.display.plots import save_figure
 
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
     numbers = [point.features for point in points]
     peaks = [point.peak_mb or 0.0 for point in points]
-    time, memory = figure.subplots(1, 2)
-    time.loglog(numbers, [point.seconds for point in points], "o-", label="measured")
-    time.loglog(numbers, [points[0].seconds * n / numbers[0] for n in numbers], "--", color="grey", label="linear")
-    time.set(xlabel="features", ylabel="seconds")
-    time.legend()
-    memory.semilogx(numbers, peaks, "o-")
-    memory.set(xlabel="features", ylabel="peak memory over the inputs, MB", ylim=(0, 1.2 * max(peaks) or 1))
-    for axes in (time, memory):
+
+    def draw_seconds(axes: Axes) -> None:
+        axes.loglog(numbers, [point.seconds for point in points], "o-", label="measured")
+        axes.loglog(numbers, [points[0].seconds * n / numbers[0] for n in numbers], "--", color="grey", label="linear")
+        axes.set(xlabel="features", ylabel="seconds")
+        axes.legend()
+        tick(axes)
+
+    def draw_peaks(axes: Axes) -> None:
+        axes.semilogx(numbers, peaks, "o-")
+        axes.set(xlabel="features", ylabel="peak memory over the inputs, MB", ylim=(0, 1.2 * max(peaks) or 1))
+        tick(axes)
+
+    def tick(axes: Axes) -> None:
         axes.set_xticks(numbers, [f"{n:,}" for n in numbers])
         axes.minorticks_off()
-    save_figure(figure, file, dpi=150)
+
+    save_figure(file, (8, 3.5), ("", draw_seconds), ("", draw_peaks))

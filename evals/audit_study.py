@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
 from tools.display.terminal import Parser, door, say
-from tools.display.unseen import page
 from tools.whole_files import write_named
 
 if TYPE_CHECKING:
@@ -49,15 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""
     arguments = parse_arguments(argv)
     from evals.audit.clone import read_clone
-    from evals.audit.layout import as_document, as_terminal
+    from evals.audit.layout import lay_out
+    from evals.reporting.page import as_lines, to_markdown
 
     clone = read_clone(arguments.clone)
     audit = audit_clone(clone, load_likeness(arguments.study))
+    page = lay_out(audit, arguments.study)
     if arguments.markdown:
-        write_named(arguments.markdown, page(as_document(audit, arguments.study)))
+        write_named(arguments.markdown, to_markdown(page))
     if arguments.json:
         write_named(arguments.json, audit.model_dump_json(indent=2) + "\n")
-    say(*as_terminal(audit))
+    say(*as_lines(page))
     return 0
 
 

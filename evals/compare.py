@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
 from tools.display.flags import MOST_SEED, whole
-from tools.display.terminal import Parser, complain, door, say
+from tools.display.terminal import Parser, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-UNMET = 1
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -103,8 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
-    from evals.arms.report import as_lines
-    from evals.reporting.gates import read_requirement, unmet
+    from evals.arms.report import lay_out
+    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.page import as_lines
     from tools.display.progress import Bars
 
     requirements = [read_requirement(text) for text in arguments.require]
@@ -124,10 +123,8 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
         console.print(note)
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
-    say(*as_lines(found), "", str(files[0]))
-    missed = unmet(requirements, found.figures)
-    complain(*(f"not met: {line}" for line in missed))
-    return UNMET if missed else 0
+    say(*as_lines(lay_out(found)), "", str(files[0]))
+    return judge_figures(requirements, found.figures)
 
 
 def _summarise(arguments: argparse.Namespace, console: Console) -> int:

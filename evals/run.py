@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
 from tools.display.flags import MOST_SEED, number, whole
-from tools.display.terminal import Parser, complain, door, say
+from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
     from evals.agreement.results import Agreement
-
-UNMET = 1
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,16 +68,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
-    from evals.agreement.report import as_lines, write_report
-    from evals.reporting.gates import read_requirement, unmet
+    from evals.agreement.report import lay_out, write_report
+    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.page import as_lines
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, remarks = examine_run(arguments)
     files = write_report(arguments.run / "evals", report)
-    say(*as_lines(report), *remarks, "", str(files[0]))
-    missed = unmet(requirements, report.figures)
-    complain(*(f"not met: {line}" for line in missed))
-    return UNMET if missed else 0
+    say(*as_lines(lay_out(report)), *remarks, "", str(files[0]))
+    return judge_figures(requirements, report.figures)
 
 
 def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agent.llm.flags import add_llm_flags
 from tools.border.egress import guarded, reaching
 from tools.display.flags import MOST_SEED, whole
-from tools.display.terminal import Parser, complain, door, say
+from tools.display.terminal import Parser, door, say
 from tools.machine import add_threads, describe_load, look, settle_threads
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from prompts.loader import Prompt
     from tools.study.definition import Study
 
-UNMET = 1
 SHUFFLED = 40
 CALLS = "score_calls.jsonl"
 """Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
@@ -95,16 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from evals.reporting.gates import read_requirement, unmet
-    from evals.scoring.report import as_lines, write_scores
+    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.page import as_lines
+    from evals.scoring.report import lay_out, write_scores
 
     requirements = [read_requirement(text) for text in arguments.require]
     report, answers = score_run(arguments)
     files = write_scores(arguments.run / "evals", report, answers)
-    say(*as_lines(report), "", str(files[0]))
-    missed = unmet(requirements, report.figures)
-    complain(*(f"not met: {line}" for line in missed))
-    return UNMET if missed else 0
+    say(*as_lines(lay_out(report)), "", str(files[0]))
+    return judge_figures(requirements, report.figures)
 
 
 def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnswer]]:

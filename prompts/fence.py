@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_INVISIBLE = {"\u115f", "\u1160", "\u17b4", "\u17b5", "\u2800", "\u3164", "\uffa0", "\ufffc"}
-"""Blank by their glyph, although their category is not one of the unseen."""
-_UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+from prompts.unseen import spell_letter
+
 _ANGLES = {
     "≪": "‹‹",
     "≫": "››",
@@ -80,15 +79,10 @@ def outside(rendered: str) -> str:
 
 
 def _escape_letter(letter: str) -> str:
-    if " " <= letter <= "~" and letter not in "<>":
-        return letter
-    if letter in "\n\r\t":
-        return {"\n": "⏎", "\r": "␍", "\t": " "}[letter]
     if letter in _ANGLES:
         return _ANGLES[letter]
-    code = ord(letter)
-    selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F
-    if selector or letter in _INVISIBLE or unicodedata.category(letter) in _UNSEEN_CATEGORIES:
-        return f"\\u{{{code:x}}}"
+    spelt = spell_letter(letter)
+    if spelt != letter:
+        return spelt
     plain = unicodedata.normalize("NFKC", letter)
     return plain.replace("<", "‹").replace(">", "›") if "<" in plain or ">" in plain else letter

@@ -1,4 +1,8 @@
-"""Small statistics that more than one instrument needs. Checked against known answers in tests."""
+"""Small statistics that more than one instrument needs. Checked against known answers and scipy in tests.
+
+Wilson's interval, the binomial tail and Fisher's combination are ours although scipy has them: theirs differ in the last
+digits, verdicts and confidences of stored runs rest on these, and such a run has to replay byte for byte.
+"""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+
+from filelock import FileLock
 
 from agent.errors import RunError
 
@@ -64,8 +65,8 @@ def _is_stale(path: Path) -> bool:
     try:
         if lock.is_symlink() or not lock.is_file():
             return time.time() - path.stat().st_mtime > _STALE
-        with lock.open("rb") as held:
-            flock(held, LOCK_EX | LOCK_NB)
+        with FileLock(lock, blocking=False, fallback_to_soft=False):
+            pass
     except OSError:  # someone is at work there, or it is gone
         return False
     return True

@@ -8,7 +8,6 @@ error (`agent.lines`). What a folder may hold at all is said in `agent.folder.pl
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from agent.errors import RunError, Unwritable
@@ -269,13 +269,14 @@ def check_writable(runs: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
+    lock = FileLock(path / ".lock", fallback_to_soft=False)
     try:
-        lock = (path / ".lock").open("w")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(f"{path} is being worked on by another process: wait for it, or stop it") from None
     except OSError as error:
         raise Unwritable.of(path, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{path} is being worked on by another process: wait for it, or stop it") from None
+    try:
         yield
+    finally:
+        lock.release()

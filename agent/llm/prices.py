@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from agent.errors import RunError
 from agent.llm.records import MOST_USED, Usage
 from tools.border.text_files import read_text
+from tools.errors import first_problem
 from tools.records import Record
 
 SHIPPED = Path(__file__).with_name("prices.toml")
@@ -42,8 +43,7 @@ class PriceTable(Record):
         except tomllib.TOMLDecodeError as error:
             raise RunError(f"{file} is not TOML: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RunError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise RunError(f"{file}: {first_problem(error)}") from error
 
     def price(self, model: str) -> Price | None:
         """The model's price; None if the table does not know it."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from agent.folder.records import Summary
-from tools.display.plots import STYLE, save_figure
+from tools.display.plots import Draw, save_figure
 from tools.maths import wilson_interval
 from tools.records import STRATA, Evidence
 
@@ -31,7 +29,7 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
     """
     folder.mkdir(exist_ok=True)
     present = [stratum for stratum in STRATA if any(e.stratum == stratum for e in evidence)]
-    drawings = {
+    drawings: dict[str, tuple[str, Draw]] = {
         "keywords": ("Keyword hits among the top ten tokens", lambda axes: _draw_keywords(axes, evidence, present)),
         "coherence": (
             "Coherence of the top tokens (each word once)",
@@ -52,19 +50,9 @@ def draw_figures(folder: Path, summary: Summary, evidence: Sequence[Evidence]) -
         "steering": any(row.steering_n for row in summary.strata),
         "enrichment": any(e.activations and e.activations.domain_lift is not None for e in evidence),
     }
-    paths: list[Path] = []
-    with mpl.rc_context(STYLE):
-        for name, (title, draw) in drawings.items():
-            if not measured[name]:
-                (folder / f"{name}.png").unlink(missing_ok=True)  # of before what it showed was found dead
-                continue
-            figure = Figure(figsize=(4.6, 2.7), layout="constrained")
-            axes = figure.add_subplot()
-            draw(axes)
-            axes.set_title(title)
-            paths.append(folder / f"{name}.png")
-            save_figure(figure, paths[-1])
-    return paths
+    for name in (name for name in drawings if not measured[name]):
+        (folder / f"{name}.png").unlink(missing_ok=True)  # of before what it showed was found dead
+    return [save_figure(folder / f"{name}.png", (4.6, 2.7), drawings[name]) for name in drawings if measured[name]]
 
 
 def _draw_keywords(axes: Axes, evidence: Sequence[Evidence], strata: Sequence[str]) -> None:

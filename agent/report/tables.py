@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agent.folder.records import Decision, StratumRow, Summary
 from agent.report.closing import failure_lines
 from tools.display.spreadsheets import to_csv
+from tools.display.tables import as_text
 from tools.maths import wilson_interval
 from tools.proof.floors import ACCEPTED, INSTRUMENTS, Instrument
 from tools.records import STRATA, Evidence
@@ -19,10 +20,10 @@ MEASURES = ("coherence", "steering wins [95 %]", "null")
 
 def format_summary(summary: Summary) -> list[str]:
     """Aligned lines: strata by verdict or concepts by rating, failures, and what was measured of it."""
-    lines = _aligned([header_of(summary), *format_cells(summary)]) + [floor.text for floor in summary.floors]
+    lines = as_text([header_of(summary), *format_cells(summary)]) + [floor.text for floor in summary.floors]
     if summary.concepts:
         counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
-        lines += ["", *_aligned([("concept", *(f"rated {n}" for n in range(5))), *counts])]
+        lines += ["", *as_text([("concept", *(f"rated {n}" for n in range(5))), *counts])]
     lines += [*failure_lines(summary), *summary.remarks]
     if summary.usage.calls:
         u = summary.usage
@@ -77,18 +78,6 @@ def _is_dead(row: StratumRow, name: str, instrument: Instrument, summary: Summar
     # Accepted features come of several strata: without a figure they are of dead ones alone.
     places = {None, name, *(STRATA if name == ACCEPTED and instrument in has_figure else ())}
     return any(floor.instrument == instrument and floor.stratum in places for floor in summary.floors)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [_align(cells, widths) for cells in rows]
-
-
-def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = cells
-    return "   ".join(
-        [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-    )
 
 
 def strata_csv(summary: Summary) -> str:

@@ -25,6 +25,7 @@ from agent.folder.records import SelectedFeature, Selection, StratumSize
 from agent.lines import strict_json
 from tools.border.json_text import DEEPEST, is_deep
 from tools.border.text_files import read_text
+from tools.errors import first_problem
 from tools.records import (
     LARGEST_INDEX,
     ActivationEvidence,
@@ -115,11 +116,7 @@ def read_evidence(file: Path, study: str) -> list[Evidence]:
         try:
             found.append(_read_line(line, study))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            problems.append(
-                f"line {number}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-            )
+            problems.append(f"line {number}: {first_problem(error)}")
         except ValueError as error:
             problems.append(f"line {number}: {error}")
     if problems:

@@ -14,8 +14,8 @@ from scipy.optimize import isotonic_regression, minimize_scalar
 from scipy.special import expit, logit
 
 from evals.agreement.results import Bin, Calibration, Calibrator, RiskPoint, Scores
-from evals.statistics.bootstrap import Statistic, Units, bca_interval, gather_units, resample
-from evals.statistics.estimate import Estimate
+from evals.statistics.bootstrap import gather_units, resample
+from evals.statistics.estimate import Estimate, estimate_statistic
 from tools.maths import wilson_interval
 
 BINS = 10
@@ -190,18 +190,10 @@ def _resampled(
     units = gather_units(table[table[:, -1] > 0])
     sums = resample(units, seed)
     brier, ece = (
-        _estimate(units, sums, statistic)
+        estimate_statistic(statistic, units, sums)
         for statistic in (
             lambda total: total[..., 0] / np.maximum(total[..., -1], 1),
             lambda total: np.abs(total[..., 1:-1]).sum(-1) / np.maximum(total[..., -1], 1),
         )
     )
     return brier, ece
-
-
-def _estimate(units: Units, sums: np.ndarray, statistic: Statistic) -> Estimate:
-    value = float(statistic(units.total))
-    interval = bca_interval(units, sums, statistic)
-    if interval is None or interval.low == interval.high:
-        return Estimate(value=value)
-    return Estimate(value=value, low=interval.low, high=interval.high, method="bca")

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 
 from evals.agreement.pairing import FAILED, UNDECIDED
 from evals.agreement.results import Row, RowKind
-from evals.statistics.bootstrap import Statistic, Units, bca_interval, gather_units, resample
-from evals.statistics.estimate import Estimate
+from evals.statistics.bootstrap import Statistic, Units, gather_units, resample
+from evals.statistics.estimate import Estimate, estimate_share, estimate_statistic
 from evals.statistics.matrices import (
     Counts,
     accuracy,
@@ -32,7 +32,6 @@ from evals.statistics.matrices import (
     prevalence_index,
     recall,
 )
-from tools.maths import wilson_interval
 
 Codes = Int[np.ndarray, " cases"]
 Side = tuple[Codes, Codes]
@@ -93,7 +92,7 @@ def measure_row(name: str, kind: RowKind, compared: Compared, ordinal: bool, see
             if key.endswith("_index"):  # a size, never below 0: resampling it says little near 0
                 statistics[key] = Estimate(value=float(mean_over_slots(measure)(units.total)))
             elif key in shares:
-                statistics[key] = _share_estimate(*shares[key](units.total[0]))
+                statistics[key] = estimate_share(*shares[key](units.total[0]))
             else:
                 statistics[key] = estimate(mean_over_slots(measure), units, sums)
     return fill_row(name, kind, compared, statistics)
@@ -173,20 +172,11 @@ def estimate(statistic: Statistic, units: Units, sums: np.ndarray) -> Estimate:
         units: of the sample.
         sums: of its resamples.
     """
-    value = float(statistic(units.total))
-    if np.isnan(value):
-        return Estimate(value=None)
-    interval = bca_interval(units, sums, statistic)
-    if interval is None:
-        return Estimate(value=value)
-    if interval.low < interval.high:
-        return Estimate(value=value, low=interval.low, high=interval.high, method="bca")
     total = units.total
-    if not (total * (1 - np.eye(total.shape[-1]))).any():
-        worst = float(statistic(_with_disagreement(total, int(units.sizes.sum()))))
-        if not np.isnan(worst):
-            return Estimate(value=value, low=min(worst, value), high=max(worst, value), method="no disagreement")
-    return Estimate(value=value, low=interval.low, high=interval.high, method="one answer only")
+    agree = not (total * (1 - np.eye(total.shape[-1]))).any()
+    return estimate_statistic(
+        statistic, units, sums, _with_disagreement(total, int(units.sizes.sum())) if agree else None
+    )
 
 
 def _with_disagreement(total: Counts, features: int) -> Counts:
@@ -206,13 +196,6 @@ def _shares(k: int, ordinal: bool) -> dict[str, Callable[[Counts], tuple[float, 
         found[f"precision_{label}"] = lambda c, n=number: (c[n, n], c[:, n].sum())
         found[f"recall_{label}"] = lambda c, n=number: (c[n, n], c[n, :].sum())
     return found
-
-
-def _share_estimate(successes: float, n: float) -> Estimate:
-    if n == 0:
-        return Estimate(value=None)
-    interval = wilson_interval(round(successes), round(n))
-    return Estimate(value=float(successes / n), low=interval.low, high=interval.high, method="wilson")
 
 
 def _alpha(ordinal: bool) -> Measure:

@@ -10,8 +10,7 @@ from jaxtyping import Int
 from agent.folder.records import Decision
 from evals.agreement.comparison import Codes, Side, fill_row, mean_over_slots, measure_row, measures, stack_answers
 from evals.agreement.results import Row
-from evals.statistics.estimate import Estimate
-from tools.maths import wilson_interval
+from evals.statistics.estimate import Estimate, estimate_share
 
 SHUFFLES = 1000
 
@@ -56,10 +55,7 @@ def random_direction_row(decisions: Sequence[Decision]) -> Row | None:
     if not verdicts:
         return None
     yes, no = verdicts.count("yes"), verdicts.count("no")
-    right = Estimate(value=None)
-    if yes + no:
-        interval = wilson_interval(no, yes + no)
-        right = Estimate(value=no / (yes + no), low=interval.low, high=interval.high, method="wilson")
+    right = estimate_share(no, yes + no)
     return Row(
         name="control: random directions, all no",
         kind="control",

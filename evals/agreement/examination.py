@@ -18,11 +18,7 @@ from evals.agreement.pairing import (
     Matching,
     answer_of,
     code,
-    consensus,
-    feature_numbers,
-    judged_codes,
     match,
-    people_codes,
 )
 from evals.agreement.prevalence import estimate_prevalence
 from evals.agreement.results import Agreement, AltTest, Calibration, Disagreement, PairedTest, Plan, Prevalence, Row
@@ -34,7 +30,6 @@ from evals.manual.records import RELEVANT, Label
 from tools.proof.floors import DeadFloor
 
 NEXT = 20
-Codes = np.ndarray
 
 
 def examine(
@@ -67,13 +62,11 @@ def examine(
         LabelError: no label fits.
     """
     matching = match(decisions, labels, question, programs)
-    judged, people = judged_codes(matching), people_codes(matching)
-    reference = consensus(people)
     rows = [*compare(matching, seed)]
     prevalence, plan = None, None
     remarks = [
         *manifest.caveats,
-        *_remarks(matching, people, reference),
+        *_remarks(matching),
         *_say_floors(floors, looked_at=manifest.floors is not None),
     ]
     if other is not None and question == POOLED:
@@ -81,7 +74,7 @@ def examine(
             "a feature's ratings go together: the p-value against the other run is smaller than it should be"
         )
     if question == RELEVANT:
-        known = label_features(matching, reference)
+        known = label_features(matching)
         features = judge_features(decisions, known)
         rows += [row for row in (random_direction_row(decisions), weigh_labels(features, seed)) if row is not None]
         samples = sample_strata(manifest.selection, decisions, known)
@@ -97,12 +90,12 @@ def examine(
         decisions,
         matching,
         tuple(rows),
-        paired=None if other is None else _paired(matching, reference, judged, *other),
+        paired=None if other is None else _paired(matching, *other),
         alternative=try_stand_ins(matching, epsilon, seed),
-        calibration=_calibration(matching, reference, judged, seed),
+        calibration=_calibration(matching, seed),
         prevalence=prevalence,
         plan=plan,
-        disagreements=_disagreements(matching, reference, judged),
+        disagreements=_disagreements(matching),
         remarks=tuple(remarks),
     )
 
@@ -121,8 +114,7 @@ def _assemble(
     disagreements: tuple[Disagreement, ...],
     remarks: tuple[str, ...],
 ) -> Agreement:
-    judged, people = judged_codes(matching), people_codes(matching)
-    by_feature = {case.feature.key: one for case, one in zip(matching.cases, judged, strict=True)}
+    by_feature = {case.feature.key: one for case, one in zip(matching.cases, matching.judged, strict=True)}
     of_each = {
         name: len({case.feature.key for case in matching.cases if name in case.answers}) for name in matching.annotators
     }
@@ -135,7 +127,7 @@ def _assemble(
         labelled=len(by_feature),
         failure_rate=sum(one == FAILED for one in by_feature.values()) / len(by_feature),
         undecided_rate=sum(one == UNDECIDED for one in by_feature.values()) / len(by_feature),
-        people_undecided=int((people == UNDECIDED).sum()),
+        people_undecided=int((matching.people == UNDECIDED).sum()),
         headline=rows[0].name,
         rows=rows,
         confusion=confuse(matching),
@@ -156,9 +148,7 @@ def _name_judge(decisions: Sequence[Decision]) -> str:
     return names.most_common(1)[0][0]
 
 
-def _paired(
-    matching: Matching, reference: Codes, judged: Codes, name: str, decisions: Sequence[Decision]
-) -> PairedTest:
+def _paired(matching: Matching, name: str, decisions: Sequence[Decision]) -> PairedTest:
     """Both judges on the features that both decided on."""
     theirs = {(d.feature.sae, d.feature.index, d.feature.kind): d for d in decisions}
     found = [theirs.get((case.feature.sae, case.feature.index, case.feature.kind)) for case in matching.cases]
@@ -169,24 +159,24 @@ def _paired(
             for one, case in zip(found, matching.cases, strict=True)
         ]
     )
-    return compare_judges(reference[shared], judged[shared], others[shared], name)
+    return compare_judges(matching.reference[shared], matching.judged[shared], others[shared], name)
 
 
-def _calibration(matching: Matching, reference: Codes, judged: Codes, seed: int) -> Calibration | None:
-    known = reference >= 0
-    answered = known & (judged >= 0)
+def _calibration(matching: Matching, seed: int) -> Calibration | None:
+    known, right = matching.reference >= 0, matching.judged == matching.reference
+    answered = known & (matching.judged >= 0)
     if answered.sum() < 2:
         return None
     confidence = np.array([case.confidence if case.confidence is not None else 0.5 for case in matching.cases])
-    part = Answered(confidence[answered], (judged == reference)[answered], feature_numbers(matching)[answered])
+    part = Answered(confidence[answered], right[answered], matching.owner[answered])
     return calibrate(part, int((known & ~answered).sum()), seed)
 
 
-def _disagreements(matching: Matching, reference: Codes, judged: Codes) -> tuple[Disagreement, ...]:
+def _disagreements(matching: Matching) -> tuple[Disagreement, ...]:
     """Answers that differ from the people's, the judge's surest first."""
     differ = [
         case
-        for case, given, one in zip(matching.cases, reference, judged, strict=True)
+        for case, given, one in zip(matching.cases, matching.reference, matching.judged, strict=True)
         if given >= 0 and one >= 0 and given != one
     ]
     return tuple(
@@ -208,7 +198,7 @@ def _say_floors(floors: Sequence[DeadFloor], looked_at: bool) -> list[str]:
     return [f"{floor.text}; {what}" for floor in floors]
 
 
-def _remarks(matching: Matching, people: Codes, reference: Codes) -> list[str]:
+def _remarks(matching: Matching) -> list[str]:
     remarks: list[str] = []
     if matching.unmatched:
         remarks.append(f"{matching.unmatched} labels are about features that this run did not decide on")
@@ -217,7 +207,7 @@ def _remarks(matching: Matching, people: Codes, reference: Codes) -> list[str]:
         remarks.append(f"labels of {names} were made by a program: whatever is said of people here is said of them")
     if matching.machine:
         remarks.append(f"{matching.machine} labels were made by programs and are left out")
-    ties = int(((reference < 0) & ((people >= 0).sum(1) > 1)).sum())
+    ties = int(((matching.reference < 0) & ((matching.people >= 0).sum(1) > 1)).sum())
     if ties:
         remarks.append(f"on {ties} answers the people have no majority: they are in no test against a consensus")
     if any(case.stratum == "random directions" for case in matching.cases):

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from evals.agreement.results import Agreement, Calibration, Confusion
-from tools.display.plots import STYLE, save_figure
-
-INK, FLOOR = "#0b6e4f", "#a23b4a"
+from tools.display.plots import FLOOR, INK, Draw, save_figure
 
 
 def draw_figures(folder: Path, report: Agreement, suffix: str = "") -> list[Path]:
     """Write a PNG of each thing there is to see, and return their paths."""
-    drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
+    drawings: dict[str, tuple[str, Draw]] = {
         "confusion": ("Answers", lambda axes: _draw_confusion(axes, report.confusion))
     }
     calibration = report.calibration
     if calibration is not None:
         drawings["reliability"] = ("How often it is right", lambda axes: _draw_reliability(axes, calibration))
         drawings["risk_coverage"] = ("Errors if only the surest answer", lambda axes: _draw_risk(axes, calibration))
-    paths: list[Path] = []
-    with mpl.rc_context(STYLE):
-        for name, (title, draw) in drawings.items():
-            figure = Figure(figsize=(4.2, 3.0), layout="constrained")
-            axes = figure.add_subplot()
-            draw(axes)
-            axes.set_title(title)
-            paths.append(folder / f"{name}{suffix}.png")
-            save_figure(figure, paths[-1])
-    return paths
+    return [save_figure(folder / f"{name}{suffix}.png", (4.2, 3.0), panel) for name, panel in drawings.items()]
 
 
 def _draw_confusion(axes: Axes, confusion: Confusion) -> None:

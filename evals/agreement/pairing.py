@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int
@@ -57,6 +58,32 @@ class Matching(Record):
     def categories(self) -> tuple[str, ...]:
         """Names of the answers, in order."""
         return tuple(map(str, RATINGS)) if self.ordinal else ("no", "yes")
+
+    @cached_property
+    def judged(self) -> Int[np.ndarray, " cases"]:
+        """The judge's answers as categories; `UNDECIDED` and `FAILED` where there is none."""
+        return np.array([code(case.judged, self.ordinal) for case in self.cases])
+
+    @cached_property
+    def people(self) -> Int[np.ndarray, "cases annotators"]:
+        """The people's answers as categories; `UNDECIDED`, and `ABSENT` where an annotator did not answer."""
+        return np.array(
+            [
+                [code(case.answers[name], self.ordinal) if name in case.answers else ABSENT for name in self.annotators]
+                for case in self.cases
+            ]
+        )
+
+    @cached_property
+    def reference(self) -> Int[np.ndarray, " cases"]:
+        """What most people answered."""
+        return consensus(self.people)
+
+    @cached_property
+    def owner(self) -> Int[np.ndarray, " cases"]:
+        """Which feature each case is about, numbered from 0."""
+        order = {key: number for number, key in enumerate(dict.fromkeys(case.feature.key for case in self.cases))}
+        return np.array([order[case.feature.key] for case in self.cases])
 
 
 def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str, programs: bool = False) -> Matching:
@@ -118,30 +145,6 @@ def code(value: Value | None, ordinal: bool) -> int:
     if ordinal:
         return int(value) if is_rating(value) else UNDECIDED
     return {"no": 0, "yes": 1}.get(str(value), UNDECIDED)
-
-
-def judged_codes(matching: Matching) -> Int[np.ndarray, " cases"]:
-    """The judge's answers as categories; `UNDECIDED` and `FAILED` where there is none."""
-    return np.array([code(case.judged, matching.ordinal) for case in matching.cases])
-
-
-def people_codes(matching: Matching) -> Int[np.ndarray, "cases annotators"]:
-    """The people's answers as categories; `UNDECIDED`, and `ABSENT` where an annotator did not answer."""
-    return np.array(
-        [
-            [
-                code(case.answers[name], matching.ordinal) if name in case.answers else ABSENT
-                for name in matching.annotators
-            ]
-            for case in matching.cases
-        ]
-    )
-
-
-def feature_numbers(matching: Matching) -> Int[np.ndarray, " cases"]:
-    """Which feature each case is about, numbered from 0."""
-    order = {key: number for number, key in enumerate(dict.fromkeys(case.feature.key for case in matching.cases))}
-    return np.array([order[case.feature.key] for case in matching.cases])
 
 
 def consensus(people: Int[np.ndarray, "cases annotators"]) -> Int[np.ndarray, " cases"]:

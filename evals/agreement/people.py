@@ -11,7 +11,7 @@ from evals.agreement.pairing import ABSENT, POOLED, code
 from evals.agreement.results import Row
 from evals.agreement.rows import people_rows
 from evals.manual.records import ANNOTATION, INTERPRETABLE, RELEVANT, Label, Remark, is_concept
-from evals.reporting.tables import format_estimate
+from evals.statistics.estimate import format_estimate
 
 _SHOWN = {"accuracy": "same answer", "kappa": "kappa", "ac1": "AC1", "alpha": "alpha"}
 _SHOWN_RATINGS = {

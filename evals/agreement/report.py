@@ -1,12 +1,11 @@
-"""An examination as a page of Markdown, as lines for a terminal, and as the files beside a run."""
+"""An examination as a page, and as the files beside a run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agent.folder.store import write_whole
 from evals.agreement.pairing import POOLED
 from evals.agreement.results import Agreement, PairedTest
 from evals.agreement.tables import (
@@ -18,12 +17,14 @@ from evals.agreement.tables import (
     headline_table,
     plan_table,
     prevalence_table,
-    statistics_csv,
+    statistics_table,
     strata_table,
 )
 from evals.manual.records import RELEVANT
-from evals.reporting.tables import Table, as_csv, as_markdown, as_text, format_estimate
-from tools.display.unseen import page
+from evals.reporting.page import Page, Point, Section, to_csv_files, to_markdown, write_files
+from evals.statistics.estimate import format_estimate
+from tools.display.spreadsheets import to_csv
+from tools.display.tables import as_text
 
 _SHOWN = 10
 
@@ -37,50 +38,58 @@ def write_report(folder: Path, report: Agreement) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     suffix = "" if report.question in (RELEVANT, POOLED) else "-" + re.sub(r"[^A-Za-z0-9]+", "_", report.question)[:60]
-    figures = draw_figures(folder, report, suffix)
+    page = lay_out(report, draw_figures(folder, report, suffix), suffix)
     texts = {
-        f"agreement{suffix}.md": page(as_page(report, figures)),
+        f"agreement{suffix}.md": to_markdown(page),
         f"agreement{suffix}.json": report.model_dump_json(indent=1) + "\n",
-        f"agreement{suffix}.csv": statistics_csv(report.rows),
-        f"disagreements{suffix}.csv": as_csv(disagreement_table(report)),
+        f"agreement{suffix}.csv": to_csv(statistics_table(report.rows)),
+        **to_csv_files(page),
     }
-    if report.plan is not None:
-        texts[f"next{suffix}.csv"] = as_csv(plan_table(report))
     if report.calibration is not None and report.calibration.calibrators:
         maps = ",\n".join(one.model_dump_json(exclude_defaults=True) for one in report.calibration.calibrators)
         texts[f"calibration{suffix}.json"] = f"[\n{maps}\n]\n"
-    for name, text in texts.items():
-        write_whole(folder / name, text)
-    return [folder / name for name in texts] + figures
+    return [*write_files(folder, texts), *page.figures]
 
 
-def as_lines(report: Agreement) -> list[str]:
-    """What a terminal shows."""
-    lines = [_heading(report), *as_text(headline_table(report))]
+def lay_out(report: Agreement, figures: Sequence[Path] = (), suffix: str = "") -> Page:
+    """The whole examination.
+
+    Args:
+        report: of the run and its labels.
+        figures: drawn of it.
+        suffix: of its files' names.
+    """
+    return Page(
+        title=f"{report.question}: {report.run_id}",
+        heading=_heading(report),
+        sections=list(_list_sections(report, suffix)),
+        remarks=_remarks(report),
+        standing=_STANDING,
+        figures=figures,
+    )
+
+
+def _list_sections(report: Agreement, suffix: str) -> Iterator[Section]:
+    yield Section(title="Agreement", table=agreement_table(report), brief=as_text(headline_table(report)))
+    yield Section(title="Answers", table=confusion_table(report))
     if report.paired is not None:
-        lines += ["", _paired_line(report.paired)]
-    for title, table in _sections(report):
-        if title in ("How many features are relevant", "May the judge stand in for an annotator?"):
-            lines += ["", *as_text(table)]
-    if report.disagreements:
-        lines += ["", f"{len(report.disagreements)} disagreements, the judge's surest first:"]
-        lines += as_text(disagreement_table(report)[: _SHOWN + 1])
-    return lines + [f"note: {remark}" for remark in _remarks(report)]
-
-
-def as_page(report: Agreement, figures: list[Path]) -> Iterator[str]:
-    """The whole report as Markdown."""
-    yield f"# {report.question}: {report.run_id}"
-    yield ""
-    yield _heading(report)
-    for title, table in _sections(report):
-        yield from ("", f"## {title}", "", *as_markdown(table))
-    if report.paired is not None:
-        yield from ("", "## Against another run", "", _paired_line(report.paired))
-    for figure in figures:
-        yield from ("", f"![{figure.stem.replace('_', ' ')}]({figure.name})")
-    yield from ("", "## Notes", "")
-    yield from (f"- {remark}" for remark in (*_remarks(report), *_STANDING))
+        line = _paired_line(report.paired)
+        yield Section(title="Against another run", points=[Point(line)], brief=[line])
+    if report.alternative:
+        table = alternative_table(report.alternative)
+        yield Section(title="May the judge stand in for an annotator?", table=table, brief=as_text(table))
+    if report.calibration is not None:
+        yield Section(title="Confidence", table=calibration_table(report.calibration))
+    if report.prevalence is not None:
+        table = prevalence_table(report.prevalence)
+        yield Section(title="How many features are relevant", table=table, brief=as_text(table))
+        yield Section(title="What that rests on", table=strata_table(report.prevalence))
+    table = disagreement_table(report)
+    title = f"{len(report.disagreements)} disagreements, the judge's surest first:"
+    brief = [title, *as_text(table[: _SHOWN + 1])] if report.disagreements else []
+    yield Section(f"disagreements{suffix}", "Disagreements", table=table, brief=brief)
+    if report.plan is not None:
+        yield Section(f"next{suffix}", "Label these next", table=plan_table(report))
 
 
 _STANDING = (
@@ -100,22 +109,6 @@ def _heading(report: Agreement) -> str:
         f"{report.labelled} labelled features"
     )
     return f"{report.question} · judge: {report.judge} · people: {people} · {rates}"
-
-
-def _sections(report: Agreement) -> Iterator[tuple[str, Table]]:
-    yield "Agreement", agreement_table(report)
-    yield "Answers", confusion_table(report)
-    if report.alternative:
-        yield "May the judge stand in for an annotator?", alternative_table(report.alternative)
-    if report.calibration is not None:
-        yield "Confidence", calibration_table(report.calibration)
-    if report.prevalence is not None:
-        yield "How many features are relevant", prevalence_table(report.prevalence)
-        yield "What that rests on", strata_table(report.prevalence)
-    if report.disagreements:
-        yield "Disagreements", disagreement_table(report)
-    if report.plan is not None:
-        yield "Label these next", plan_table(report)
 
 
 def _paired_line(test: PairedTest) -> str:

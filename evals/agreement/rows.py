@@ -25,7 +25,7 @@ from evals.agreement.comparison import (
     stack_answers,
 )
 from evals.agreement.controls import majority_row, shuffled_row
-from evals.agreement.pairing import FAILED, UNDECIDED, Matching, feature_numbers, judged_codes, people_codes
+from evals.agreement.pairing import FAILED, UNDECIDED, Matching
 from evals.agreement.results import Confusion, PairedTest, Row
 from evals.statistics.bootstrap import Statistic, gather_units, resample
 from tools.records import STRATA
@@ -39,9 +39,9 @@ def compare(matching: Matching, seed: int = 0) -> tuple[Row, ...]:
 
     The first is the headline: the judge and the people, with several annotators the mean over them.
     """
-    judged, people, owner = judged_codes(matching), people_codes(matching), feature_numbers(matching)
-    k, ordinal, names = len(matching.categories), matching.ordinal, matching.annotators
-    sides: list[Side] = [(people[:, a], judged) for a in range(len(names))]
+    people, owner, k, ordinal = matching.people, matching.owner, len(matching.categories), matching.ordinal
+    names = matching.annotators
+    sides: list[Side] = [(people[:, a], matching.judged) for a in range(len(names))]
     rows = [measure_row(HEADLINE, "judge", stack_answers(sides, owner, k), ordinal, seed)]
     if len(names) > 1:
         for name, side in zip(names, sides, strict=True):
@@ -49,7 +49,7 @@ def compare(matching: Matching, seed: int = 0) -> tuple[Row, ...]:
     rows += _treatment_rows(sides, owner, k, ordinal, seed)
     rows += people_rows(names, people, owner, k, ordinal, seed)
     if len(names) > 1:
-        rows += _shared_rows(judged, people, owner, k, ordinal, seed)
+        rows += _shared_rows(matching, seed)
     rows += _stratum_rows(matching, sides, owner, seed)
     rows.append(majority_row(sides, owner, k, ordinal, seed))
     rows.append(shuffled_row(sides, owner, k, ordinal, seed))
@@ -93,7 +93,7 @@ def confuse(matching: Matching) -> Confusion:
     k = len(matching.categories)
     counts = np.zeros((k + 1, k + 2), dtype=int)
     place = {UNDECIDED: k, FAILED: k + 1}
-    for answer, given in zip(judged_codes(matching), people_codes(matching), strict=True):
+    for answer, given in zip(matching.judged, matching.people, strict=True):
         for one in given[given >= UNDECIDED]:
             counts[place.get(int(one), int(one)), place.get(int(answer), int(answer))] += 1
     return Confusion(rows=columns[:-1], columns=columns, counts=tuple(tuple(map(int, line)) for line in counts))
@@ -135,15 +135,13 @@ def _treatment_rows(sides: Sequence[Side], owner: Codes, k: int, ordinal: bool, 
     ]
 
 
-def _shared_rows(
-    judged: Codes, people: Int[np.ndarray, "cases annotators"], owner: Codes, k: int, ordinal: bool, seed: int
-) -> list[Row]:
+def _shared_rows(matching: Matching, seed: int) -> list[Row]:
     """On the cases that the judge and at least two people answered: judge with people, people, and the difference."""
-    answered = (judged >= 0) & ((people >= 0).sum(1) > 1)
+    answered = (matching.judged >= 0) & ((matching.people >= 0).sum(1) > 1)
     if not answered.any():
         return []
-    kept, own, judge = people[answered], owner[answered], judged[answered]
-    n = kept.shape[1]
+    kept, own, judge = matching.people[answered], matching.owner[answered], matching.judged[answered]
+    n, k, ordinal = kept.shape[1], len(matching.categories), matching.ordinal
     pairs = [(kept[:, a], kept[:, b]) for a, b in combinations(range(n), 2)]
     cells = stack_answers([*((kept[:, a], judge) for a in range(n)), *pairs], own, k).cells
     with_people, among = Compared(cells[:, :n]), Compared(cells[:, n:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
 
 from agent.folder.records import Decision, Selection
 from evals.agreement.pairing import Matching, answer_of, code
@@ -14,9 +13,9 @@ from evals.agreement.sampling import Judged
 from evals.manual.records import RELEVANT
 
 
-def label_features(matching: Matching, reference: Int[np.ndarray, " cases"]) -> dict[str, int]:
+def label_features(matching: Matching) -> dict[str, int]:
     """The people's answer for each labelled feature of the run; below 0 where they have none in common."""
-    return {case.feature.key: int(one) for case, one in zip(matching.cases, reference, strict=True)}
+    return {case.feature.key: int(one) for case, one in zip(matching.cases, matching.reference, strict=True)}
 
 
 def judge_features(decisions: Sequence[Decision], known: Mapping[str, int]) -> list[Judged]:

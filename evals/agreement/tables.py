@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.agreement.results import Agreement, AltTest, Calibration, Prevalence, Row, Share
-from evals.reporting.tables import Table, as_csv, format_estimate
-from evals.statistics.estimate import Estimate
+from evals.statistics.estimate import format_estimate, format_figures, list_cells
+from tools.display.tables import Table
 
 VERDICT_COLUMNS = ("accuracy", "kappa", "alpha", "ac1", "mcc", "precision_yes", "recall_yes", "f1_yes", "recall_no")
 RATING_COLUMNS = ("accuracy", "kappa", "kappa_quadratic", "alpha", "ac1", "kappa_any", "accuracy_any")
@@ -40,8 +40,8 @@ def alternative_table(tests: Sequence[AltTest]) -> Table:
         table.append(
             (
                 test.name,
-                _number(test.winning_rate),
-                _number(test.advantage),
+                format_figures(test.winning_rate),
+                format_figures(test.advantage),
                 "yes" if test.passed else "no",
                 each or "too few answers shared",
             )
@@ -70,8 +70,11 @@ def calibration_table(calibration: Calibration) -> Table:
 def prevalence_table(prevalence: Prevalence) -> Table:
     """The share of relevant features in the SAE, and the keyword filter's recall."""
     table: Table = [("estimate", "share [95 %]", "features [95 %]")]
-    table += [(share.name, _percent(share.estimate), _features(share)) for share in prevalence.shares]
-    table += [(f"keyword filter's recall, {share.name}", _percent(share.estimate), "") for share in prevalence.recall]
+    table += [(share.name, format_estimate(share.estimate, ".1%"), _features(share)) for share in prevalence.shares]
+    table += [
+        (f"keyword filter's recall, {share.name}", format_estimate(share.estimate, ".1%"), "")
+        for share in prevalence.recall
+    ]
     return table
 
 
@@ -89,7 +92,7 @@ def disagreement_table(report: Agreement) -> Table:
     table: Table = [("feature", "stratum", "question", "judge", "confidence", "people", "label")]
     for one in report.disagreements:
         given = ", ".join(f"{name} {value}" for name, value in one.given.items())
-        sure = _number(one.confidence)
+        sure = format_figures(one.confidence)
         table.append((one.feature.key, one.stratum, one.question, one.judged, sure, given, one.label or ""))
     return table
 
@@ -101,7 +104,7 @@ def plan_table(report: Agreement) -> Table:
     return table + [(one.feature.key, one.stratum, one.judged) for one in proposals]
 
 
-def statistics_csv(rows: Sequence[Row]) -> str:
+def statistics_table(rows: Sequence[Row]) -> Table:
     """One line a row and statistic: value, interval and how it was made."""
     table: Table = [
         ("row", "kind", "n", "features", "undecided", "failed", "statistic", "value", "low", "high", "method")
@@ -109,9 +112,8 @@ def statistics_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         counts = tuple(map(str, (row.n, row.features, row.undecided, row.failed)))
         for name, one in row.statistics.items():
-            figures = tuple("" if figure is None else f"{figure:.6g}" for figure in (one.value, one.low, one.high))
-            table.append((row.name, row.kind, *counts, name, *figures, one.method))
-    return as_csv(table)
+            table.append((row.name, row.kind, *counts, name, *list_cells(one)))
+    return table
 
 
 def _rows_table(report: Agreement, columns: Sequence[str]) -> Table:
@@ -122,15 +124,5 @@ def _rows_table(report: Agreement, columns: Sequence[str]) -> Table:
     return table
 
 
-def _percent(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return "-" if estimate.value is None else f"{estimate.value:.1%}"
-    return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
-
-
 def _features(share: Share) -> str:
-    return "-" if share.features is None else "{:,.0f} [{:,.0f}, {:,.0f}]".format(*share.features)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if share.features is None else format_figures(*share.features, ",.0f")

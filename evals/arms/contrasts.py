@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from evals.arms.corrections import benjamini_hochberg, holm
-from evals.arms.inference import compare_samples
+from evals.arms.inference import adjust, compare_samples
 from evals.arms.measures import Measure, list_measures
 from evals.arms.results import ArmSummary, Measured, SeedTest, Spread
 from evals.arms.runs import Arm
@@ -77,10 +76,10 @@ def _contrast(measure: Measure, base: Arm, finetuned: Arm, test: SeedTest | None
 def _correct(measured: Sequence[Measured]) -> list[Measured]:
     """Holm over the measures that verdicts rest on, Benjamini and Hochberg over the others."""
     found = list(measured)
-    for of_verdicts, method in ((True, holm), (False, benjamini_hochberg)):
+    for of_verdicts, method in ((True, "holm"), (False, "fdr_bh")):
         chosen = [(row, one.p) for row, one in enumerate(found) if (one.claim is not None) == of_verdicts]
         known = [(row, p) for row, p in chosen if p is not None]
-        for (row, _), adjusted in zip(known, method([p for _, p in known]), strict=True):
+        for (row, _), adjusted in zip(known, adjust([p for _, p in known], method), strict=True):
             found[row] = found[row].model_copy(update={"p_adjusted": adjusted})
     return found
 
@@ -89,7 +88,7 @@ def _correct_seeds(measured: Sequence[Measured]) -> list[Measured]:
     """Holm over the measures that verdicts rest on, as tested over SAEs."""
     found = list(measured)
     tests = [(row, one.seeds) for row, one in enumerate(found) if one.claim is not None and one.seeds is not None]
-    for (row, test), adjusted in zip(tests, holm([test.p for _, test in tests]), strict=True):
+    for (row, test), adjusted in zip(tests, adjust([test.p for _, test in tests], "holm"), strict=True):
         found[row] = found[row].model_copy(update={"seeds": test.model_copy(update={"p_adjusted": adjusted})})
     return found
 

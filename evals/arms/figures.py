@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from evals.arms.results import Comparison, Measured, SeedTest
 from evals.arms.runs import Arm, column, equals
-from tools.display.plots import STYLE, save_figure
+from tools.display.plots import Draw, save_figure
 from tools.display.unseen import spell_out
 from tools.proof.floors import Instrument
 from tools.study.definition import Study
@@ -70,7 +68,7 @@ def draw_comparison(
 ) -> list[Path]:
     """Write each figure that there is something to show in, as PNG, and return their paths."""
     arms = (_named(arms[0]), _named(arms[1]))
-    drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
+    drawings: dict[str, tuple[str, Draw]] = {
         "hits_direct": ("Figure 1: keyword hits, direct lens", lambda axes: _draw_hits(axes, arms, "hits_direct")),
         "hits": ("Figure 1: keyword hits, the study's lens", lambda axes: _draw_hits(axes, arms, "hits")),
         "coherence": ("Coherence (each word once)", lambda axes: _draw_coherence(axes, arms)),
@@ -83,28 +81,18 @@ def draw_comparison(
             lambda axes: _draw_weights(axes, arms, (left, right)),
         )
     dead = {floor.instrument for arm in arms for floor in arm.floors if floor.stratum is None}
-    drawn = [(name, *drawings[name]) for name in drawings if _SHOWS.get(name, "keywords") not in dead]
-    paths = [_save(folder, name, title, draw) for name, title, draw in drawn]
-    tested = [one for one in found.measured if one.claim is not None and one.seeds is not None]
-    if tested:
-        paths.append(_save_seeds(folder, tested, (arms[0].name, arms[1].name)))
+    drawn = [name for name in drawings if _SHOWS.get(name, "keywords") not in dead]
+    paths = [save_figure(folder / f"{name}.png", (4.6, 3.0), drawings[name]) for name in drawn]
+    names = (arms[0].name, arms[1].name)
+    seeds = [_panel(one, one.seeds, names) for one in found.measured if one.claim is not None and one.seeds is not None]
+    if seeds:
+        paths.append(save_figure(folder / "seeds.png", (2.3 * len(seeds), 3.0), *seeds))
     return paths
 
 
 def _named(arm: Arm) -> Arm:
     """Fonts have no glyphs for characters that are not seen, and a figure no room for a long name."""
     return arm._replace(name=spell_out(arm.name)[:LONGEST])
-
-
-def _save(folder: Path, name: str, title: str, draw: Callable[[Axes], None]) -> Path:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.set_title(title)
-        path = folder / f"{name}.png"
-        save_figure(figure, path)
-    return path
 
 
 def _draw_hits(axes: Axes, arms: tuple[Arm, Arm], name: str) -> None:
@@ -174,20 +162,12 @@ def _strip(axes: Axes, groups: Sequence[Float[np.ndarray, " n"]], names: Sequenc
     axes.set_xticks(range(len(names)), [f"{name}\nn = {len(v):,}" for name, v in zip(names, groups, strict=True)])
 
 
-def _save_seeds(folder: Path, tested: Sequence[Measured], names: tuple[str, str]) -> Path:
-    """One panel a measure: each SAE a dot, arm means as bars, and the difference with its interval above."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.3 * len(tested), 3.0), layout="constrained")
-        panels = figure.subplots(1, len(tested), squeeze=False)[0]
-        for axes, one in zip(panels, tested, strict=True):
-            if one.seeds is not None:
-                _draw_seeds(axes, one, one.seeds, names)
-        path = folder / "seeds.png"
-        save_figure(figure, path)
-    return path
+def _panel(one: Measured, test: SeedTest, names: tuple[str, str]) -> tuple[str, Draw]:
+    return "", lambda axes: _draw_seeds(axes, one, test, names)
 
 
 def _draw_seeds(axes: Axes, one: Measured, test: SeedTest, names: tuple[str, str]) -> None:
+    """Each SAE a dot, and the arms' means as bars."""
     for place, (values, colour) in enumerate(zip((test.base, test.finetuned), (BASE, FINETUNED), strict=True)):
         axes.scatter([place] * len(values), values, s=18, color=colour, zorder=3)
         axes.hlines(float(np.mean(values)), place - 0.25, place + 0.25, color="#111111", linewidth=1.6)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import fisher_exact
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_effectsize
 
 from evals.arms.results import Test
 from evals.arms.samples import Sample
-from evals.statistics.bootstrap import RESAMPLES, Statistic, bca_interval, gather_units, resample
-from evals.statistics.estimate import Estimate
-from tools.maths import wilson_interval
+from evals.statistics.bootstrap import RESAMPLES, Statistic, gather_units, resample
+from evals.statistics.estimate import Estimate, estimate_share, estimate_statistic
 
 PERMUTATIONS = 9999
 EXACT = 20_000
@@ -88,11 +90,7 @@ class _Resampled:
         )
 
     def estimate(self, statistic: Statistic) -> Estimate:
-        value = float(statistic(self.units.total))
-        interval = bca_interval(self.units, self.sums, statistic)
-        if interval is None or interval.low == interval.high:
-            return Estimate(value=value)
-        return Estimate(value=value, low=interval.low, high=interval.high, method="bca")
+        return estimate_statistic(statistic, self.units, self.sums)
 
     def tail(self, statistic: Statistic) -> float:
         """Twice the smaller share of resamples beyond 0, never 0."""
@@ -120,8 +118,7 @@ def _difference(base: Sample, finetuned: Sample) -> Statistic:
 
 
 def _share(sample: Sample) -> Estimate:
-    interval = wilson_interval(round(float(sample.values.sum())), len(sample.values))
-    return Estimate(value=float(sample.values.mean()), low=interval.low, high=interval.high, method="wilson")
+    return estimate_share(float(sample.values.sum()), len(sample.values))
 
 
 def _fisher(base: Float[np.ndarray, " n"], finetuned: Float[np.ndarray, " m"]) -> float:
@@ -136,7 +133,8 @@ def permutation_p(base: Float[np.ndarray, " n"], finetuned: Float[np.ndarray, " 
 
     All deals are tried where there are few; else a sample of them, whose p-value is never 0 (Phipson and Smyth 2010).
     Welch's statistic keeps the test near its level when the arms differ in spread alone (Chung and Romano 2013). None
-    with fewer than two values on a side.
+    with fewer than two values on a side. Not `scipy.stats.ttest_ind` with permutations: it doubles the smaller tail, and
+    arms of unequal size have two unequal ones; here both tails count by the size of t.
     """
     n = len(base)
     if min(n, len(finetuned)) < 2:
@@ -172,10 +170,20 @@ def _welch(
     return np.abs(mean - other) / np.sqrt(np.maximum(spread, NO_TAIL))
 
 
+def adjust(p_values: Sequence[float], method: str) -> list[float]:
+    """P-values corrected for their number, so that the chance of any false finding, or their expected share, is kept.
+
+    Args:
+        p_values: of the tests.
+        method: `holm` for the chance (Holm 1979), `fdr_bh` for the share (Benjamini and Hochberg 1995).
+    """
+    corrected: Any = multipletests(p_values, method=method)[1] if p_values else np.empty(0)
+    return corrected.tolist()
+
+
 def cohen_h(base: float, finetuned: float) -> float:
     """Difference of two shares on the arcsine scale: 0.2 small, 0.5 middling, 0.8 large (Cohen 1988)."""
-    angles = [2 * math.asin(math.sqrt(min(1.0, max(0.0, share)))) for share in (base, finetuned)]
-    return angles[1] - angles[0]
+    return float(proportion_effectsize(*np.clip((finetuned, base), 0, 1)))
 
 
 def hedges_g(base: Sample, finetuned: Sample) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from evals.arms.corrections import holm
+from evals.arms.inference import adjust
 from evals.arms.results import Coefficient, Regression
 from evals.arms.runs import Arm, column, equals
 
@@ -63,7 +63,7 @@ def regress(base: Arm, finetuned: Arm) -> list[Regression]:
         for outcome in OUTCOMES
         if (fitted := _fit(table, outcome, over)) is not None
     ]
-    corrected = iter(holm([row.p for fit in fits for row in fit.rows if row.of_interest]))
+    corrected = iter(adjust([row.p for fit in fits for row in fit.rows if row.of_interest], "holm"))
     return [_as_record(fit, [next(corrected) if row.of_interest else None for row in fit.rows]) for fit in fits]
 
 

@@ -1,24 +1,23 @@
-"""A comparison as files: records, Markdown, CSV, figures, one HTML page; and as lines for a terminal."""
+"""A comparison as a page, and as the files beside it."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from agent.folder.store import write_whole
-from evals.arms.results import Comparison, FeatureChange, Verdict
-from evals.arms.tables import changes_csv, list_sections, show_estimate
-from evals.reporting.tables import Table, as_csv, as_markdown, as_text
-from tools.display.unseen import page
+from evals.arms.results import Comparison, FeatureChange
+from evals.arms.tables import form_of, list_sections
+from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.statistics.estimate import format_estimate, format_figures
+from tools.display.spreadsheets import records_to_csv
+from tools.display.tables import Table, as_text
 
 _TITLES = {
     "relevant": "More relevant features?",
     "sharper": "Sharper features?",
     "steerable": "More steerable features?",
 }
+_CHANGED = ("base", "finetuned", "status", "cosine", "candidate_base", "candidate_finetuned")
 _FLOORS = ("hits_direct", "beyond_null")
 """Measures that a terminal shows beside those that the verdicts rest on."""
 
@@ -27,80 +26,52 @@ def write_comparison(
     folder: Path, found: Comparison, features: Sequence[FeatureChange], figures: Sequence[Path]
 ) -> list[Path]:
     """Write everything but the figures, which are there already, and return the paths, the page first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sections = list(list_sections(found))
+    page = lay_out(found, figures)
     texts = {
-        "report.html": _as_html(found, figures),
-        "comparison.md": page(as_page(found, figures)),
+        "report.html": to_html(page),
+        "comparison.md": to_markdown(page),
         "comparison.json": found.model_dump_json(indent=1) + "\n",
-        **{f"{section.name}.csv": as_csv(section.table) for section in sections},
+        **to_csv_files(page),
     }
     if features:
-        texts["features_changed.csv"] = as_csv(changes_csv(features))
-    for name, text in texts.items():
-        write_whole(folder / name, text)
-    return [folder / name for name in texts]
+        texts["features_changed.csv"] = records_to_csv(_CHANGED, (one.model_dump() for one in features))
+    return write_files(folder, texts)
 
 
-def as_lines(found: Comparison) -> list[str]:
-    """What a terminal shows: the verdicts, the figures they rest on, and what limits them."""
-    lines = [_heading(found)]
+def lay_out(found: Comparison, figures: Sequence[Path] = ()) -> Page:
+    """The verdicts, the figures they rest on, and what limits them."""
+    judge = found.base.settings.get("judge") or "unknown"
+    return Page(
+        title=f"{found.base.arm} against {found.finetuned.arm}: did fine-tuning change the features?",
+        heading=f"{found.base.run_id} (arm {found.base.arm}) against {found.finetuned.run_id} (arm {found.finetuned.arm}) · "
+        f"judge: {judge.rstrip(' -')} · * marks what the verdicts rest on",
+        sections=[*_list_stated(found), *list_sections(found)],
+        remarks=found.remarks,
+        figures=figures,
+    )
+
+
+def _list_stated(found: Comparison) -> Iterator[Section]:
     if found.allowed is not None:
-        lines += [f"compared although {fault}" for fault in found.faults] + [f"  because: {found.allowed}"]
-    for title, verdicts in _by_claim(found.verdicts):
-        lines += ["", title, *(f"  {one.text}" for one in verdicts)]
-    lines += ["", *as_text(_short_table(found))]
+        yield Section(
+            name="faults",
+            title="Compared although what should be equal is not",
+            points=[Point(f"reason given: {found.allowed}"), *map(Point, found.faults)],
+            brief=[*(f"compared although {fault}" for fault in found.faults), f"  because: {found.allowed}"],
+        )
+    for claim, title in _TITLES.items():
+        verdicts = [one for one in found.verdicts if one.claim == claim]
+        if verdicts:
+            points = [Point(one.text, one.found) for one in verdicts]
+            yield Section(title=title, points=points, brief=[title, *(f"  {one.text}" for one in verdicts)])
+    yield Section(brief=[*as_text(_short_table(found)), *_list_changes(found)])
+
+
+def _list_changes(found: Comparison) -> Iterator[str]:
     for one in found.changes:
         counts = ", ".join(f"{count:,} {status}" for status, count in one.counts.items())
         shares = "" if one.shared is None else f"{one.shared.kept:.1%} kept, {one.shared.paired:.1%} with a partner"
-        lines.append(f"features of {one.name}: {'; '.join(part for part in (shares, counts) if part)}")
-    return lines + ["", *(f"note: {remark}" for remark in found.remarks)]
-
-
-def as_page(found: Comparison, figures: Sequence[Path]) -> Iterator[str]:
-    """The whole comparison as Markdown."""
-    yield f"# {found.base.arm} against {found.finetuned.arm}"
-    yield from ("", _heading(found))
-    if found.allowed is not None:
-        yield from ("", f"**Compared although what should be equal is not**, because: {_inline(found.allowed)}", "")
-        yield from (f"- {_inline(fault)}" for fault in found.faults)
-    for title, verdicts in _by_claim(found.verdicts):
-        yield from ("", f"## {title}", "", *(f"- {_inline(one.text)}" for one in verdicts))
-    yield from ("", "## Notes", "", *(f"- {_inline(remark)}" for remark in found.remarks))
-    for section in list_sections(found):
-        yield from ("", f"## {section.title}", "", section.note, "", *as_markdown(section.table))
-    for figure in figures:
-        yield from ("", f"![{figure.stem.replace('_', ' ')}]({figure.name})")
-
-
-def _as_html(found: Comparison, figures: Sequence[Path]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        found=found,
-        heading=_heading(found),
-        claims=_by_claim(found.verdicts),
-        sections=list(list_sections(found)),
-        figures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in figures],
-    )
-
-
-def _heading(found: Comparison) -> str:
-    judge = found.base.settings.get("judge") or "unknown"
-    return (
-        f"{found.base.run_id} (arm {found.base.arm}) against {found.finetuned.run_id} (arm {found.finetuned.arm}) · "
-        f"judge: {judge.rstrip(' -')} · * marks what the verdicts rest on"
-    )
-
-
-def _by_claim(verdicts: Sequence[Verdict]) -> list[tuple[str, list[Verdict]]]:
-    claims = list(dict.fromkeys(one.claim for one in verdicts))
-    return [(_TITLES[claim], [one for one in verdicts if one.claim == claim]) for claim in _TITLES if claim in claims]
+        yield f"features of {one.name}: {'; '.join(part for part in (shares, counts) if part)}"
 
 
 def _short_table(found: Comparison) -> Table:
@@ -108,15 +79,8 @@ def _short_table(found: Comparison) -> Table:
     for one in found.measured:
         if one.claim is None and one.key not in _FLOORS:
             continue
-        sides = [
-            show_estimate(side.model_copy(update={"low": None}), one.is_share) for side in (one.base, one.finetuned)
-        ]
+        sides = [format_figures(side.value, form=form_of(one.is_share)) for side in (one.base, one.finetuned)]
         p = "" if one.p_adjusted is None else f"{one.p_adjusted:.2g}"
         name = one.name + (" *" if one.claim else "")
-        table.append((name, one.over, *sides, show_estimate(one.difference, one.is_share, signed=True), p))
+        table.append((name, one.over, *sides, format_estimate(one.difference, form_of(one.is_share, signed=True)), p))
     return table
-
-
-def _inline(text: str) -> str:
-    """Text that Markdown takes as it is, on one line."""
-    return " ".join(text.replace("\\", "\\\\").replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*").split())

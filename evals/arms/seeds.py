@@ -92,7 +92,10 @@ def compare_seeds(base: Sequence[float], finetuned: Sequence[float]) -> SeedTest
 
 
 def deal_p(base: Float[np.ndarray, " n"], finetuned: Float[np.ndarray, " m"]) -> float:
-    """Exact two-sided p-value of a difference of means over all ways to deal the values to the arms."""
+    """Exact two-sided p-value of a difference of means over all ways to deal the values to the arms.
+
+    As `scipy.stats.permutation_test` where arms are equally large; where not, it doubles the smaller tail.
+    """
     pooled = np.concatenate([base, finetuned])
     deals = np.array(list(itertools.combinations(range(len(pooled)), len(base))))
     chosen = pooled[deals].sum(1)

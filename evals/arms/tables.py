@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from evals.arms import notes
 from evals.arms.results import ArmSummary, Comparison, Measured, Regression
-from evals.reporting.tables import Table
-from evals.statistics.estimate import Estimate
-from tools.records import Record
+from evals.reporting.page import Section
+from evals.statistics.estimate import format_estimate, format_figures
+from tools.display.tables import Table
 
 RELEVANCE = ("hits_direct", "hits", "beyond_null", "relevant", "relevant_or_open", "relevant_random")
-
-
-class Section(NamedTuple):
-    """One table with what a reader needs to know beside it."""
-
-    name: str
-    """Of its CSV file."""
-    title: str
-    note: str
-    table: Table
 
 
 def list_sections(found: Comparison) -> Iterator[Section]:
@@ -74,9 +63,9 @@ def _measured_table(measured: Sequence[Measured], base: ArmSummary, finetuned: A
                 one.name + (" *" if one.claim else ""),
                 f"{one.over}, {one.definition}",
                 f"{one.n_base:,} / {one.n_finetuned:,}",
-                show_estimate(one.base, one.is_share),
-                show_estimate(one.finetuned, one.is_share),
-                show_estimate(one.difference, one.is_share, signed=True),
+                format_estimate(one.base, form_of(one.is_share)),
+                format_estimate(one.finetuned, form_of(one.is_share)),
+                format_estimate(one.difference, form_of(one.is_share, signed=True)),
                 "" if one.p is None or one.p_adjusted is None else f"{one.p:.2g} ({one.p_adjusted:.2g})",
                 "" if one.test == "none" else one.test,
                 "" if one.effect is None else f"{'h' if one.is_share else 'g'} = {one.effect:+.2f}",
@@ -85,15 +74,9 @@ def _measured_table(measured: Sequence[Measured], base: ArmSummary, finetuned: A
     return table
 
 
-def show_estimate(estimate: Estimate, is_share: bool, signed: bool = False) -> str:
-    """`1.2% [0.8%, 1.9%]` or `0.42 [0.31, 0.53]`; a dash where there is none."""
-    form = f"{{:{'+' if signed else ''}.{'2%' if is_share else '3f'}}}"
-    if estimate.value is None:
-        return "-"
-    value = form.format(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{form.format(estimate.low)}, {form.format(estimate.high)}]"
+def form_of(is_share: bool, signed: bool = False) -> str:
+    """How figures of a measure are written: shares as `1.2%`, others as `0.412`."""
+    return f"{'+' if signed else ''}.{'2%' if is_share else '3f'}"
 
 
 def _strata_table(arms: Sequence[ArmSummary]) -> Table:
@@ -146,16 +129,15 @@ def _seeds_table(measured: Sequence[Measured]) -> Table:
         test = one.seeds
         if test is None:
             continue
-        form = "{:.2%}" if one.is_share else "{:.3f}"
-        interval = Estimate(value=test.difference, low=test.low, high=test.high)
+        form = form_of(one.is_share)
         table.append(
             (
                 one.name + (" *" if one.claim else ""),
                 one.over,
-                ", ".join(form.format(value) for value in test.base),
-                ", ".join(form.format(value) for value in test.finetuned),
-                show_estimate(interval, one.is_share, signed=True),
-                form.format(test.noise),
+                ", ".join(format(value, form) for value in test.base),
+                ", ".join(format(value, form) for value in test.finetuned),
+                format_figures(test.difference, test.low, test.high, form_of(one.is_share, signed=True)),
+                format(test.noise, form),
                 f"{test.p:.2g}",
                 "" if test.p_adjusted is None else f"{test.p_adjusted:.2g}",
                 f"{test.p_permutation:.2g}",
@@ -195,7 +177,7 @@ def _regression_table(regressions: Sequence[Regression]) -> Table:
     for one in regressions:
         for place, row in enumerate(one.coefficients):
             first = (one.outcome, one.over, f"{one.n:,}", f"{one.r_squared:.2f}") if place == 0 else ("",) * 4
-            interval = f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            interval = format_figures(row.value, row.low, row.high, "+.3f")
             p = f"{row.p:.2g}, uncorrected" if row.p_adjusted is None else f"{row.p_adjusted:.2g}"
             table.append((*first, row.name, interval, p))
     return table
@@ -224,13 +206,3 @@ def _settings_table(base: ArmSummary, finetuned: ArmSummary) -> Table:
 
 def _clip(name: str, value: str) -> str:
     return value[:12] if name.endswith("sha256") else value
-
-
-def changes_csv(changes: Sequence[Record]) -> Table:
-    """One line a feature of either dictionary."""
-    names = ("base", "finetuned", "status", "cosine", "candidate_base", "candidate_finetuned")
-    table: Table = [names]
-    for one in changes:
-        values = one.model_dump()
-        table.append(tuple("" if values[name] is None else str(values[name]) for name in names))
-    return table

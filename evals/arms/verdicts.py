@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from evals.arms.results import Claim, Measured, SeedTest, Verdict
+from evals.arms.tables import form_of
+from evals.statistics.estimate import format_figures
 
 LEVEL = 0.05
 _SUBJECTS: dict[Claim, str] = {
@@ -69,14 +71,17 @@ def _judge_features(one: Measured) -> tuple[Found, str]:
     value, low, high = one.difference.value, one.difference.low, one.difference.high
     p = one.p_adjusted if one.p_adjusted is not None else one.p
     if value is None or low is None or high is None or p is None:
-        return "not measured", (
-            f"Not measured: whether {_claim(one, 'more')}. An arm has no such feature, or no random direction to hold it "
-            "against."
+        alike = one.difference.method == "one answer only"
+        why = (
+            "All features of an arm are alike"
+            if alike
+            else "An arm has no such feature, or no random direction to hold it against"
         )
+        return "not measured", f"Not measured: whether {_claim(one, 'more')}. {why}."
     found = _decide(value, low, high, p, one.bounds)
-    size = show(value, one.is_share, signed=found == "no evidence")
+    size, form = show(value, one.is_share, signed=found == "no evidence"), form_of(one.is_share)
     interval = f"[{show(low, one.is_share)}, {show(high, one.is_share)}]"
-    arms = f"{_figure(one.finetuned.value, one)} against {_figure(one.base.value, one)}"
+    arms = f"{format_figures(one.finetuned.value, form=form)} against {format_figures(one.base.value, form=form)}"
     counts = f"{one.n_finetuned:,} against {one.n_base:,} features"
     return found, (
         f"{_sentence(one, found, size)} ({arms}: difference {size} {interval}, p = {p:.3g} after Holm, {counts}; "
@@ -112,12 +117,6 @@ def _bounds(one: Measured) -> str:
         return ""
     low, high = (show(end, one.is_share, signed=True) for end in one.bounds)
     return f"; candidates that were not investigated leave it anywhere from {low} to {high}"
-
-
-def _figure(value: float | None, one: Measured) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2%}" if one.is_share else f"{value:.3f}"
 
 
 def show(value: float, is_share: bool, signed: bool = False) -> str:

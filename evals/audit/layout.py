@@ -1,50 +1,36 @@
-"""The audit as text for a terminal and as a Markdown document."""
+"""The audit as a page."""
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby, zip_longest
+from itertools import groupby
 
 from evals.audit.records import MEANINGS, Audit, Holding
-from evals.reporting.tables import as_markdown, as_text
+from evals.reporting.page import Page, Section
+from tools.display.tables import Table, as_text
 
 _HEAD = ("figure", "published", "recorded files give", "status")
 _WIDTHS = (46, 26, 52, 17)
+_ORIGIN = """\
+Gupta and Sica 2024, repository [seansica/sae-vector-steering](https://github.com/seansica/sae-vector-steering).
+Made by `python -m evals.audit_study CLONE --markdown FILE` and not edited by hand; the null of steering uses the
+word vectors of the study `{study}`. Quoted from the repository are names and numbers only."""
 
 
-def as_terminal(audit: Audit) -> list[str]:
-    """What is here, every line by section, and the counts."""
-    lines = [describe_extent(audit), *as_text(_holdings(audit.holdings)), ""]
-    lines += _in_columns([_HEAD])
-    for section, members in groupby(audit.lines, key=lambda line: line.section):
-        lines += ["", section]
-        lines += _in_columns([(line.figure, line.published, line.recorded, line.status) for line in members])
-    return [*lines, "", _counts(audit)]
-
-
-def as_document(audit: Audit, study: str) -> list[str]:
-    """The same, with what made it and what each status means at its top."""
-    lines = [
-        "# The published study against its recorded files",
-        "",
-        "Gupta and Sica 2024, repository [seansica/sae-vector-steering](https://github.com/seansica/sae-vector-steering).",
-        "Made by `python -m evals.audit_study CLONE --markdown FILE` and not edited by hand; the null of steering uses the",
-        f"word vectors of the study `{study}`. Quoted from the repository are names and numbers only.",
-        "",
-        describe_extent(audit),
-        "",
-        *as_markdown(_holdings(audit.holdings)),
-        "",
-        _counts(audit),
-        "",
-        *as_markdown([("status", "meaning"), *MEANINGS.items()]),
+def lay_out(audit: Audit, study: str) -> Page:
+    """What made it, what is here, what each status means, every line by section, and the counts."""
+    extent, holdings, counts = describe_extent(audit), _holdings(audit.holdings), _counts(audit)
+    sections = [
+        Section(note=_ORIGIN.format(study=study)),
+        Section(note=extent, table=holdings, brief=[extent, *as_text(holdings)]),
+        Section(note=counts, table=[("status", "meaning"), *MEANINGS.items()], brief=as_text([_HEAD], _WIDTHS)),
     ]
     for section, members in groupby(audit.lines, key=lambda line: line.section):
         rows = [(line.figure, line.published, line.recorded, line.status) for line in members]
-        lines += ["", f"## {section[0].upper()}{section[1:]}", "", *as_markdown([_HEAD, *rows])]
-    return lines
+        title = f"{section[0].upper()}{section[1:]}"
+        sections.append(Section(title=title, table=[_HEAD, *rows], brief=[section, *as_text(rows, _WIDTHS)]))
+    return Page("The published study against its recorded files", sections=[*sections, Section(brief=[counts])])
 
 
 def describe_extent(audit: Audit) -> str:
@@ -59,8 +45,8 @@ def describe_extent(audit: Audit) -> str:
     )
 
 
-def _holdings(holdings: Sequence[Holding]) -> list[tuple[str, ...]]:
-    table: list[tuple[str, ...]] = [("part", "here", "whole", "of what")]
+def _holdings(holdings: Sequence[Holding]) -> Table:
+    table: Table = [("part", "here", "whole", "of what")]
     return table + [
         (one.part, f"{one.present:,}", "?" if one.whole is None else f"{one.whole:,}", one.unit) for one in holdings
     ]
@@ -69,12 +55,3 @@ def _holdings(holdings: Sequence[Holding]) -> list[tuple[str, ...]]:
 def _counts(audit: Audit) -> str:
     counts = Counter(line.status for line in audit.lines)
     return f"{len(audit.lines)} lines: " + ", ".join(f"{counts[status]} {status}" for status in MEANINGS) + "."
-
-
-def _in_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    lines: list[str] = []
-    for row in rows:
-        cells = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, _WIDTHS, strict=True)]
-        for parts in zip_longest(*cells, fillvalue=""):
-            lines.append("  ".join(part.ljust(width) for part, width in zip(parts, _WIDTHS, strict=True)).rstrip())
-    return lines

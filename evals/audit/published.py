@@ -94,25 +94,13 @@ class Tally(NamedTuple):
 class Verdict(NamedTuple):
     """A recorded run against its null."""
 
-    wins: int
-    n: int
-    interval: Interval
-    """Of the win rate, Wilson, 95 %."""
-    p_value: float
-    """Two-sided, against a coin."""
-    own_lists: int | None
-    """Reference lists that hold a token of the feature's own; None if those are not known."""
+    tally: Tally
     own_rate: float
     """Wins by word vectors under the run's own lists."""
     swapped_rate: float
     """The same under other features' lists: the null."""
     compared: int
     """Reports whose list and texts have word vectors."""
-
-    @property
-    def is_null(self) -> bool:
-        """Nothing tells the run from chance."""
-        return self.p_value > 0.05
 
 
 def read_run(folder: Path) -> RecordedRun:
@@ -173,12 +161,11 @@ def own_lists(reports: Sequence[Report], own: Mapping[int, frozenset[str]]) -> t
     return sum(bool(own[report.feature] & set(report.tokens)) for report in known), len(known)
 
 
-def judge_run(run: RecordedRun, own: dict[int, frozenset[str]] | None, likeness: Likeness, seed: int = 0) -> Verdict:
+def judge_run(run: RecordedRun, likeness: Likeness, seed: int = 0) -> Verdict:
     """A recorded run against its null.
 
     Args:
         run: with its reports.
-        own: each feature's own tokens, where they are known.
         likeness: how like a text is to a list of words: texts and lists in, [texts, lists] out, NaN where there is nothing
             to compare; `tools.effects.contrast.score_texts` on word vectors.
         seed: of the derangements.
@@ -196,8 +183,7 @@ def judge_run(run: RecordedRun, own: dict[int, frozenset[str]] | None, likeness:
     rows = np.arange(n)
     swapped = [_share(better[rows, derangement(n, seed + turn)]) for turn in range(SWAPS)]
     return Verdict(
-        *tally_wins(reports),
-        own_lists=own_lists(reports, own)[0] if own else None,
+        tally_wins(reports),
         own_rate=_share(better[rows, rows]),
         swapped_rate=float(np.mean(swapped)),
         compared=int((~np.isnan(better[rows, rows])).sum()),

@@ -134,13 +134,13 @@ def _beyond_coin(arm: Arm) -> Finding:
 def _null(likeness: Likeness | None, arm: Arm) -> Finding:
     if len(arm.reports()) < 2:
         raise MissingPart(f"a second report in {arm.run_folder}")
-    verdict = judge_run(need(arm.run, arm.run_folder), None, need(likeness, "word vectors"))
+    verdict = judge_run(need(arm.run, arm.run_folder), need(likeness, "word vectors"))
     own, swapped, n = verdict.own_rate, verdict.swapped_rate, verdict.compared
     if not n or math.isnan(swapped):
         raise MissingPart("reports whose words have vectors")
     shown = binomial_tail(round(own * n), n, swapped) < CHANCE
     recorded = f"by word vectors {own:.1%} of {n} under the own lists, {swapped:.1%} under others'"
-    return Finding(recorded, of_all(verdict.n, arm.claims.reports) if shown else "not shown")
+    return Finding(recorded, of_all(verdict.tally.n, arm.claims.reports) if shown else "not shown")
 
 
 def _means(arm: Arm) -> Finding:

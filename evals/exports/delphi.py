@@ -22,6 +22,7 @@ from agent.folder.records import Decision
 from agent.lines import read_lines
 from evals.exports.source import Account, Source, count_random, file_name, list_failures, write_folder
 from evals.scoring.records import ItemAnswer, ScoreReport
+from tools.errors import first_problem
 
 _TASKS = {"detection": "detection", "fuzzing": "fuzz"}
 _NO_NEIGHBOUR = -1.0
@@ -75,7 +76,7 @@ def _read_report(source: Source) -> ScoreReport | None:
     try:
         report = ScoreReport.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise RunError(f"{file} does not read: {error.errors()[0]['msg']}; score the run again") from error
+        raise RunError(f"{file} does not read: {first_problem(error)}; score the run again") from error
     if report.run_id != source.manifest.run_id:
         raise RunError(f"{file} is of the run {report.run_id}: score this one")
     return report

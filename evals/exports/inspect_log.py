@@ -28,6 +28,7 @@ from evals.exports.outcomes import describe, say, score_of, target_of
 from evals.exports.source import Source, new_output
 from evals.exports.timeline import Telling, Timeline
 from evals.exports.wording import word_evidence
+from tools.errors import first_problem
 from tools.proof.floors import reasons_in
 
 SCORER = "verdict"
@@ -121,7 +122,7 @@ def _read_summary(source: Source) -> Summary | None:
     try:
         return Summary.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise RunError(f"{file} is damaged: {error.errors()[0]['msg']}") from None
+        raise RunError(f"{file} is damaged: {first_problem(error)}") from None
 
 
 def _stats(source: Source, summary: Summary | None, used: dict[str, Usage]) -> Fields:

@@ -16,6 +16,7 @@ from evals.errors import LabelError
 from evals.manual.records import RELEVANT, Import, Item, Label, Remark, Shown, Value, plain_number
 from tools.border import text_files
 from tools.border.json_text import read_json as read_json_text
+from tools.errors import first_problem
 
 _KEY = re.compile(r"(?P<sae>.+)-(?P<kind>r?)(?P<index>\d{6,})")
 _PATH = re.compile(r"(?P<sae>.+)[/:](?P<index>\d+)")
@@ -74,7 +75,7 @@ class Collector:
         try:
             self.labels.append(Label(source=where, **fields))
         except ValidationError as error:
-            self.refuse(where, explain(error))
+            self.refuse(where, first_problem(error))
             return False
         return True
 
@@ -100,14 +101,6 @@ class Collector:
             remarks=tuple(self.remarks),
             findings=tuple(self.findings),
         )
-
-
-def explain(error: ValidationError) -> str:
-    """The first thing wrong with a record, in one line."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    text = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}" if where else text
 
 
 def read_text(file: Path) -> str:

@@ -18,10 +18,11 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
+
+from tokenizers.decoders import ByteLevel
 
 from evals.errors import LabelError
 from evals.manual.reading import Collector, Options, read_json, read_text
@@ -190,16 +191,4 @@ def _describe(arm: _Arm, rejected: set[int]) -> list[str]:
 
 def decode_token(token: str) -> str:
     """A token of a byte-level vocabulary as text: `Ġ` is a space, other stand-ins are bytes of UTF-8."""
-    table = _byte_table()
-    try:
-        return bytes(table[character] for character in token).decode("utf-8", "replace")
-    except KeyError:
-        return token
-
-
-@lru_cache(maxsize=1)
-def _byte_table() -> dict[str, int]:
-    """GPT-2's stand-ins: printable bytes stand for themselves, the rest for characters from 256 on, in order."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(rest)}
+    return ByteLevel().decode([token])

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from evals.errors import LabelError
+from tools.display.terminal import complain
 
+UNMET = 1
 _FORM = re.compile(r"\s*(?P<name>[a-z][a-z0-9_]*)\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*")
 _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -51,6 +53,13 @@ def unmet(requirements: Iterable[Requirement], figures: dict[str, float]) -> lis
             found = f"{one.name} is {figures[one.name]:.4g}" if one.name in figures else _missing(one.name, figures)
             lines.append(f"{one.text}: {found}")
     return lines
+
+
+def judge_figures(requirements: Iterable[Requirement], figures: dict[str, float]) -> int:
+    """Say on stderr which requirements do not hold; the exit status that follows."""
+    missed = unmet(requirements, figures)
+    complain(*(f"not met: {line}" for line in missed))
+    return UNMET if missed else 0
 
 
 def _missing(name: str, figures: dict[str, float]) -> str:

@@ -15,6 +15,7 @@ from agent.folder.records import Decision, Summary, TranscriptStep
 from agent.folder.soundness import caveats_of
 from agent.folder.store import RunFolder
 from agent.llm.records import LlmCall
+from tools.errors import first_problem
 from tools.proof.floors import DeadFloor, keep_alive, reasons_in
 from tools.records import Evidence
 
@@ -165,6 +166,4 @@ def _parse(kind: type[R], line: bytes, file: Path) -> R:
     try:
         return kind.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "a line"
-        raise RunError(f"{file} is damaged: {where}: {first['msg']}") from error
+        raise RunError(f"{file} is damaged: {first_problem(error, 'a line')}") from error

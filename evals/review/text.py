@@ -10,7 +10,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from tools.display.unseen import is_unseen
+from prompts.unseen import is_unseen
 
 _SPECIAL = re.compile(r"[^ -~]")
 _LINE_FEED = Markup('<span class="unseen" title="line feed">⏎</span>')

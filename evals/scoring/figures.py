@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from evals.agreement.figures import FLOOR, INK
 from evals.scoring.aggregate import PLACES
 from evals.scoring.records import ALL, ScoreReport, ScoreRow
-from tools.display.plots import STYLE, save_figure
+from tools.display.plots import FLOOR, INK, save_figure
 from tools.display.unseen import spell_out
 
 CONTROL, WORDS = "0.55", "#d08c2f"
@@ -19,25 +16,23 @@ CONTROL, WORDS = "0.55", "#d08c2f"
 
 def draw_scores(file: Path, report: ScoreReport) -> Path:
     """Write the PNG and return its path."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        axes.axvline(0.5, color=FLOOR, linewidth=0.8, linestyle="--")
-        series = _series(report)
-        for number, (name, rows, colour) in enumerate(series):
-            shift = 0.5 - (number + 0.5) / len(series)
-            _draw(axes, rows, 0.8 * shift, name, colour)
-        axes.set_yticks(range(len(PLACES)), [_tick(*place) for place in PLACES])
-        axes.invert_yaxis()
-        axes.set(xlabel="balanced accuracy, mean over features with 95 % interval")
-        lowest = min(0.25, axes.get_xlim()[0])
-        axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
-        axes.set_xlim(lowest, 1.3)
-        axes.set_title("Do labels tell held-out texts apart?")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=7, loc="upper right")
-        save_figure(figure, file)
-    return file
+    panel = ("Do labels tell held-out texts apart?", lambda axes: _draw_series(axes, _series(report)))
+    return save_figure(file, (6.4, 3.6), panel)
+
+
+def _draw_series(axes: Axes, series: list[tuple[str, list[ScoreRow], str]]) -> None:
+    axes.axvline(0.5, color=FLOOR, linewidth=0.8, linestyle="--")
+    for number, (name, rows, colour) in enumerate(series):
+        shift = 0.5 - (number + 0.5) / len(series)
+        _draw(axes, rows, 0.8 * shift, name, colour)
+    axes.set_yticks(range(len(PLACES)), [_tick(*place) for place in PLACES])
+    axes.invert_yaxis()
+    axes.set(xlabel="balanced accuracy, mean over features with 95 % interval")
+    lowest = min(0.25, axes.get_xlim()[0])
+    axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    axes.set_xlim(lowest, 1.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=7, loc="upper right")
 
 
 def _series(report: ScoreReport) -> list[tuple[str, list[ScoreRow], str]]:
@@ -62,7 +57,7 @@ def _draw(axes: Axes, rows: list[ScoreRow], shift: float, name: str, colour: str
         estimate = row.statistics.get("balanced_accuracy")
         if estimate is None or estimate.value is None:
             continue
-        low, high = estimate.low or estimate.value, estimate.high or estimate.value
+        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
         y = PLACES.index((row.task, row.against)) - shift
         ends = [[estimate.value - low], [high - estimate.value]]
         first = not any(text == name for text in axes.get_legend_handles_labels()[1])

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from evals.statistics import matrices
-from evals.statistics.bootstrap import bca_interval, gather_units, resample
-from evals.statistics.estimate import Estimate
+from evals.statistics.bootstrap import gather_units, resample
+from evals.statistics.estimate import Estimate, estimate_statistic
 
 Truth = Bool[np.ndarray, " n"]
 Graded = Float[np.ndarray, " n"]
@@ -71,16 +71,10 @@ def count_as_wrong(truth: Truth, answers: Graded) -> Graded:
 
 def estimate_mean(values: Sequence[float], seed: int) -> Estimate:
     """Mean over features with its bootstrap interval over features."""
-    known = np.array(values, dtype=float)
-    if not len(known):
+    if not len(values):
         return Estimate(value=None)
-    mean = float(known.mean())
-    units = gather_units(np.column_stack([known, np.ones(len(known))]))
-    interval = bca_interval(units, resample(units, seed), _mean) if len(known) > 1 else None
-    if interval is None:
-        return Estimate(value=mean)
-    method = "one answer only" if interval.low == interval.high else "bca"
-    return Estimate(value=mean, low=min(interval.low, mean), high=max(interval.high, mean), method=method)
+    units = gather_units(np.column_stack([np.array(values, dtype=float), np.ones(len(values))]))
+    return estimate_statistic(_mean, units, resample(units, seed))
 
 
 def _mean(sums: Float[np.ndarray, "*many 2"]) -> Float[np.ndarray, "*many"]:

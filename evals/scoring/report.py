@@ -1,12 +1,11 @@
-"""A scoring as lines for a terminal, as a page of Markdown, and as the files beside a run."""
+"""A scoring as a page, and as the files beside a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from agent.folder.store import write_whole
-from evals.reporting.tables import Table, as_csv, as_markdown, as_text, format_estimate
+from evals.reporting.page import Page, Point, Section, to_markdown, write_files
 from evals.scoring.records import ItemAnswer, ScoreReport
 from evals.scoring.tables import (
     features_table,
@@ -20,7 +19,9 @@ from evals.scoring.tables import (
     unscored_table,
     worst_table,
 )
-from tools.display.unseen import page
+from evals.statistics.estimate import format_estimate
+from tools.display.spreadsheets import to_csv
+from tools.display.tables import as_text
 
 
 def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer]) -> list[Path]:
@@ -30,50 +31,42 @@ def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer
     folder.mkdir(parents=True, exist_ok=True)
     figure = draw_scores(folder / "scores.png", report)
     texts = {
-        "scores.md": page(as_page(report, figure)),
+        "scores.md": to_markdown(lay_out(report, [figure])),
         "scores.json": report.model_dump_json(indent=1) + "\n",
-        "scores.csv": as_csv(rows_table(report)),
-        "score_features.csv": as_csv(features_table(report)),
+        "scores.csv": to_csv(rows_table(report)),
+        "score_features.csv": to_csv(features_table(report)),
         "score_items.jsonl": "".join(answer.model_dump_json() + "\n" for answer in answers),
     }
-    for name, text in texts.items():
-        write_whole(folder / name, text)
-    return [*(folder / name for name in texts), figure]
+    return [*write_files(folder, texts), figure]
 
 
-def as_lines(report: ScoreReport) -> list[str]:
-    """What a terminal shows."""
-    lines = [_heading(report), "", *as_text(headline_table(report)), "", *_sentences(report)]
-    return lines + [f"note: {remark}" for remark in report.remarks]
-
-
-def as_page(report: ScoreReport, figure: Path) -> Iterator[str]:
-    """The whole report as Markdown."""
-    yield f"# Labels on held-out text: {report.run_id}"
-    yield ""
-    yield _heading(report)
-    for title, table in _sections(report):
-        yield from ("", f"## {title}", "", *as_markdown(table))
-    yield from ("", f"![{figure.stem}]({figure.name})", "", "## Notes", "")
-    yield from (f"- {remark}" for remark in (*_sentences(report), *report.remarks, *_standing(report)))
-
-
-def _sections(report: ScoreReport) -> Iterator[tuple[str, Table]]:
-    yield "Scores", headline_table(report, strata=True)
-    yield "Balanced accuracy, by what the texts are told from", kinds_table(report, "balanced_accuracy")
-    yield "F1", kinds_table(report, "f1")
-    yield "AUPRC", kinds_table(report, "auprc")
-    yield "Matthews' correlation", kinds_table(report, "mcc")
-    if len(worst := worst_table(report)) > 1:
-        yield "Failures", worst
-    yield "Which measures notice damaged labels", sanity_table(report)
-    if report.collisions.specificity:
-        yield "How specific labels are", specificity_table(report)
-    if report.collisions.groups:
-        yield "Shared labels", shared_table(report)
-    yield "Features", status_table(report)
-    if len(unscored := unscored_table(report)) > 1:
-        yield "Not scored", unscored
+def lay_out(report: ScoreReport, figures: Sequence[Path] = ()) -> Page:
+    """The whole scoring."""
+    sentences = list(_sentences(report))
+    tables = {
+        "Balanced accuracy, by what the texts are told from": kinds_table(report, "balanced_accuracy"),
+        "F1": kinds_table(report, "f1"),
+        "AUPRC": kinds_table(report, "auprc"),
+        "Matthews' correlation": kinds_table(report, "mcc"),
+        "Failures": worst_table(report),
+        "Which measures notice damaged labels": sanity_table(report),
+        "How specific labels are": specificity_table(report),
+        "Shared labels": shared_table(report),
+        "Features": status_table(report),
+        "Not scored": unscored_table(report),
+    }
+    return Page(
+        title=f"Labels on held-out text: {report.run_id}",
+        heading=_heading(report),
+        sections=[
+            Section(title="Scores", table=headline_table(report, strata=True), brief=as_text(headline_table(report))),
+            Section(title="In short", points=list(map(Point, sentences)), brief=sentences),
+            *(Section(title=title, table=table) for title, table in tables.items()),
+        ],
+        remarks=report.remarks,
+        standing=list(_standing(report)),
+        figures=figures,
+    )
 
 
 def _heading(report: ScoreReport) -> str:

@@ -20,6 +20,7 @@ from evals.scoring.scorers import AlwaysYes, marked_spans
 from evals.scoring.subjects import Subject, describe
 from evals.statistics.estimate import Estimate
 from tools.activity.heldout import SILENT_KINDS
+from tools.errors import first_problem
 from tools.records import Stratum
 
 LIFT = "own label less shuffled one"
@@ -100,7 +101,7 @@ def read_beside(run: Path) -> list[ScoreRow]:
     try:
         report = ScoreReport.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise RunError(f"{file} does not read: {error.errors()[0]['msg']}; score the run again") from error
+        raise RunError(f"{file} does not read: {first_problem(error)}; score the run again") from error
     update = {"name": f"control: {report.run_id}", "kind": "control"}
     return [row.model_copy(update=update) for row in report.rows if row.name == "labels"]
 

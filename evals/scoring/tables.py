@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.reporting.tables import Table, format_estimate
 from evals.scoring.aggregate import PLACES, composite_of
 from evals.scoring.measures import MEASURES
 from evals.scoring.records import ALL, FeatureScore, ScoreReport, ScoreRow
+from evals.statistics.estimate import format_cell, format_estimate, format_figures, list_cells
+from tools.display.tables import Table
 
 SHORT = (
     ("detection BA", "detection", ALL, "balanced_accuracy"),
@@ -41,7 +42,7 @@ def kinds_table(report: ScoreReport, of: str) -> Table:
         next((row.prevalence for row in report.rows if (row.task, row.against) == place and row.prevalence), None)
         for place in PLACES
     ]
-    share = ("yeses due", "", *("-" if value is None else f"{value:.2f}" for value in prevalences))
+    share = ("yeses due", "", *(format_figures(value) for value in prevalences))
     return [*table, share] if of == "auprc" else table
 
 
@@ -107,11 +108,13 @@ def features_table(report: ScoreReport) -> Table:
     for one in report.features:
         found = {(f.task, f.against): f for f in one.figures if f.scorer == scorer}
         cells = [
-            _figure(found[place].measures.get(of) if place in found else None) for place in PLACES for of in MEASURES
+            format_cell(found[place].measures.get(of) if place in found else None)
+            for place in PLACES
+            for of in MEASURES
         ]
         failed = sum(f.failed for f in found.values() if f.against == ALL)
         whole = composite_of(list(found.values())) if found else None
-        table.append((*_identity(one), scorer, str(failed), _figure(whole), *cells))
+        table.append((*_identity(one), scorer, str(failed), format_cell(whole), *cells))
     return table
 
 
@@ -120,10 +123,9 @@ def rows_table(report: ScoreReport) -> Table:
     head = ("row", "kind", "scorer", "task", "against", "features", "answers", "failed", "prevalence")
     table: Table = [(*head, "statistic", "value", "low", "high", "method")]
     for row in report.rows:
-        counts = (str(row.features), str(row.answers), str(row.failed), _figure(row.prevalence))
+        counts = (str(row.features), str(row.answers), str(row.failed), format_cell(row.prevalence))
         for name, one in row.statistics.items():
-            ends = (_figure(one.value), _figure(one.low), _figure(one.high))
-            table.append((row.name, row.kind, row.scorer, row.task, row.against, *counts, name, *ends, one.method))
+            table.append((row.name, row.kind, row.scorer, row.task, row.against, *counts, name, *list_cells(one)))
     return table
 
 
@@ -137,7 +139,7 @@ def _identity(one: FeatureScore) -> tuple[str, ...]:
         one.label or "",
         one.status,
         *counts,
-        _figure(one.token_share),
+        format_cell(one.token_share),
     )
 
 
@@ -162,7 +164,3 @@ def _shown(name: str) -> str:
 
 def _words(name: str) -> str:
     return {"f1": "F1", "auprc": "AUPRC", "mcc": "Matthews' correlation"}.get(name, name.replace("_", " "))
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

@@ -2,6 +2,7 @@
 
 A statistic is a function of summed counts, so a resample is a weighted sum of features' counts. Features with equal
 counts are drawn together (a multinomial draw), which makes thousands of resamples a matter of milliseconds.
+`scipy.stats.bootstrap` knows no strata and no clusters.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
+from statsmodels.stats.proportion import proportion_confint
 
 from evals.statistics.estimate import Estimate
 from tools.maths import Interval
@@ -34,10 +35,8 @@ def wilson_at(value: float, n: float) -> Part:
     """Wilson's interval at a real-valued sample size."""
     if math.isinf(n):
         return Part(value, value, value)
-    scale = 1 + Z * Z / n
-    centre = (value + Z * Z / (2 * n)) / scale
-    half = Z * math.sqrt(value * (1 - value) / n + Z * Z / (4 * n * n)) / scale
-    return Part(value, min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half)))
+    low, high = proportion_confint(value * n, n, method="wilson")
+    return Part(value, min(value, float(low)), max(value, float(high)))
 
 
 def join_strata(parts: Sequence[Part], weights: Float[np.ndarray, " strata"]) -> Estimate:

@@ -33,6 +33,7 @@ from evals.review.__main__ import main as review
 from evals.run import main as examine
 from evals.score import main as score
 from prompts import fence
+from prompts.unseen import is_unseen
 from tests.agent.cases import make_evidence
 from tests.evals.arms.worlds import World, write_arm
 from tests.evals.exports.runs import usual_decisions, write_finished
@@ -155,7 +156,7 @@ def test_every_character_is_seen_or_spelt_out_like_in_prompts_and_pages() -> Non
     dense = [*range(0x3100), *range(0xD7F0, 0xE010), *range(0xF8F0, 0x10000), *range(0xE0000, 0xE0200)]
     for letter in map(chr, [*dense, *range(0x3100, sys.maxunicode + 1, 997)]):
         shown = unseen.spell_out(letter)
-        assert not any(map(unseen.is_unseen, shown)) and "\n" not in shown
+        assert not any(map(is_unseen, shown)) and "\n" not in shown
         if letter not in "\n\r\t":
             assert (shown != letter) == fence.escape(letter).startswith("\\u{"), hex(ord(letter))
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from tools.border.hub import TOKENIZER_FILES
 from tools.border.json_text import read_json
 from tools.border.text_files import read_text
-from tools.errors import LoadError
+from tools.errors import LoadError, first_problem
 
 GGUF, _GGUF_MAGIC = ".gguf", b"GGUF"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -241,9 +241,7 @@ def read_sae_config(found: SaeFolder) -> dict[str, Any]:
     try:
         SaeSettings.model_validate(config)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise LoadError(f"{owner} does not load: its cfg.json: {where}: {first['msg']}") from None
+        raise LoadError(f"{owner} does not load: its cfg.json: {first_problem(error)}") from None
     return config
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tools.border.text_files import read_text
-from tools.errors import StudyError
+from tools.errors import StudyError, first_problem
 from tools.records import Record
 from tools.study.definition import Question, Study
 
@@ -80,10 +80,7 @@ def _validated(kind: type[R], table: dict[str, Any], path: Path) -> R:
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise StudyError(f"{path}: {where}: {message}" if where else f"{path}: {message}") from error
+        raise StudyError(f"{path}: {first_problem(error)}") from error
 
 
 def find_study_file(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tools.errors import StudyError
+from tools.errors import StudyError, first_problem
 
 
 class _Section(BaseModel):
@@ -146,6 +146,4 @@ def load_recipe(study_file: Path) -> Recipe:
     try:
         return Recipe.model_validate(table["training"])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StudyError(f"{study_file}: training.{where}: {first['msg']}") from error
+        raise StudyError(f"{study_file}: training.{first_problem(error)}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from evals.review.labelling.guideline import Block, read_blocks
+from markupsafe import Markup
+
+from evals.review.labelling.guideline import render_guideline
 from evals.review.labelling.passes import Asked, BlindPass, ask
 from evals.review.labelling.store import LabelStore
 from evals.review.runs import OpenRun
@@ -16,7 +18,7 @@ class Room:
         self.run = run
         self.store = LabelStore(run.folder.path / "labels")
         self.asked: Asked = ask(run)
-        self.guideline: list[Block] = read_blocks(self.asked.guideline)
+        self.guideline: Markup = render_guideline(self.asked.guideline)
 
     def pass_of(self, annotator: str) -> BlindPass:
         """An annotator's blind pass as it stands now."""

@@ -3,14 +3,13 @@
     RUN/labels/ana.jsonl              one `evals.manual.records.Label` a line
     RUN/labels/adjudication.jsonl     answers that settle a question, of whoever gave them
 
-A label is on disk before its annotator sees the next feature. Whoever writes holds a lock on the file, so that two
+A label is on disk before its annotator sees the next feature. Whoever writes holds the folder's lock, so that two
 browsers, or two desks on the same run, lose nothing of each other's. A last line that a stop cut off was never answered
 for: it is set aside, and named.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+
+from filelock import FileLock
 
 from evals.errors import LabelError
 from evals.labels import settle
@@ -161,7 +162,7 @@ class LabelStore:
                 known = opened.readall()
                 if len(known) != _SECRET_BYTES:
                     known = secrets.token_bytes(_SECRET_BYTES)
-                    os.fchmod(opened.fileno(), 0o600)
+                    file.chmod(0o600)
                     opened.truncate(0)
                     opened.write(known)
         except OSError as error:
@@ -176,8 +177,7 @@ class LabelStore:
 def _claimed(file: Path) -> Generator[FileIO]:
     """A file to append to that nobody else writes to meanwhile, in this process or another."""
     file.parent.mkdir(exist_ok=True)
-    with file.open("ab+", buffering=0) as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+    with FileLock(file.parent / ".lock", fallback_to_soft=False), file.open("ab+", buffering=0) as opened:
         yield opened
 
 

@@ -24,6 +24,7 @@ from evals.review.reading.features import count_wins, line_up, mark_tokens, pile
 from evals.review.reading.neuronpedia import find_page
 from evals.review.reading.timeline import arrange, total
 from evals.review.runs import OpenRun
+from tools.errors import first_problem
 from tools.proof.floors import keep_alive, reasons_in, say_dead
 from tools.records import FeatureRef
 
@@ -224,8 +225,7 @@ def read_wanted(request: Request) -> Wanted:
     try:
         return Wanted.model_validate({name: value for name, value in request.query_params.items() if value})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise HTTPException(422, f"{first['loc'][0]}: {first['msg']}") from error
+        raise HTTPException(422, first_problem(error)) from error
 
 
 def _shelve(desk: Desk, run: OpenRun) -> Shelf:

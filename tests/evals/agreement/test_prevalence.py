@@ -27,6 +27,8 @@ def shares(found: Prevalence | None) -> dict[str, Estimate]:
 def test_wilsons_interval_takes_any_sample_size() -> None:
     whole = wilson_interval(3, 20)
     assert wilson_at(0.15, 20)[1:] == pytest.approx((whole.low, whole.high), abs=1e-6)
+    assert wilson_at(0.5, 0.5)[1:] == pytest.approx((0.5 - 0.4703, 0.5 + 0.4703), abs=1e-4), "by hand, half a case"
+    assert wilson_at(0.0, 7.5)[:2] == (0.0, 0.0) and wilson_at(1.0, 7.5)[0::2] == (1.0, 1.0)
     assert wilson_at(0.15, math.inf) == (0.15, 0.15, 0.15)
 
 

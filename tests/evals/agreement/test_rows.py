@@ -7,7 +7,7 @@ import pytest
 
 from agent.folder.records import Decision
 from evals.agreement.controls import random_direction_row
-from evals.agreement.pairing import UNDECIDED, consensus, match
+from evals.agreement.pairing import ABSENT, FAILED, UNDECIDED, consensus, match
 from evals.agreement.results import Row
 from evals.agreement.rows import HEADLINE, compare, compare_judges, confuse
 from evals.errors import LabelError
@@ -155,6 +155,18 @@ def test_everything_can_have_failed() -> None:
     assert (found[HEADLINE].n, found[HEADLINE].failed) == (0, 5)
     assert found[HEADLINE].statistics == {}
     assert value(found["undecided and failed as wrong"], "accuracy") == 0
+
+
+def test_a_matching_knows_its_answers_as_categories_and_counts_them_once() -> None:
+    decisions = [decide(0, "yes"), decide(1, "undecided"), decide(2, None)]
+    labels = [label(0, "yes", "ana"), label(0, "yes", "ben"), label(1, "no", "ben"), label(2, "undecided", "ana")]
+    matching = match(decisions, labels, "relevant")
+    assert matching.judged.tolist() == [1, UNDECIDED, FAILED]
+    assert matching.people.tolist() == [[1, 1], [ABSENT, 0], [UNDECIDED, ABSENT]]
+    assert matching.reference.tolist() == [1, 0, UNDECIDED]
+    assert matching.owner.tolist() == [0, 1, 2]
+    assert matching.people is matching.people
+    assert "people" not in matching.model_dump() and matching == match(decisions, labels, "relevant")
 
 
 def test_a_consensus_is_a_majority_and_a_tie_is_none() -> None:

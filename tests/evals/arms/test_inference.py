@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact, permutation_test
 
-from evals.arms.inference import cohen_h, compare_samples, hedges_g, permutation_p
+from evals.arms.inference import adjust, cohen_h, compare_samples, hedges_g, permutation_p
 from evals.arms.samples import Sample, plain
 
 
@@ -99,9 +99,17 @@ def test_an_empty_side_gives_no_figure_and_no_test() -> None:
     assert (found.base.value, found.finetuned.value, found.p, found.test) == (pytest.approx(0.55), None, None, "none")
 
 
+def test_p_values_are_corrected_as_by_hand() -> None:
+    assert adjust([0.01, 0.04, 0.03], "holm") == pytest.approx([0.03, 0.06, 0.06])
+    assert adjust([0.01, 0.04, 0.03, 0.5], "fdr_bh") == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert adjust([], "holm") == adjust([], "fdr_bh") == []
+
+
 def test_effect_sizes_have_their_textbook_values() -> None:
     assert cohen_h(0.5, 0.5) == 0
     assert cohen_h(0, 1) == pytest.approx(math.pi)
+    assert cohen_h(0.25, 0.75) == pytest.approx(math.pi / 3)
+    assert cohen_h(-1e-17, 1 + 1e-15) == pytest.approx(math.pi), "rounding takes a share out of its range"
     pooled = math.sqrt((2 + 2) / 4)
     assert hedges_g(plain(np.array([1.0, 2, 3])), plain(np.array([2.0, 3, 4]))) == pytest.approx(
         1 / pooled * (1 - 3 / 15)

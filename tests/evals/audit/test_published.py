@@ -124,14 +124,14 @@ def test_words_without_vectors_cannot_be_compared(tmp_path: Path) -> None:
     def unknown(texts: Sequence[str], lists: Sequence[Sequence[str]]) -> np.ndarray:
         return np.full((len(texts), len(lists)), np.nan)
 
-    verdict = judge_run(read_run(record(tmp_path, 4, placebo=False, wins=2)), None, unknown)
-    assert (verdict.compared, verdict.wins, verdict.own_lists) == (0, 2, None)
+    verdict = judge_run(read_run(record(tmp_path, 4, placebo=False, wins=2)), unknown)
+    assert (verdict.compared, verdict.tally.wins) == (0, 2)
     assert np.isnan([verdict.own_rate, verdict.swapped_rate]).all()
 
 
 def test_one_report_has_no_null(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="one report"):
-        judge_run(read_run(record(tmp_path, 1, placebo=False, wins=1)), None, likeness)
+        judge_run(read_run(record(tmp_path, 1, placebo=False, wins=1)), likeness)
 
 
 def test_a_working_run_beats_the_lists_of_other_features_and_a_placebo_does_not(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_a_working_run_beats_the_lists_of_other_features_and_a_placebo_does_not(
     (works, placebo) = (tmp_path / name for name in ("works", "placebo"))
     for folder in (works, placebo):
         folder.mkdir()
-    real = judge_run(read_run(record(works, 100, placebo=False, wins=80)), own, likeness)
-    fake = judge_run(read_run(record(placebo, 100, placebo=True, wins=51)), own, likeness)
-    assert (real.own_lists, fake.own_lists) == (100, 0)
+    runs = [read_run(record(works, 100, placebo=False, wins=80)), read_run(record(placebo, 100, placebo=True, wins=51))]
+    real, fake = (judge_run(run, likeness) for run in runs)
+    assert [own_lists(run.reports, own) for run in runs] == [(100, 100), (0, 100)]
     assert real.own_rate > 0.95
     assert abs(real.swapped_rate - 0.5) < 0.15  # one toss a text, whatever the list
     assert abs(fake.own_rate - fake.swapped_rate) < 0.1
-    assert (real.is_null, fake.is_null) == (False, True)
+    assert real.tally.p_value <= 0.05 < fake.tally.p_value
 
 
 def test_words_are_read_from_printed_tokens() -> None:
@@ -162,9 +162,8 @@ def test_the_studys_own_baseline_run_is_its_null() -> None:
     assert (len(base.reports), len(tuned.reports)) == (311, 452)
     assert base.problems == tuned.problems == []
     tokens = study / "features/old/parsed_features.json"
-    found = judge_run(base, own_tokens(tokens, "baseline"), likeness)
-    assert (found.wins, found.n, base.claimed_wins, found.own_lists) == (158, 311, 158, 0)
+    found, other = tally_wins(base.reports), tally_wins(tuned.reports)
+    assert (found.wins, found.n, base.claimed_wins) == (158, 311, 158)
+    assert own_lists(base.reports, own_tokens(tokens, "baseline"))[0] == 0
     assert found.p_value == pytest.approx(0.82, abs=0.005)
-    assert found.is_null
-    other = judge_run(tuned, own_tokens(tokens, "finetuned"), likeness)
-    assert (other.wins, tuned.claimed_wins, other.is_null) == (308, 308, False)
+    assert (other.wins, tuned.claimed_wins) == (308, 308) and other.p_value <= 0.05
