@@ -149,3 +149,12 @@ def test_every_page_is_in_the_readmes_list_of_where_to_read_on() -> None:
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 def test_a_page_opens_with_its_title_and_a_sentence(page: Path) -> None:
     assert re.match(r"# \S.*\n\n\w", page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_of_ours_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(
+        r"(?<![\w/.-])((?:agent|tools|evals|prompts|benchmarks|tests|studies)/[\w/-]+\.(?:py|md|toml|csv|jsonl))",
+        page.read_text("utf-8"),
+    )
+    assert page.name == "CHANGELOG.md" or [path for path in named if not (ROOT / path).is_file()] == []
