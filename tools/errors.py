@@ -1,8 +1,12 @@
 """What can go wrong at the instruments' border, as errors whose text says what to do next."""
 
+from typing import ClassVar
+
 
 class UnveilError(Exception):
-    """A problem the user can act on. The command line prints its text as one line and exits non-zero."""
+    """A problem the user can act on. The command line prints its text as one line and exits with its status."""
+
+    status: ClassVar[int] = 2
 
 
 class StudyError(UnveilError):

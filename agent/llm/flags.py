@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tools.display.flags import Takes, is_text
 
 if TYPE_CHECKING:
     from agent.llm.settings import Budget, LlmChoice, Secrets
@@ -32,13 +34,15 @@ FLAGS = {
 """What sets each field. Bounds are the records' own: `make` says which flag is out of them."""
 
 
-def add_llm_flags(add: Callable[..., object]) -> None:
+def add_llm_flags(to: Takes, without: str = "default: OPENAI_MODEL") -> None:
     """Which endpoint, how it is asked, and how much of it.
 
     Args:
-        add: the `add_argument` of a parser or a group.
+        to: a parser or a group.
+        without: what holds if no model is named.
     """
-    add("--llm-model", metavar="M", help="the model's name (default: OPENAI_MODEL)")
+    add = to.add_argument
+    add("--llm-model", metavar="MODEL", help=f"the model's name ({without})")
     add("--base-url", metavar="URL", help="an OpenAI-compatible endpoint, with its /v1 (default: OPENAI_BASE_URL)")
     add(
         "--header",
@@ -138,15 +142,6 @@ def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) 
         raise RunError(f"--header: {error}") from None
     make(LlmSettings, model="any", api_key=key)
     return secrets
-
-
-def is_text(given: str) -> bool:
-    """Whether what the system handed over is UTF-8: other bytes come as halves of surrogate pairs, which no file holds."""
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def make(kind: type[R], **values: Any) -> R:

@@ -214,7 +214,7 @@ def test_a_comparison_is_spelt_out(tmp_path: Path, capsys: pytest.CaptureFixture
         tmp_path / f"tuned{NAMED}",
         World(name=f"tuned{HOSTILE}", seed=5, relevant=4, perplexity_bound=140.0, prompts=(HOSTILE, "A")),
     )
-    assert compare([str(base), str(tuned), "--no-weights", "--to", str(tmp_path / NAMED)]) == 0
+    assert compare([str(base), str(tuned), "--no-weights", "--out", str(tmp_path / NAMED)]) == 0
     out, err = capsys.readouterr()
     assert "\\u{1b}[2J" in out
     assert_spelt_out(out + err)

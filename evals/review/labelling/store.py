@@ -24,7 +24,7 @@ from io import FileIO
 from pathlib import Path
 
 from evals.errors import LabelError
-from evals.labels import settle
+from evals.manual.files import settle
 from evals.manual.own import read_own
 from evals.manual.reading import Options
 from evals.manual.records import Import, Label
