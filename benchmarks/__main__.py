@@ -37,11 +37,7 @@ if TYPE_CHECKING:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy has been imported when this returns."""
-    parser = Parser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        epilog=list_choices("benchmarks", BENCHMARKS),
-    )
+    parser = Parser(prog="python -m benchmarks", description=__doc__, epilog=list_choices("benchmarks", BENCHMARKS))
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
     parser.add_argument("--scale", choices=("small", "full"), default="full", help="default: %(default)s")
     parser.add_argument(

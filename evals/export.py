@@ -6,48 +6,31 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from tools.border.egress import guarded
-from tools.display.flags import Choice, add_shared, list_choices
+from tools.display.flags import Choice, add_shared, list_choices, spell
 from tools.display.terminal import Parser, door, say
 
-
-class Format(NamedTuple):
-    """One way to write a run."""
-
-    choice: Choice
-    """What it is, and `(source, out, …) -> lines`, which raises RunError where it cannot."""
-    takes: tuple[str, ...] = ()
-    """Flags that say something here."""
-    ending: str | None = None
-    """Of a file called like the run; None for a folder called like the format."""
-
-
 FORMATS = {
-    "neuronpedia": Format(
-        Choice(
-            "a folder of explanations, features and activations, JSONL", "evals.exports.neuronpedia:export_neuronpedia"
-        ),
+    "neuronpedia": Choice(
+        "a folder of explanations, features and activations, JSONL",
+        "evals.exports.neuronpedia:export_neuronpedia",
         takes=("labels", "model_id", "source_id"),
+        file="neuronpedia",
     ),
-    "delphi": Format(
-        Choice(
-            "a results folder: explanations, and scores if evals.score has been run",
-            "evals.exports.delphi:export_delphi",
-        )
+    "delphi": Choice(
+        "a results folder: explanations, and scores if evals.score has been run",
+        "evals.exports.delphi:export_delphi",
+        file="delphi",
     ),
-    "inspect": Format(
-        Choice(
-            "a log for `inspect view`, one sample per feature: needs `pip install -e '.[inspect]'`",
-            "evals.exports.inspect_log:export_inspect",
-        ),
+    "inspect": Choice(
+        "a log for `inspect view`, one sample per feature: needs `pip install -e '.[inspect]'`",
+        "evals.exports.inspect_log:export_inspect",
         takes=("labels",),
-        ending=".eval",
+        file="{run}.eval",
     ),
 }
-NAMES = ("model_id", "source_id")
-"""Flags whose values are handed to the format's function."""
+"""Name -> what it is, and `(source, out, …) -> lines`, which raises RunError where it cannot be written."""
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -55,7 +38,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m evals.export",
         description="Write a finished run in another tool's format, from its folder alone. Exit status 2: bad input.",
-        epilog=list_choices("formats", {name: one.choice for name, one in FORMATS.items()}),
+        epilog=list_choices("formats", FORMATS),
     )
     add_shared(parser, "run")
     parser.add_argument(
@@ -72,9 +55,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     names.add_argument("--model-id", metavar="ID", help="its name of the model, such as gpt2-small")
     names.add_argument("--source-id", metavar="ID", help="its name of the SAE, such as 8-res-jb")
     arguments = parser.parse_args(argv)
-    for name in ("labels", *NAMES):
+    for name in ("labels", "model_id", "source_id"):
         if getattr(arguments, name) and name not in FORMATS[arguments.to].takes:
-            parser.error(f"--to {arguments.to} has no place for --{name.replace('_', '-')}: leave it out")
+            parser.error(f"--to {arguments.to} has no place for {spell([name])}: leave it out")
     if arguments.programs and not arguments.labels:
         parser.error("--programs is about labels: name their file with --labels")
     return arguments
@@ -93,9 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     RunFolder.open(run)  # before the labels: what is named first is missed first
     labels, _ = read_label_files(arguments.labels)
     source = open_source(run, labels, arguments.programs)
-    choice, takes, ending = FORMATS[arguments.to]
-    out = arguments.out or run / "exports" / (f"{run.resolve().name}{ending}" if ending else arguments.to)
-    lines = choice.load()(source, out, **{name: getattr(arguments, name) for name in NAMES if name in takes})
+    chosen = FORMATS[arguments.to]
+    out = arguments.out or run / "exports" / chosen.file.format(run=run.resolve().name)
+    named = {name: getattr(arguments, name) for name in chosen.takes if name != "labels"}
+    lines = chosen.load()(source, out, **named)
     say(str(out), *lines, *(floor.text for floor in source.floors))
     return 0
 

@@ -37,10 +37,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("path", type=Path, metavar="PATH", help="a file or folder of that source")
     add_shared(parser, "--out", help="write the labels: CSV or JSONL by its name")
     parser.add_argument(
-        "--out-evidence",
-        type=Path,
-        metavar="PATH",
-        help="write what people saw, for python -m agent.run --evidence",
+        "--out-evidence", type=Path, metavar="PATH", help="write what people saw, for python -m agent.run --evidence"
     )
     add_shared(parser, "--annotator", help="who labelled, where the source does not say")
     parser.add_argument(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
-from tools.display.flags import add_shared, number, whole
+from tools.display.flags import add_shared, number, spell, whole
 from tools.display.terminal import Parser
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ SETTLED = frozenset(
     {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
 )
 """What a run that is judged again has settled."""
+_AS_GIVEN = SETTLED - {"study", "sae", "evidence", "features"} | {"device", "memory_gib", "allow_unproved"}
+"""Flags whose values are a config's fields of the same names."""
 DESCRIPTION = """\
 Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
 
@@ -175,7 +177,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         RunError: an LLM is to judge but no model is named, or flags contradict each other.
     """
     from agent.errors import RunError
-    from agent.folder.config import Limits, RunConfig
+    from agent.folder.config import RunConfig
 
     if arguments.retry_failed:
         raise RunError("--retry-failed goes with --resume RUN")
@@ -190,25 +192,12 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     sae: str = arguments.sae or ("imported" if arguments.evidence else "base")
     return make(
         RunConfig,
+        **{name: getattr(arguments, name) for name in sorted(_AS_GIVEN)},
+        **_judging(arguments, choice),
         study=arguments.study or "pocket",
         sae=sae,
-        model=arguments.model,
-        hook=arguments.hook,
-        corpus=arguments.corpus,
         evidence=str(arguments.evidence) if arguments.evidence else None,
         features=arguments.features and tuple(dict.fromkeys(_number_of(one, sae) for one in arguments.features)),
-        limit=arguments.limit,
-        controls=arguments.controls,
-        judge="rules" if choice is None else "llm",
-        judge_repeats=arguments.judge_repeats,
-        llm=choice,
-        limits=Limits(**read_budget(arguments).model_dump()),
-        seed=arguments.seed,
-        device=arguments.device,
-        precision=arguments.precision,
-        memory_gib=arguments.memory_gib,
-        allow_unproved=arguments.allow_unproved,
-        traced=arguments.trace,
     )
 
 
@@ -219,21 +208,24 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
         RunError: as `configure`; or a flag names what the parent has settled.
     """
     from agent.errors import RunError
-    from agent.folder.config import Limits
 
     if settled := sorted(arguments.given & SETTLED):
-        words = ", ".join("--" + name.replace("_", "-") for name in settled)
-        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {words}")
+        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {spell(settled)}")
     choice = choose_llm(arguments, environment)
-    return parent.model_copy(
-        update={
-            "judge": "rules" if choice is None else "llm",
-            "judge_repeats": arguments.judge_repeats,
-            "llm": choice,
-            "limits": Limits(**read_budget(arguments).model_dump()),
-            "traced": arguments.trace,
-        }
-    )
+    return parent.model_copy(update=_judging(arguments, choice))
+
+
+def _judging(arguments: argparse.Namespace, choice: LlmChoice | None) -> dict[str, Any]:
+    """The fields of a config that say who judges, and within what."""
+    from agent.folder.config import Limits
+
+    return {
+        "judge": "rules" if choice is None else "llm",
+        "judge_repeats": arguments.judge_repeats,
+        "llm": choice,
+        "limits": Limits(**read_budget(arguments).model_dump()),
+        "traced": arguments.trace,
+    }
 
 
 def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmChoice | None:
