@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.reporting.gates import read_requirement, unmet
 from tools.border.egress import guarded
 from tools.display.flags import add_shared
 from tools.display.terminal import Parser, complain, door, say
@@ -61,6 +62,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_shared(
         parser,
         "--require",
+        type=read_requirement,
         help="exit with 1 unless it holds, such as 'relevant_difference_low>0'; may be given again; comparison.json "
         "lists the figures",
     )
@@ -96,10 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report import as_lines
-    from evals.reporting.gates import read_requirement, unmet
     from tools.display.progress import Bars
 
-    requirements = [read_requirement(text) for text in arguments.require]
     base, finetuned = arguments.runs
     asked = Asked(
         base=base,
@@ -117,7 +117,7 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
     say(*as_lines(found), "", str(files[0]))
-    missed = unmet(requirements, found.figures)
+    missed = unmet(arguments.require, found.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.reporting.gates import read_requirement, unmet
 from tools.border.egress import guarded
 from tools.display.flags import add_shared, number, whole
 from tools.display.terminal import Parser, complain, door, say
@@ -36,7 +37,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, metavar="RUN", help="another run on the same features, such as the rules'"
     )
-    add_shared(parser, "--require", help="exit with 1 unless it holds, such as 'kappa_low>=0.6'; may be given again")
+    add_shared(
+        parser,
+        "--require",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'kappa_low>=0.6'; may be given again",
+    )
     parser.add_argument(
         "--epsilon",
         metavar="SHARE",
@@ -61,13 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.agreement.report import as_lines, write_report
-    from evals.reporting.gates import read_requirement, unmet
 
-    requirements = [read_requirement(text) for text in arguments.require]
     report, remarks = examine_run(arguments)
     files = write_report(arguments.run / "evals", report)
     say(*as_lines(report), *remarks, "", str(files[0]))
-    missed = unmet(requirements, report.figures)
+    missed = unmet(arguments.require, report.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 

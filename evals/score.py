@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.llm.flags import add_llm_flags
+from evals.reporting.gates import read_requirement, unmet
 from tools.border.egress import guarded, reaching
 from tools.display.flags import add_shared, whole
 from tools.display.terminal import Parser, complain, door, say
@@ -75,7 +76,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
     )
     add_shared(
-        how, "--require", help="exit with 1 unless it holds, such as 'detection_f1_low>=0.6'; may be given again"
+        how,
+        "--require",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'detection_f1_low>=0.6'; may be given again",
     )
     add_shared(how, "--seed", "--allow-unproved", "--device", "--threads")
     return parser.parse_args(argv)
@@ -87,14 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from evals.reporting.gates import read_requirement, unmet
     from evals.scoring.report import as_lines, write_scores
 
-    requirements = [read_requirement(text) for text in arguments.require]
     report, answers = score_run(arguments)
     files = write_scores(arguments.run / "evals", report, answers)
     say(*as_lines(report), "", str(files[0]))
-    missed = unmet(requirements, report.figures)
+    missed = unmet(arguments.require, report.figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
