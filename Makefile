@@ -15,7 +15,7 @@ compare: .venv/run.done
 	$(BIN)/python -m agent.run --sae base --runs runs/compare
 	$(BIN)/python -m agent.run --sae finetuned --runs runs/compare
 	$(BIN)/python -m evals.compare $$(ls -d runs/compare/*-pocket-base-???? | tail -1) \
-	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --seeds studies/pocket/seeds.jsonl
+	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --replicates studies/pocket/seeds.jsonl
 
 test: .venv/test.done lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto

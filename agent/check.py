@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.display.flags import add_shared
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import UnveilError
 
@@ -37,13 +38,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m agent.check",
         description=DESCRIPTION,
         epilog="exit status: 0 all is well, 1 something was found, 2 a folder is no run, or cannot be read at all",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    add_shared(parser, "runs")
     return parser.parse_args(argv)
 
 
-@door()
+@door("nothing was changed")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Check each run and say what was found; the worst of them decides the exit status."""

@@ -20,3 +20,5 @@ class Unwritable(RunError):
 
 class EveryFeatureFailed(UnveilError):
     """A run ended without one verdict."""
+
+    status = 1

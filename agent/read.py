@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.display.flags import add_shared
 from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Show how one feature was investigated and judged, step by step: what the model was shown and said, "
         "what was measured, and what was recorded.",
     )
-    parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument("feature", help="its key, such as base-000123, or its number")
+    add_shared(parser, "run")
+    parser.add_argument("feature", metavar="FEATURE", help="its key, such as base-000123, or its number")
     parser.add_argument("--whole", action="store_true", help="shorten nothing, prompts included")
     return parser.parse_args(argv)
 
 
-@door()
+@door("nothing was changed")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print it; 2 when there is no such run or feature."""

@@ -20,14 +20,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
 from tools.border.egress import guarded
-from tools.display.flags import whole
+from tools.display.flags import add_shared, list_choices, whole
 from tools.display.terminal import Parser, door
-from tools.machine import add_threads, settle_threads
+from tools.machine import settle_threads
 from tools.whole_files import write_named
 
 if TYPE_CHECKING:
@@ -38,21 +37,13 @@ if TYPE_CHECKING:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy has been imported when this returns."""
-    width = max(map(len, BENCHMARKS))
-    names = "\n".join(f"  {name:<{width}}  {what}" for name, what in BENCHMARKS.items())
-    parser = Parser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        epilog=f"benchmarks:\n{names}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m benchmarks", description=__doc__, epilog=list_choices("benchmarks", BENCHMARKS))
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
     parser.add_argument("--scale", choices=("small", "full"), default="full", help="default: %(default)s")
     parser.add_argument(
         "--rounds", type=whole(1, 1000), default=3, metavar="N", help="times each arm runs (default: 3)"
     )
-    add_threads(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here as well")
+    add_shared(parser, "--threads", "--json")
     parser.add_argument("--figure", metavar="FILE", help="PNG of how the survey's time and memory grow")
     parser.add_argument("--strict", action="store_true", help="exit with 1 also if anything is not reached")
     arguments = parser.parse_args(argv)
@@ -62,7 +53,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-@door()
+@door("nothing was written; the same command starts again")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; 1 if one fails, and with `--strict` also if one misses what it is to reach."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
+from tools.display.flags import add_shared
 from tools.display.terminal import Parser, door, say
 from tools.whole_files import write_named
 
@@ -31,10 +32,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Hold the published study's figures against its own recorded files, line by line. A part of the "
         "repository will do: what cannot be checked for want of a file says so. Exit status 2: a file does not read.",
     )
-    parser.add_argument("clone", type=Path, help="a clone of seansica/sae-vector-steering, or a part of one")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every line as a record")
     parser.add_argument(
+        "clone", type=Path, metavar="CLONE", help="a clone of seansica/sae-vector-steering, or a part of one"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown")
+    add_shared(parser, "--json")
+    add_shared(
+        parser,
         "--study",
         default="pocket",
         help="the study whose word vectors the null of steering uses (default: %(default)s)",
@@ -42,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@door()
+@door("what was to be written is there as a whole, or as it was")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Audit, print and write; 2 if a file does not read."""

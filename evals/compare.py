@@ -1,4 +1,4 @@
-"""The study's question, answered: `python -m evals.compare RUN_BASE RUN_FINETUNED [--seeds FILE|RUN...]`."""
+"""The study's question, answered: `python -m evals.compare RUN_BASE RUN_FINETUNED [--replicates FILE|RUN...]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded
-from tools.display.flags import MOST_SEED, whole
+from tools.display.flags import add_shared
 from tools.display.terminal import Parser, door, say
-from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.machine import describe_load, look, settle_threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,12 +24,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m evals.compare",
         description="Compare two arms of a study: are features more relevant, sharper, more steerable? "
         "Exit status 1: a requirement is not met; 2: bad input, or runs that must not be compared.",
+        former={"--seeds": "--replicates", "--to": "--out"},
     )
+    add_shared(parser, "runs", nargs="*", help="run folders: the base arm's, the fine-tuned one's")
     parser.add_argument(
-        "runs", type=Path, nargs="*", metavar="RUN", help="run folders: the base arm's, the fine-tuned one's"
-    )
-    parser.add_argument(
-        "--seeds",
+        "--replicates",
         type=Path,
         nargs="+",
         default=[],
@@ -40,19 +40,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="write what --seeds needs of these runs to --to FILE.jsonl",
+        help="write what --replicates needs of these runs to --out FILE.jsonl",
     )
-    parser.add_argument(
-        "--to",
-        type=Path,
-        metavar="PATH",
-        help="folder of the comparison (default: beside the first run), or --summarise's file",
-    )
-    parser.add_argument(
-        "--allow-different",
-        metavar="REASON",
-        help="compare although something differs that must be equal; the reason is kept",
-    )
+    add_shared(parser, "--out", help="folder of the comparison (default: in the first run), or --summarise's file")
+    add_shared(parser, "--allow-different")
     parser.add_argument(
         "--no-weights",
         action="store_true",
@@ -66,53 +57,55 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="further word vectors, for their coverage",
     )
-    parser.add_argument(
+    add_shared(
+        parser,
         "--require",
-        action="append",
-        default=[],
-        metavar="BOUND",
-        help="such as 'relevant_difference_low>0'; may be given again; comparison.json lists the figures",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'relevant_difference_low>0'; may be given again; comparison.json "
+        "lists the figures",
     )
-    parser.add_argument(
-        "--seed", type=whole(0, MOST_SEED), default=0, help="of resamples and permutations (default: 0)"
-    )
-    parser.add_argument("--device", default="auto", help="that weights are loaded on: auto, cpu, cuda or mps")
-    add_threads(parser)
+    add_shared(parser, "--seed", "--device", "--threads")
     arguments = parser.parse_args(argv)
     if arguments.summarise:
-        if arguments.runs or arguments.to is None:
-            parser.error("--summarise RUN... takes --to FILE.jsonl and no other runs")
+        if arguments.runs or arguments.out is None:
+            parser.error("--summarise RUN... takes --out FILE.jsonl and no other runs")
     elif len(arguments.runs) != 2:
         parser.error("two runs are compared: RUN_BASE RUN_FINETUNED")
     return arguments
 
 
-@door()
+@door("the runs are as they were; the same command starts again")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare or summarise, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
+    from agent.folder.store import RunFolder
+    from evals.arms.summary import read_summaries
     from tools.display.console import LineConsole
 
     console = LineConsole(stderr=True)
+    for path in (*arguments.runs, *(arguments.summarise or ()), *arguments.replicates):  # before a bar is drawn
+        if path in arguments.replicates and not path.is_dir():
+            read_summaries(path)
+        else:
+            RunFolder.open(path)
     return _summarise(arguments, console) if arguments.summarise else _compare(arguments, threads, console)
 
 
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report import lay_out
-    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
     from tools.display.progress import Bars
 
-    requirements = [read_requirement(text) for text in arguments.require]
     base, finetuned = arguments.runs
     asked = Asked(
         base=base,
         finetuned=finetuned,
-        folder=arguments.to or base / f"compare-{finetuned.resolve().name}",
-        seeds=arguments.seeds,
+        folder=arguments.out or base / f"compare-{finetuned.resolve().name}",
+        seeds=arguments.replicates,
         allowed=arguments.allow_different,
         weights=not arguments.no_weights,
         vectors=arguments.vectors,
@@ -124,7 +117,7 @@ def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> i
     with Bars(console, "compare") as progress:
         found, files = compare_runs(asked, progress)
     say(*as_lines(lay_out(found)), "", str(files[0]))
-    return judge_figures(requirements, found.figures)
+    return judge_figures(arguments.require, found.figures)
 
 
 def _summarise(arguments: argparse.Namespace, console: Console) -> int:
@@ -135,8 +128,8 @@ def _summarise(arguments: argparse.Namespace, console: Console) -> int:
     read = [read_run(path) for path in track(arguments.summarise, "read         runs", console=console)]
     known = [Summarised(one.summary, one.origin) for one in read]
     summaries = [one.summary for one in read] if arguments.no_weights else match_seeds(known, arguments.seed)
-    write_summaries(arguments.to, summaries)
-    say(f"{arguments.to}: {len(summaries)} runs")
+    write_summaries(arguments.out, summaries)
+    say(f"{arguments.out}: {len(summaries)} runs")
     return 0
 
 

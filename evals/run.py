@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded
-from tools.display.flags import MOST_SEED, number, whole
+from tools.display.flags import add_shared, number, whole
 from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
@@ -21,36 +22,31 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m evals.run",
         description="Compare a run's verdicts with people's labels. Exit status 1: a requirement is not met; 2: bad input.",
+        former={"--compare": "--against"},
     )
-    parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="labels files; python -m evals.labels makes them",
-    )
-    parser.add_argument(
-        "--programs",
-        action="store_true",
-        help="let labels that a program made stand for people's; the report says so",
-    )
+    add_shared(parser, "run")
+    add_shared(parser, "--labels", required=True)
+    add_shared(parser, "--programs")
     parser.add_argument(
         "--question",
+        metavar="WORD",
         help="relevant, interpretable, a concept, or ratings for all concepts (default: what the run was asked)",
     )
     parser.add_argument(
-        "--compare", type=Path, metavar="RUN", help="another run on the same features, such as the rules'"
+        "--against", type=Path, metavar="RUN", help="another run on the same features, such as the rules'"
     )
-    parser.add_argument(
-        "--require", action="append", default=[], metavar="BOUND", help="such as 'kappa_low>=0.6'; may be given again"
+    add_shared(
+        parser,
+        "--require",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'kappa_low>=0.6'; may be given again",
     )
     parser.add_argument(
         "--epsilon",
+        metavar="SHARE",
         type=number(0.0, 1.0),
         default=0.15,
-        help="of the alternative annotator test: 0.2 experts, 0.15 skilled, 0.1 a crowd",
+        help="of the alternative annotator test: 0.2 experts, 0.15 skilled, 0.1 a crowd (default: 0.15)",
     )
     parser.add_argument(
         "--next",
@@ -59,24 +55,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="features to propose for labelling (default: 20)",
     )
-    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="of resamples and shuffles (default: 0)")
+    add_shared(parser, "--seed")
     return parser.parse_args(argv)
 
 
-@door()
+@door("the run is as it was; the same command starts again")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.agreement.report import lay_out, write_report
-    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
 
-    requirements = [read_requirement(text) for text in arguments.require]
     report, remarks = examine_run(arguments)
     files = write_report(arguments.run / "evals", report)
     say(*as_lines(lay_out(report)), *remarks, "", str(files[0]))
-    return judge_figures(requirements, report.figures)
+    return judge_figures(arguments.require, report.figures)
 
 
 def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
@@ -92,23 +87,22 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     from evals.agreement.pairing import POOLED
     from evals.agreement.people import list_remarks
     from evals.errors import LabelError
-    from evals.labels import read_label_files
+    from evals.manual.files import read_label_files
     from evals.manual.records import RELEVANT
 
-    labels, remarks = read_label_files(arguments.labels)
     run = RunFolder.open(arguments.run)
     decisions = run.decisions()
     if not decisions:
         raise LabelError(f"{arguments.run} has no decision yet")
-    other = None
-    if arguments.compare:
-        other = (arguments.compare.name, RunFolder.open(arguments.compare).decisions())
+    labels, remarks = read_label_files(arguments.labels)
+    against = RunFolder.open(arguments.against) if arguments.against else None
+    other = (arguments.against.name, against.decisions()) if against else None
     verdicts = any(decision.relevant is not None for decision in decisions)
     rated = not verdicts and all(label.question != RELEVANT for label in labels)
     question = arguments.question or (POOLED if rated else RELEVANT)
     manifest, found_now = run.manifest(), check_folder(run).caveats
-    if other is not None:
-        found_now += tuple(f"{other[0]}: {text}" for text in check_folder(RunFolder.open(arguments.compare)).caveats)
+    if against is not None:
+        found_now += tuple(f"{against.path.name}: {text}" for text in check_folder(against).caveats)
     report = examine(
         manifest,
         decisions,

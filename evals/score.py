@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.llm.flags import add_llm_flags
+from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded, reaching
-from tools.display.flags import MOST_SEED, whole
+from tools.display.flags import add_shared, whole
 from tools.display.terminal import Parser, door, say
-from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.machine import describe_load, look, settle_threads
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -42,23 +43,20 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "and rightly from wrongly marked tokens (fuzzing)? Without --llm-model only words are compared. "
         "Exit status 1: a requirement is not met; 2: bad input.",
     )
-    parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument("--features", metavar="I,J,…", help="just these: numbers, or keys as in transcripts/")
+    add_shared(parser, "run", "--features")
     parser.add_argument(
-        "--contexts", type=whole(1, 10_000), default=10, metavar="N", help="texts of each kind a feature (default: 10)"
+        "--contexts",
+        type=whole(1, 10_000),
+        default=10,
+        metavar="N",
+        help="texts of each kind per feature (default: 10)",
     )
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="score the annotations in these labels files instead of the run's own labels",
-    )
-    parser.add_argument("--annotator", metavar="NAME", help="whose, where several people gave annotations")
+    add_shared(parser, "--labels", help="score the annotations in these labels files instead of the run's own labels")
+    add_shared(parser, "--annotator", help="whose, where several people gave annotations")
     llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
-    add_llm_flags(llm.add_argument)
+    add_llm_flags(llm, without="default: none, only words are compared")
     batch = llm.add_mutually_exclusive_group()
-    batch.add_argument("--batch", type=whole(1, 1000), default=5, metavar="N", help="texts a prompt (default: 5)")
+    batch.add_argument("--batch", type=whole(1, 1000), default=5, metavar="N", help="texts per prompt (default: 5)")
     batch.add_argument("--one-per-prompt", action="store_const", const=1, dest="batch", help="the same as --batch 1")
     llm.add_argument(
         "--shuffled",
@@ -76,33 +74,30 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="RUN",
         help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
     )
-    how.add_argument("--require", action="append", default=[], metavar="BOUND", help="such as 'detection_f1_low>=0.6'")
-    how.add_argument(
-        "--seed", type=whole(0, MOST_SEED), default=0, help="of texts, marks, shuffles and resamples (default: 0)"
+    add_shared(
+        how,
+        "--require",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'detection_f1_low>=0.6'; may be given again",
     )
-    how.add_argument(
-        "--allow-unproved", metavar="REASON", help="go on although the bench fails its proof; the report says so"
-    )
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
-    add_threads(how)
+    add_shared(how, "--seed", "--allow-unproved", "--device", "--threads")
     return parser.parse_args(argv)
 
 
-@door("interrupted: what a model answered is kept; the same command goes on from there")
+@door("what a model answered is kept; the same command goes on from there")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from evals.reporting.gates import judge_figures, read_requirement
+    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
     from evals.scoring.report import lay_out, write_scores
 
-    requirements = [read_requirement(text) for text in arguments.require]
     report, answers = score_run(arguments)
     files = write_scores(arguments.run / "evals", report, answers)
     say(*as_lines(lay_out(report)), "", str(files[0]))
-    return judge_figures(requirements, report.figures)
+    return judge_figures(arguments.require, report.figures)
 
 
 def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnswer]]:
@@ -115,7 +110,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
 
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
-    from evals.labels import read_label_files
+    from evals.manual.files import read_label_files
     from evals.scoring.records import Drawn
     from evals.scoring.restaging import restage
     from evals.scoring.scorecard import list_answers, make_report, read_beside
@@ -127,13 +122,14 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
 
     console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
-    manifest, settings = folder.manifest(), llm_settings(arguments, os.environ, console.print)
-    beside = [row for other in arguments.beside for row in read_beside(other)]
+    manifest = folder.manifest()
     chosen = choose_decisions(folder.decisions(), arguments.features)
     decisions, labelled_by = take_own_labels(chosen)
     if arguments.labels:
         labels, _ = read_label_files(arguments.labels)
         decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
+    beside = [row for other in arguments.beside for row in read_beside(other)]
+    settings = llm_settings(arguments, os.environ, console.print)
     with waiting(console, "load         model and SAE"):
         if note := describe_load(look(), count_threads()):
             console.print(note)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
 class UnveilError(Exception):
-    """A problem the user can act on. The command line prints its text as one line and exits non-zero."""
+    """A problem the user can act on. The command line prints its text as one line and exits with its status."""
+
+    status: ClassVar[int] = 2
 
 
 class StudyError(UnveilError):

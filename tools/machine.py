@@ -8,7 +8,6 @@ wait, always: that costs nothing where the cores are free. The libraries read ho
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -190,20 +189,3 @@ def _read(file: Path) -> str:
         return file.read_text("ascii", errors="replace")
     except OSError:
         return ""
-
-
-def add_threads(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage]
-    """The flag `--threads`, the same for every command that computes."""
-    parser.add_argument(
-        "--threads",
-        type=_thread_count,
-        metavar="N",
-        help="to compute on (default: OMP_NUM_THREADS, or as many as there are cores)",
-    )
-
-
-def _thread_count(text: str) -> int:
-    most = os.cpu_count() or 1
-    if not (text.isdecimal() and len(text) < 9) or not 1 <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}, the cores of this machine")
-    return int(text)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.llm.flags import KEY, add_llm_flags, is_text, make, named_address, read_budget, read_choice
-from tools.display.flags import MOST_SEED, number, whole
+from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
+from tools.display.flags import add_shared, number, spell, whole
 from tools.display.terminal import Parser
-from tools.machine import add_threads
 
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
@@ -20,6 +19,8 @@ SETTLED = frozenset(
     {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
 )
 """What a run that is judged again has settled."""
+_AS_GIVEN = SETTLED - {"study", "sae", "evidence", "features"} | {"device", "memory_gib", "allow_unproved"}
+"""Flags whose values are a config's fields of the same names."""
 DESCRIPTION = """\
 Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
 
@@ -33,9 +34,7 @@ python -m agent.run --evidence FILE --study FILE          judge what another too
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
-    parser = Parser(
-        prog="python -m agent.run", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m agent.run", description=DESCRIPTION)
     _add_subject(parser)
     _add_judge(parser)
     _add_manner(parser)
@@ -58,9 +57,10 @@ def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to look at")
-    what.add_argument("--study", help="a study under studies/, or a study.toml or its folder (default: pocket)")
+    add_shared(what, "--study")
     what.add_argument(
         "--sae",
+        metavar="SAE",
         help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
     )
     what.add_argument(
@@ -69,7 +69,11 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
         ".txt), a folder of such, or hub:NAME for a data set that is streamed",
     )
-    what.add_argument("--model", help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file")
+    what.add_argument(
+        "--model",
+        metavar="NAME",
+        help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file",
+    )
     what.add_argument(
         "--hook",
         metavar="NAME",
@@ -84,12 +88,15 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
     )
-    what.add_argument("--features", type=_indices, metavar="I,J,…", help="investigate just these features")
-    what.add_argument("--limit", type=whole(1, 10**15), help="most candidates investigated (default: the study's)")
+    add_shared(what, "--features")
+    what.add_argument(
+        "--limit", type=whole(1, 10**15), metavar="N", help="most candidates investigated (default: the study's)"
+    )
     what.add_argument(
         "--controls",
         type=number(0.0, 100.0),
         default=1.0,
+        metavar="X",
         help="multiplies the numbers of control features; 0 for none (default: 1)",
     )
 
@@ -99,24 +106,16 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "who judges", "a model is configured by OPENAI_API_KEY, OPENAI_BASE_URL or --base-url"
     )
     llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
-    llm.add_argument("--judge-model", metavar="M", help="the judge's model, if it is another")
+    llm.add_argument("--judge-model", metavar="MODEL", help="the judge's model, if it is another")
     llm.add_argument(
-        "--judge-repeats", type=whole(1, 10**15), default=1, metavar="K", help="judgements a feature (default: 1)"
+        "--judge-repeats", type=whole(1, 10**15), default=1, metavar="N", help="judgements per feature (default: 1)"
     )
-    add_llm_flags(llm.add_argument)
+    add_llm_flags(llm)
 
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
-    how.add_argument(
-        "--seed",
-        type=whole(0, MOST_SEED),
-        default=0,
-        metavar="N",
-        help="decides controls, samples and random directions (default: 0)",
-    )
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
-    add_threads(how)
+    add_shared(how, "--seed", "--device", "--threads")
     how.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],
@@ -131,7 +130,11 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         help="what one step may take, weights aside (default: 1)",
     )
     how.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="where run folders are made (default: %(default)s)"
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where run folders are made (default: %(default)s)",
     )
     how.add_argument(
         "--resume",
@@ -147,16 +150,10 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--replay", type=Path, metavar="RUN", help="make its decisions again without model and key, and compare"
     )
-    how.add_argument(
-        "--allow-unproved",
-        type=_reason,
-        metavar="REASON",
-        help="go on although the bench fails its proof on this machine's libraries; every later command says so",
-    )
-    how.add_argument(
+    add_shared(how, "--allow-unproved")
+    add_shared(
+        how,
         "--allow-different",
-        type=_reason,
-        metavar="REASON",
         help="with --rejudge: go on although a prompt or the study's text is not the run's; every later command says so",
     )
     how.add_argument(
@@ -180,7 +177,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         RunError: an LLM is to judge but no model is named, or flags contradict each other.
     """
     from agent.errors import RunError
-    from agent.folder.config import Limits, RunConfig
+    from agent.folder.config import RunConfig
 
     if arguments.retry_failed:
         raise RunError("--retry-failed goes with --resume RUN")
@@ -192,26 +189,15 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
             "evidence from elsewhere has no nulls for the rules judge to hold it against: configure an LLM with "
             "OPENAI_API_KEY, OPENAI_BASE_URL or --base-url, and --llm-model"
         )
+    sae: str = arguments.sae or ("imported" if arguments.evidence else "base")
     return make(
         RunConfig,
+        **{name: getattr(arguments, name) for name in sorted(_AS_GIVEN)},
+        **_judging(arguments, choice),
         study=arguments.study or "pocket",
-        sae=arguments.sae or ("imported" if arguments.evidence else "base"),
-        model=arguments.model,
-        hook=arguments.hook,
-        corpus=arguments.corpus,
+        sae=sae,
         evidence=str(arguments.evidence) if arguments.evidence else None,
-        features=arguments.features,
-        limit=arguments.limit,
-        controls=arguments.controls,
-        judge_repeats=arguments.judge_repeats,
-        llm=choice,
-        limits=Limits(**read_budget(arguments).model_dump()),
-        seed=arguments.seed,
-        device=arguments.device,
-        precision=arguments.precision,
-        memory_gib=arguments.memory_gib,
-        allow_unproved=arguments.allow_unproved,
-        traced=arguments.trace,
+        features=arguments.features and tuple(dict.fromkeys(_number_of(one, sae) for one in arguments.features)),
     )
 
 
@@ -222,20 +208,23 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
         RunError: as `configure`; or a flag names what the parent has settled.
     """
     from agent.errors import RunError
-    from agent.folder.config import Limits
 
     if settled := sorted(arguments.given & SETTLED):
-        words = ", ".join("--" + name.replace("_", "-") for name in settled)
-        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {words}")
+        raise RunError(f"--rejudge takes everything but the judge from its run: leave out {spell(settled)}")
     choice = choose_llm(arguments, environment)
-    return parent.model_copy(
-        update={
-            "judge_repeats": arguments.judge_repeats,
-            "llm": choice,
-            "limits": Limits(**read_budget(arguments).model_dump()),
-            "traced": arguments.trace,
-        }
-    )
+    return parent.model_copy(update=_judging(arguments, choice))
+
+
+def _judging(arguments: argparse.Namespace, choice: LlmChoice | None) -> dict[str, Any]:
+    """The fields of a config that say who judges, and within what."""
+    from agent.folder.config import Limits
+
+    return {
+        "judge_repeats": arguments.judge_repeats,
+        "llm": choice,
+        "limits": Limits(**read_budget(arguments).model_dump()),
+        "traced": arguments.trace,
+    }
 
 
 def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) -> LlmChoice | None:
@@ -260,16 +249,12 @@ def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
     return read_choice(arguments, environment, model, arguments.judge_model or model)
 
 
-def _indices(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() and len(part) < 12 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a list of feature numbers such as 12,700")
-    return tuple(dict.fromkeys(map(int, parts)))
+def _number_of(feature: str, sae: str) -> int:
+    """The number of a feature that was named by it or by its key."""
+    from agent.errors import RunError
+    from tools.records import FeatureRef
 
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("say why: the reason is kept with the run")
-    if not is_text(text):
-        raise argparse.ArgumentTypeError("it is no UTF-8 text, and could not be kept with the run")
-    return " ".join(text.split())
+    index = int(feature.rpartition("-")[2].removeprefix("r"))
+    if not feature.isdecimal() and feature != make(FeatureRef, study="", sae=sae, index=index).key:
+        raise RunError(f"--features {feature}: that is no feature of {sae}; give its number")
+    return index

@@ -14,6 +14,7 @@ from agent.llm.flags import ADDRESS, make, named_address, read_secrets
 from agent.llm.http.address import is_loopback, is_same
 from agent.llm.prices import SHIPPED, PriceTable
 from agent.llm.settings import DEFAULT_BASE_URL, LlmChoice, Secrets
+from tools.display.flags import spell
 
 CHANGEABLE = {
     "base_url": "base_url",
@@ -48,9 +49,8 @@ def refuse_flags(arguments: argparse.Namespace, flag: str) -> None:
     """
     allowed = _OF_THE_PROCESS | (CHANGEABLE.keys() if flag == "resume" else set())
     if others := sorted(arguments.given - allowed):
-        words = ", ".join("--" + name.replace("_", "-") for name in others)
-        may = f" (what may change: {', '.join('--' + name.replace('_', '-') for name in CHANGEABLE)}, --header)"
-        raise RunError(f"--{flag} takes a run as it is: leave out {words}{may if flag == 'resume' else ''}")
+        may = f" (what may change: {spell(CHANGEABLE)}, --header)"
+        raise RunError(f"--{flag} takes a run as it is: leave out {spell(others)}{may if flag == 'resume' else ''}")
 
 
 def reconsider(
@@ -70,8 +70,7 @@ def reconsider(
     config, given = manifest.config, sorted(arguments.given & {*CHANGEABLE, "header"})
     if config.llm is None:
         if given:
-            words = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise RunError(f"the rules judge this run, and ask no endpoint: leave out {words}")
+            raise RunError(f"the rules judge this run, and ask no endpoint: leave out {spell(given)}")
         return Resumption(config, Secrets(), ())
     if not asks and not given:
         return Resumption(config, Secrets(), ())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tools.display.flags import Takes, is_text, spell
 
 if TYPE_CHECKING:
     from agent.llm.settings import Budget, LlmChoice, Secrets
@@ -14,31 +16,21 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=Record)
 
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
-FLAGS = {
-    "model": "--llm-model",
-    "judge_model": "--judge-model",
-    "base_url": "--base-url",
-    "timeout_seconds": "--timeout",
-    "max_output_tokens": "--max-output-tokens",
-    "temperature": "--temperature",
-    "reasoning_effort": "--reasoning-effort",
-    "requests_per_minute": "--requests-per-minute",
-    "concurrency": "--concurrency",
-    "prices": "--prices",
-    "budget_usd": "--budget-usd",
-    "budget_tokens": "--budget-tokens",
-    "api_key": KEY,
-}
-"""What sets each field. Bounds are the records' own: `make` says which flag is out of them."""
+FLAGS = {"timeout_seconds": "--timeout", "traced": "--trace", "api_key": KEY}
+"""What sets fields that no flag is named after. Bounds are the records' own: `make` says which flag is out of them."""
+_AS_GIVEN = ("temperature", "reasoning_effort", "requests_per_minute", "concurrency", "prices")
+"""Flags whose values are a choice's fields of the same names."""
 
 
-def add_llm_flags(add: Callable[..., object]) -> None:
+def add_llm_flags(to: Takes, without: str = "default: OPENAI_MODEL") -> None:
     """Which endpoint, how it is asked, and how much of it.
 
     Args:
-        add: the `add_argument` of a parser or a group.
+        to: a parser or a group.
+        without: what holds if no model is named.
     """
-    add("--llm-model", metavar="M", help="the model's name (default: OPENAI_MODEL)")
+    add = to.add_argument
+    add("--llm-model", metavar="MODEL", help=f"the model's name ({without})")
     add("--base-url", metavar="URL", help="an OpenAI-compatible endpoint, with its /v1 (default: OPENAI_BASE_URL)")
     add(
         "--header",
@@ -98,13 +90,9 @@ def read_choice(
         model=model,
         judge_model=judge_model,
         base_url=named_address(arguments, environment),
-        temperature=arguments.temperature,
         max_output_tokens=room if arguments.max_output_tokens is None else arguments.max_output_tokens,
-        reasoning_effort=arguments.reasoning_effort,
         timeout_seconds=arguments.timeout,
-        requests_per_minute=arguments.requests_per_minute,
-        concurrency=arguments.concurrency,
-        prices=arguments.prices,
+        **{name: getattr(arguments, name) for name in _AS_GIVEN},
         headers=tuple(read_secrets(arguments, environment).headers),
     )
     PriceTable.read(choice.prices or SHIPPED)
@@ -140,15 +128,6 @@ def read_secrets(arguments: argparse.Namespace, environment: Mapping[str, str]) 
     return secrets
 
 
-def is_text(given: str) -> bool:
-    """Whether what the system handed over is UTF-8: other bytes come as halves of surrogate pairs, which no file holds."""
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def make(kind: type[R], **values: Any) -> R:
     """A record of what flags say.
 
@@ -161,9 +140,7 @@ def make(kind: type[R], **values: Any) -> R:
 
     for name, value in values.items():
         if isinstance(value, str) and not is_text(value):
-            raise RunError(
-                f"{FLAGS.get(name, name)} {value}: it is no UTF-8 text, and could not be stored with the run"
-            )
+            raise RunError(f"{_flag(kind, name)} {value}: it is no UTF-8 text, and could not be stored with the run")
     try:
         return kind(**values)
     except ValidationError as error:
@@ -171,4 +148,10 @@ def make(kind: type[R], **values: Any) -> R:
         name = str(first["loc"][0]) if first["loc"] else ""
         said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = "" if name == "api_key" else f" {values.get(name)}"
-        raise RunError(f"{FLAGS.get(name, name)}{given}: {said}") from None
+        raise RunError(f"{_flag(kind, name)}{given}: {said}") from None
+
+
+def _flag(kind: type[Record], name: str) -> str:
+    if name == "model" and "base_url" in kind.model_fields:  # `--model` is the one that is looked into
+        return "--llm-model"
+    return FLAGS.get(name) or spell([name])

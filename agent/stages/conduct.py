@@ -60,7 +60,8 @@ def conduct(
                 console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
             return _go_through(folder, question, reached, console, opened, watch or Stopwatch())
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(folder.path) from None
+        said = f"what was finished is kept; go on with python -m agent.run --resume {folder.path}"
+        raise KeyboardInterrupt(said) from None
     except (Unwritable, OSError) as error:
         reason = error if isinstance(error, Unwritable) else Unwritable.of(error.filename or folder.path, error)
         go_on = f"what was finished is kept; make room, then python -m agent.run --resume {folder.path}"

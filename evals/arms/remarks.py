@@ -70,7 +70,7 @@ def _say_seeds(seeds: Seeds, measured: Sequence[Measured]) -> Iterator[str]:
     if min(n, m) < 2:
         yield (
             f"{n} SAE of the base model and {m} of the fine-tuned one: intervals and tests are over features. They say "
-            "whether these SAEs differ; two SAEs of one model differ too. Give runs with SAEs of other seeds by --seeds"
+            "whether these SAEs differ; two SAEs of one model differ too. Give runs with SAEs of other seeds by --replicates"
         )
     elif any(one.seeds and one.seeds.least_p > 0.05 for one in measured):
         least = next(one.seeds.least_p for one in measured if one.seeds)

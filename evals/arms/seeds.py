@@ -38,7 +38,7 @@ def sort_seeds(base: ArmSummary, finetuned: ArmSummary, others: Iterable[ArmSumm
         sides = [side for side in (seeds.base, seeds.finetuned) if side[0].model_sha256 == one.model_sha256]
         if not sides:
             raise ComparisonError(
-                f"run {one.run_id} of arm {one.arm} ran neither arm's model: --seeds takes runs of the same two models "
+                f"run {one.run_id} of arm {one.arm} ran neither arm's model: --replicates takes runs of the same two models "
                 "with other SAEs"
             )
         side = sides[0]

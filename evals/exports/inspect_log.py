@@ -55,6 +55,7 @@ def export_inspect(source: Source, out: Path) -> list[str]:
     return [
         f"{len(source.decisions):,} samples, {failed:,} of them failed, {targets:,} with a target",
         f"next: inspect view start --log-dir {out.parent}",
+        *source.caveats,
     ]
 
 

@@ -7,9 +7,9 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from tools.border.egress import guarded, reaching
+from tools.display.flags import add_shared, whole
 from tools.display.terminal import Parser, complain, door, say
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -22,27 +22,22 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Read runs in a browser, feature by feature, and label features without seeing the verdicts. "
         "Needs neither a model nor a key: everything shown comes from the run folders.",
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    add_shared(parser, "runs", "--labels", "--programs")
+    add_shared(parser, "--annotator", help="who labels in this browser, unless the page is told otherwise")
     parser.add_argument(
-        "--labels",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="labels files to show beside the verdicts; python -m evals.labels makes them",
+        "--host", metavar="NAME", default="127.0.0.1", help="address to serve on (default: this machine only)"
     )
     parser.add_argument(
-        "--annotator", metavar="NAME", help="who labels in this browser, unless the page is told otherwise"
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8765, help="port; 0 picks a free one (default: %(default)s)")
-    parser.add_argument(
-        "--programs", action="store_true", help="let labels that a program made stand for people's; the pages say so"
+        "--port",
+        type=whole(0, 65_535),
+        metavar="N",
+        default=8765,
+        help="port; 0 picks a free one (default: %(default)s)",
     )
     return parser.parse_args(argv)
 
 
-@door()
+@door("every label that was given is kept")
 @guarded(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the runs and serve them until interrupted; 2 when something cannot be read or the port is taken."""
@@ -68,8 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket: whether the port is free is known before anything is printed."""
-    if not 0 <= port < 1 << 16:  # left to itself, the library takes it modulo 65,536
-        raise OSError(f"{port} is no port: they go from 0 to 65535")
     try:
         with reaching(f"http://[{host}]" if ":" in host else f"http://{host}"):  # its own name may have to be looked up
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -11,7 +11,7 @@ from agent.errors import RunError
 from evals.agreement.pairing import POOLED
 from evals.agreement.people import list_remarks
 from evals.agreement.results import Agreement
-from evals.labels import read_label_files
+from evals.manual.files import read_label_files
 from evals.manual.records import RELEVANT, Item, Label
 from evals.review.runs import OpenRun
 from tools.records import FeatureRef
@@ -62,8 +62,8 @@ class Desk:
             RunError: a folder is no run, is named twice, or does not read.
             LabelError: a labels file does not read.
         """
-        given, remarks = read_label_files(labels)
         runs = [OpenRun(name, path) for name, path in _name_runs(paths)]
+        given, remarks = read_label_files(labels)
         return cls(runs, given, annotator, programs, list_remarks("labels given more than once", remarks, most=20))
 
     def labels_on(self, feature: FeatureRef) -> list[Label]:

@@ -38,12 +38,12 @@ class Subject(NamedTuple):
         return self.decision.feature.kind == "feature"
 
 
-def choose_decisions(decisions: Sequence[Decision], chosen: str | None) -> list[Decision]:
+def choose_decisions(decisions: Sequence[Decision], chosen: Sequence[str] | None) -> list[Decision]:
     """Decisions on the features named, in their order in the run; all of them if none is.
 
     Args:
         decisions: of a run.
-        chosen: numbers or keys, parted by commas; a number means a feature, not a random direction.
+        chosen: numbers or keys; a number means a feature, not a random direction.
 
     Raises:
         RunError: there is no decision, or one of the features is not among them.
@@ -52,7 +52,7 @@ def choose_decisions(decisions: Sequence[Decision], chosen: str | None) -> list[
         raise RunError("the run has no decision yet")
     if chosen is None:
         return list(decisions)
-    wanted = {part.strip() for part in chosen.split(",") if part.strip()}
+    wanted = set(chosen)
     names = {
         decision.feature.key: {decision.feature.key, str(decision.feature.index)}
         if decision.feature.kind == "feature"
@@ -60,9 +60,8 @@ def choose_decisions(decisions: Sequence[Decision], chosen: str | None) -> list[
         for decision in decisions
     }
     unknown = wanted - set().union(*names.values())
-    if unknown or not wanted:
-        listed = ", ".join(sorted(unknown)) or "none"
-        raise RunError(f"the run has no decision on: {listed}; try {', '.join(list(names)[:4])}")
+    if unknown:
+        raise RunError(f"the run has no decision on: {', '.join(sorted(unknown))}; try {', '.join(list(names)[:4])}")
     return [decision for decision in decisions if names[decision.feature.key] & wanted]
 
 

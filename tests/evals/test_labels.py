@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from evals.agreement.people import describe_people
 from evals.errors import LabelError
-from evals.labels import main, read_label_files, settle
+from evals.labels import main
+from evals.manual.files import read_label_files, settle
 from evals.manual.own import read_own, write_own
 from evals.manual.reading import Options
 from evals.manual.records import Item, Label
@@ -153,7 +154,7 @@ def test_two_annotators_do_not_overwrite_each_other() -> None:
 def test_labels_are_renamed_to_the_run_they_are_for(tmp_path: Path) -> None:
     file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     write_own(file, [label(1, "yes")])
-    assert main(["own", str(file), "--sae", "blocks.8", "--study", "gpt2", "--labels", str(out)]) == 0
+    assert main(["own", str(file), "--sae", "blocks.8", "--study", "gpt2", "--out", str(out)]) == 0
     written = json.loads(out.read_text("utf-8"))
     assert written["item"] == {"study": "gpt2", "sae": "blocks.8", "index": 1}
 
@@ -195,6 +196,6 @@ def test_rows_that_were_refused_show_in_the_exit_status(tmp_path: Path, capsys: 
 def test_evidence_is_not_promised_where_the_source_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = tmp_path / "labels.jsonl", tmp_path / "labels-out.jsonl"
     write_own(file, [label(1, "yes")])
-    assert main(["own", str(file), "--evidence", str(tmp_path / "e.jsonl"), "--labels", str(out)]) == 2
-    assert "leave out --evidence" in capsys.readouterr().err
+    assert main(["own", str(file), "--out-evidence", str(tmp_path / "e.jsonl"), "--out", str(out)]) == 2
+    assert "leave out --out-evidence" in capsys.readouterr().err
     assert not out.exists()

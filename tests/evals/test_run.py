@@ -26,7 +26,7 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Agre
     others, _, _ = simulate_run(seed=2)
     write_run(folder / "rules", others, sizes)
     write_own(file, labels)
-    assert main([str(run), "--labels", str(file), "--compare", str(folder / "rules"), "--next", "15"]) == 0
+    assert main([str(run), "--labels", str(file), "--against", str(folder / "rules"), "--next", "15"]) == 0
     return run, file, Agreement.model_validate_json((run / "evals" / "agreement.json").read_bytes())
 
 
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_bytes(examined: tuple[Path, Path, Agreemen
     run, file, _ = examined
     before = (run / "evals" / "agreement.json").read_bytes()
     rules = run.parent / "rules"
-    assert main([str(run), "--labels", str(file), "--compare", str(rules), "--next", "15", "--seed", "0"]) == 0
+    assert main([str(run), "--labels", str(file), "--against", str(rules), "--next", "15", "--seed", "0"]) == 0
     assert (run / "evals" / "agreement.json").read_bytes() == before
 
 

@@ -43,7 +43,7 @@ def test_what_a_run_would_have_to_keep_is_refused_in_one_line(
 ) -> None:
     assert main([flag, ODD, "--runs", str(tmp_path / "runs")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("error: ") and "no UTF-8 text" in said and not (tmp_path / "runs").exists()
+    assert said.startswith(f"error: {flag} ") and "no UTF-8 text" in said and not (tmp_path / "runs").exists()
 
 
 def test_a_reason_of_such_bytes_is_refused(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,4 +57,5 @@ def test_a_model_named_so_by_the_environment_is_refused(
 ) -> None:
     monkeypatch.setenv("OPENAI_MODEL", ODD)
     assert main(["--rejudge", str(judged), "--base-url", "http://127.0.0.1:9/v1"]) == 2
-    assert "no UTF-8 text" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("error: --llm-model ") and "no UTF-8 text" in said

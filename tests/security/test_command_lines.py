@@ -342,8 +342,10 @@ def test_an_sae_file_ends_in_one_of_three_ways(
     ("line", "said"),
     [
         (["--features", "48"], "features 0 to 47, not 48"),
-        (["--features", "-3"], "not a list of feature numbers"),
-        (["--features", ","], "not a list of feature numbers"),
+        (["--features", "-3"], "not a list of features"),
+        (["--features", "7,finetuned-000007"], "no feature of base"),
+        (["--features", "base-r000007"], "no feature of base"),
+        (["--features", ","], "not a list of features"),
         (["--device", "toaster"], "no device is called"),
         (["--device", "cuda:99"], "not available"),
         (["--runs", "{file}"], "cannot be written"),

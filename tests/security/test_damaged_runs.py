@@ -75,7 +75,7 @@ def commands_on(feature: str, runs: Path, labels: Path, other: Path | None) -> d
     }
     if other is not None:
         said = ["--no-weights", "--allow-different", "it is the same run"]
-        found["compare"] = lambda copy: compare.main([str(copy), str(other), *said, "--to", str(copy / "c")])
+        found["compare"] = lambda copy: compare.main([str(copy), str(other), *said, "--out", str(copy / "c")])
     return found
 
 

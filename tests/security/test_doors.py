@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.agent.cases import make_evidence
+from tests.doors import list_modules, parser_of
 from tests.security.test_command_lines import HOSTILE, environments
-from tools.display.terminal import Parser
 
 DRAWN = int(os.environ.get("DRAWN", "20"))
 """Command lines for each door; more of them find more: DRAWN=500 pytest tests/security/test_doors.py"""
@@ -71,28 +71,6 @@ DOORS: dict[str, Door] = {
     "evals.score": Door(("{run}",), FOUND),
     "tools.training.__main__": Door(("tokenizer", "--data", "{folder}", "--study", "{study}")),
 }
-
-
-class Caught(Exception):
-    """A parser that was about to parse."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
-
-
-def parser_of(module: str) -> argparse.ArgumentParser:
-    """The parser that a command makes."""
-
-    def catch(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise Caught(parser)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Parser, "parse_args", catch)
-        try:
-            import_module(module).parse_arguments([])
-        except Caught as caught:
-            return caught.parser
-    raise AssertionError(f"{module} parses with no parser of ours")
 
 
 def values_of(action: argparse.Action) -> st.SearchStrategy[str]:
@@ -246,10 +224,10 @@ def test_every_door_ends_in_one_of_its_ways_and_leaves_nothing_when_it_refuses(
 
 
 CHECKED_LATER = {
-    *("port", "timeout", "concurrency", "requests_per_minute", "max_output_tokens"),
+    *("timeout", "concurrency", "requests_per_minute", "max_output_tokens"),
     *("temperature", "budget_usd", "budget_tokens"),
 }
-"""Numbers whose bounds stand elsewhere, with tests of their own: where a port is opened, and in the record of a choice."""
+"""Numbers whose bounds stand elsewhere, with tests of their own: in the record of a choice."""
 
 
 @pytest.mark.parametrize("module", [*DOORS, "agent.beginning.flags"])
@@ -285,11 +263,4 @@ def test_numbers_out_of_bounds_are_refused_by_the_flag(
 
 
 def test_every_command_of_the_project_is_a_door_that_is_tried() -> None:
-    root = Path(__file__).parents[2]
-    found = {
-        ".".join(path.relative_to(root).with_suffix("").parts)
-        for package in ("agent", "benchmarks", "evals", "tools")
-        for path in (root / package).rglob("*.py")
-        if '__name__ == "__main__"' in path.read_text("utf-8")
-    }
-    assert found - {"agent.run"} == set(DOORS), "agent.run has tests of its own"
+    assert set(list_modules()) - {"agent.run"} == set(DOORS), "agent.run has tests of its own"

@@ -23,14 +23,14 @@ ROOMS = (0, 300, 3_000, 12_000)
 Command = Callable[[Path, Path], int]
 COMMANDS: dict[str, Command] = {
     "evals.run": lambda copy, given: examine.main([str(copy), "--labels", str(given), "--programs"]),
-    "evals.labels": lambda copy, given: labels.main(["own", str(given), "--labels", str(copy / "written.csv")]),
+    "evals.labels": lambda copy, given: labels.main(["own", str(given), "--out", str(copy / "written.csv")]),
     "evals.export neuronpedia": lambda copy, _: export.main([str(copy), "--to", "neuronpedia"]),
     "evals.export delphi": lambda copy, _: export.main([str(copy), "--to", "delphi"]),
     "evals.compare": lambda copy, _: compare.main(
         [str(copy), str(copy), "--no-weights", "--allow-different", "a test"]
     ),
     "evals.compare --summarise": lambda copy, _: compare.main(
-        ["--summarise", str(copy), "--no-weights", "--to", str(copy / "written.jsonl")]
+        ["--summarise", str(copy), "--no-weights", "--out", str(copy / "written.jsonl")]
     ),
     "agent.run --rejudge": lambda copy, _: run.main(
         ["--rejudge", str(copy), "--judge", "rules", "--runs", str(copy.parent / "again")]

@@ -92,7 +92,7 @@ READERS: dict[str, Callable[[Path, Path], int]] = {
     ),
     "examine": lambda run, labels: examine.main([str(run), "--labels", str(labels)]),
     "export": lambda run, labels: export.main([str(run), "--to", "delphi", "--out", f"{labels}.out"]),
-    "compare": lambda run, labels: compare.main([str(run), str(run), "--to", f"{labels}.compared"]),
+    "compare": lambda run, labels: compare.main([str(run), str(run), "--out", f"{labels}.compared"]),
 }
 
 

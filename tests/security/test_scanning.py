@@ -30,7 +30,7 @@ from agent.llm.reading.told_calls import told_calls
 from agent.read import show
 from agent.stages.imported import LONGEST_TEXT, read_evidence
 from agent.toolbox import LONGEST_ARGUMENTS, Toolbox
-from evals.labels import import_labels
+from evals.manual.files import import_labels
 from evals.manual.reading import Collector, Options, read_csv, read_item
 from evals.review.text import show_text
 from prompts.fence import fence

@@ -108,7 +108,7 @@ def test_an_examinations_tables_run_nothing(formula: str, tmp_path: Path) -> Non
     write_own(file, [label(n, value, who, note=formula) for n, value, who in given])
     assert examine([str(run), "--labels", str(file), "--next", "2"]) == 0
     again = tmp_path / "again.csv"
-    assert labels_main(["own", str(file), "--labels", str(again)]) == 0
+    assert labels_main(["own", str(file), "--out", str(again)]) == 0
     assert {one.annotator for one in read_own(again, Options()).labels} == {formula, "ben"}
     assert_inert(tmp_path, least=4)
 
@@ -117,7 +117,7 @@ def test_a_comparisons_tables_run_nothing(tmp_path: Path) -> None:
     base = write_arm(tmp_path / "base", World(name="=base", prompts=("=1+1", "A")))
     world = World(name="=tuned", seed=5, relevant=4, perplexity_bound=140.0, prompts=("=1+1", "A"))
     tuned = write_arm(tmp_path / "tuned", world)
-    assert compare([str(base), str(tuned), "--no-weights", "--to", str(tmp_path / "out")]) == 0
+    assert compare([str(base), str(tuned), "--no-weights", "--out", str(tmp_path / "out")]) == 0
     assert_inert(tmp_path / "out", least=6)
 
 

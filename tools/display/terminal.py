@@ -13,20 +13,53 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, TypeGuard
 
 from tools.display.unseen import page
 from tools.errors import UnveilError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED = UnveilError.status, 130
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """What a full disk, a limit on files and a spent quota say."""
 
 
+class _Prose(argparse.RawDescriptionHelpFormatter):
+    """Leaves texts of several lines as they are, and fills those of one."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text.strip():
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, and that still takes the spellings of the version before.
+
+    Args:
+        prog, description, epilog: as argparse's; a description of one line is filled, others stand as they are.
+        former: flags as they were, each with what it is now. They stand in no help; who gives one is told.
+    """
+
+    def __init__(
+        self, prog: str, description: str | None, epilog: str | None = None, former: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(prog, description=description, epilog=epilog, formatter_class=_Prose)
+        self.former = dict(former or {})
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  # the library's has overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As argparse's, of the line as it is spelt now."""
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        for place, word in enumerate(words[:end]):
+            flag, equals, value = word.partition("=")
+            if flag in self.former:
+                complain(f"warning: {flag} is now {self.former[flag]}; the old name goes with the next version")
+                words[place] = f"{self.former[flag]}{equals}{value}"
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and leave with status 2."""
@@ -34,11 +67,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT)
 
 
-def door(interrupted: str = "interrupted") -> Callable[[Callable[..., int]], Callable[..., int]]:
+def door(kept: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a `main` that returns an exit status out of one that may raise.
 
     Args:
-        interrupted: what is said when it was.
+        kept: what there is after an interruption, and how to go on; who raises one may say more.
     """
 
     def decorate(main: Callable[..., int]) -> Callable[..., int]:
@@ -53,9 +86,9 @@ def door(interrupted: str = "interrupted") -> Callable[[Callable[..., int]], Cal
                 _flush(sys.stdout)
             except (UnveilError, OSError) as error:
                 complain(f"error: {describe(error)}")
-                return BAD_INPUT
-            except KeyboardInterrupt:
-                complain(interrupted)
+                return error.status if isinstance(error, UnveilError) else BAD_INPUT
+            except KeyboardInterrupt as stop:
+                complain(f"interrupted: {str(stop) or kept}")
                 return INTERRUPTED
             finally:
                 with suppress(OSError):

@@ -20,44 +20,42 @@ import sys
 from pathlib import Path
 
 from tools.border.egress import guarded
-from tools.display.flags import MOST_SEED, whole
+from tools.display.flags import add_shared, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
-from tools.machine import add_threads, describe_load, look, settle_threads
+from tools.machine import describe_load, look, settle_threads
 
 STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy is imported before it has been read."""
-    parser = Parser(
-        prog="python -m tools.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("step", choices=STEPS)
+    parser = Parser(prog="python -m tools.training", description=__doc__)
+    parser.add_argument("step", choices=STEPS, metavar="STEP", help="one of those above")
+    add_shared(parser, "--study", default="pocket")
     parser.add_argument(
-        "--study", type=Path, default=Path("studies/pocket"), help="folder with study.toml (default: %(default)s)"
+        "--data", type=Path, required=True, metavar="TEXTS", help="folder with the raw corpora, X.txt.gz"
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with the raw corpora, X.txt.gz")
-    parser.add_argument("--work", type=Path, help="checkpoints and results (default: runs/training/<study>)")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="checkpoints and results (default: runs/training/STUDY)"
+    )
     parser.add_argument(
         "--arm", default="base", choices=("base", "finetuned"), help="for sae: whose model (default: %(default)s)"
     )
-    parser.add_argument(
-        "--seed", type=whole(0, MOST_SEED), help="for sae: another seed than the study's; its SAE goes to sae-<seed>"
-    )
+    add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
     parser.add_argument(
         "--rows",
+        metavar="N",
         type=whole(1, 10_000_000),
         default=400,
         help="for measure: rows spread over each held-out corpus (default: 400)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    add_threads(parser)
+    add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     return parser.parse_args(argv)
 
 
-@door()
+@door("a language model goes on from its last checkpoint when its step is run again; other steps start anew")
 @guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
@@ -69,17 +67,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:
     from tools.bench.compute import choose_device
+    from tools.study.reading import find_study_file
     from tools.training import steps
     from tools.training.recipe import load_recipe
 
-    recipe = load_recipe(arguments.study / "study.toml")
+    file = find_study_file(arguments.study)
+    recipe = load_recipe(file)
     device = choose_device(arguments.device)
     data: Path = arguments.data
     if not data.is_dir():
         raise StudyError(f"--data {data} is no folder")
     if note := describe_load(look(), threads):
         complain(note)
-    work: Path = arguments.work or Path("runs/training") / arguments.study.resolve().name
+    work: Path = arguments.work or Path("runs/training") / file.parent.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile
     result = {
@@ -88,8 +88,8 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
         "finetuned": lambda: steps.make_model(recipe, "finetuned", data, work, device, compiled),
         "sae": lambda: steps.make_sae(recipe, arguments.arm, data, work, arguments.seed, device),
         "vectors": lambda: steps.make_vectors(recipe, data, work),
-        "publish": lambda: steps.publish(arguments.study, recipe, work),
-        "measure": lambda: steps.measure(arguments.study, recipe, data, work, arguments.rows, device),
+        "publish": lambda: steps.publish(file.parent, recipe, work),
+        "measure": lambda: steps.measure(file.parent, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
     say(str(result))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from agent.folder.records import Decision
 from evals.agreement.pairing import answer_of
-from evals.labels import settle
+from evals.manual.files import settle
 from evals.manual.records import Beside, Label, Value
 from evals.review.labelling.passes import Asked, item_of
 from evals.review.labelling.store import ADJUDICATION, LabelStore, Question

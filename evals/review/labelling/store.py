@@ -25,7 +25,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from evals.errors import LabelError
-from evals.labels import settle
+from evals.manual.files import settle
 from evals.manual.own import read_own
 from evals.manual.reading import Options
 from evals.manual.records import Import, Label

@@ -50,7 +50,7 @@ def refuse_all(path: Path) -> Path:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
     folder = tmp_path_factory.mktemp("compared")
     base, tuned = write_arm(folder / "base"), refuse_all(write_arm(folder / "tuned", TUNED))
-    assert compare([str(base), str(tuned), "--no-weights", "--to", str(folder / "out")]) == 0
+    assert compare([str(base), str(tuned), "--no-weights", "--out", str(folder / "out")]) == 0
     return Comparison.model_validate_json((folder / "out" / "comparison.json").read_bytes()), folder
 
 

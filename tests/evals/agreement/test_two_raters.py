@@ -78,7 +78,7 @@ def judge_and_examine(raters: Path, work: Path, concepts: list[str]) -> tuple[Ru
     (study / "study.toml").write_text(
         "\n".join([*lines, "[rating.concepts]", *(f'{name} = ""' for name in concepts)]) + "\n", "utf-8"
     )
-    assert import_them(["raters", str(raters), "--evidence", str(evidence), "--labels", str(labels)]) == 0
+    assert import_them(["raters", str(raters), "--out-evidence", str(evidence), "--out", str(labels)]) == 0
     with serve(rate_by_words) as server:
         arguments = ["--evidence", str(evidence), "--study", str(study), "--runs", str(work / "runs")]
         assert run([*arguments, "--base-url", server.base_url, "--llm-model", "words"]) == 0

@@ -27,7 +27,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folders, Compari
     folder = tmp_path_factory.mktemp("compared")
     base, tuned, out = write_arm(folder / "base"), write_arm(folder / "tuned", TUNED), folder / "out"
     seeds = [write_arm(folder / f"{world.name}-{n}", _another(world, n)) for world in (World(), TUNED) for n in (1, 2)]
-    command = [str(base), str(tuned), "--no-weights", "--to", str(out), "--seeds", *map(str, seeds)]
+    command = [str(base), str(tuned), "--no-weights", "--out", str(out), "--replicates", *map(str, seeds)]
     assert main(command) == 0
     return (base, tuned, out), Comparison.model_validate_json((out / "comparison.json").read_bytes())
 
@@ -78,7 +78,7 @@ def test_tables_say_what_the_records_say(compared: tuple[Folders, Comparison]) -
 def test_the_same_seed_gives_the_same_bytes(compared: tuple[Folders, Comparison], tmp_path: Path) -> None:
     (base, tuned, out), _ = compared
     seeds = [str(base.parent / f"{name}-{n}") for name in ("base", "tuned") for n in (1, 2)]
-    assert main([str(base), str(tuned), "--no-weights", "--to", str(tmp_path), "--seeds", *seeds]) == 0
+    assert main([str(base), str(tuned), "--no-weights", "--out", str(tmp_path), "--replicates", *seeds]) == 0
     for name in ("comparison.json", "report.html", "hits.png"):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
 
@@ -88,7 +88,7 @@ def test_one_sae_an_arm_is_said_to_be_one_and_requirements_decide_the_exit_statu
 ) -> None:
     (base, tuned, _), _ = compared
     bounds = ["--require", "relevant_difference<0", "--require", "relevant_difference>0"]
-    assert main([str(base), str(tuned), "--no-weights", "--to", str(tmp_path), *bounds]) == 1
+    assert main([str(base), str(tuned), "--no-weights", "--out", str(tmp_path), *bounds]) == 1
     shown = capsys.readouterr()
     assert "unit: features of one SAE an arm" in shown.out
     assert "note: 1 SAE of the base model and 1 of the fine-tuned one" in shown.out
@@ -107,7 +107,7 @@ def test_the_same_arm_twice_is_refused_in_one_line(
     compared: tuple[Folders, Comparison], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (base, _, _), _ = compared
-    assert main([str(base), str(base), "--no-weights", "--to", str(tmp_path / "out")]) == 2
+    assert main([str(base), str(base), "--no-weights", "--out", str(tmp_path / "out")]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     assert "both arms ran the same model weights" in lines[0] and "--allow-different" in lines[0]
@@ -119,7 +119,7 @@ def test_a_reason_is_recorded_and_shown_as_text(
 ) -> None:
     (base, _, _), _ = compared
     reason = "<script>alert(1)</script> only a trial"
-    assert main([str(base), str(base), "--no-weights", "--to", str(tmp_path), "--allow-different", reason]) == 0
+    assert main([str(base), str(base), "--no-weights", "--out", str(tmp_path), "--allow-different", reason]) == 0
     found = Comparison.model_validate_json((tmp_path / "comparison.json").read_bytes())
     assert found.allowed == reason and len(found.faults) == 2
     assert "compared although both arms ran the same model weights" in capsys.readouterr().out
@@ -132,9 +132,9 @@ def test_summaries_do_instead_of_runs(compared: tuple[Folders, Comparison], tmp_
     (base, tuned, _), found = compared
     others = [base.parent / name for name in ("base-1", "base-2", "tuned-1", "tuned-2")]
     file = tmp_path / "arms.jsonl"
-    assert main(["--summarise", *map(str, others), "--to", str(file), "--no-weights"]) == 0
+    assert main(["--summarise", *map(str, others), "--out", str(file), "--no-weights"]) == 0
     assert len(file.read_text().splitlines()) == 4
-    assert main([str(base), str(tuned), "--no-weights", "--to", str(tmp_path / "o"), "--seeds", str(file)]) == 0
+    assert main([str(base), str(tuned), "--no-weights", "--out", str(tmp_path / "o"), "--replicates", str(file)]) == 0
     again = json.loads((tmp_path / "o" / "comparison.json").read_text())
     assert again["measured"] == json.loads(found.model_dump_json())["measured"]
 
@@ -155,9 +155,9 @@ def test_saes_that_do_not_belong_to_their_models_stop_a_comparison_that_loads_th
 ) -> None:
     """Those of the tiny study are random numbers: they reconstruct nothing."""
     runs = [str(_run_of(study_folder, tmp_path, name, seed)) for seed, name in enumerate(("base", "finetuned"))]
-    assert main([*runs, "--device", "cpu", "--to", str(tmp_path / "out")]) == 2
+    assert main([*runs, "--device", "cpu", "--out", str(tmp_path / "out")]) == 2
     assert "is the least of one that belongs there" in capsys.readouterr().err
-    assert main([*runs, "--device", "cpu", "--to", str(tmp_path / "out"), "--allow-different", "a trial"]) == 0
+    assert main([*runs, "--device", "cpu", "--out", str(tmp_path / "out"), "--allow-different", "a trial"]) == 0
     with (tmp_path / "out" / "features_changed.csv").open(encoding="utf-8") as opened:
         assert {row["status"] for row in csv.DictReader(opened)} <= {"kept", "shifted", "new", "lost"}
     assert {"changes.csv", "transfer.csv", "coverage.csv"} <= {file.name for file in (tmp_path / "out").iterdir()}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evals.export import main
-from evals.labels import import_labels
+from evals.manual.files import import_labels
 from evals.manual.reading import Options
 from evals.scoring.records import ItemAnswer
 from tests.evals.exports.runs import HOSTILE, usual_decisions, write_finished, write_scores

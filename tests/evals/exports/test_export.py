@@ -24,7 +24,10 @@ def run(tmp_path: Path) -> Path:
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The one line that a refusal is."""
-    assert main([str(argument) for argument in arguments]) == 2
+    try:
+        assert main([str(argument) for argument in arguments]) == 2
+    except SystemExit as refused:
+        assert refused.code == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("error: ")
@@ -41,12 +44,12 @@ def labels(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--to", "csv"], "no format 'csv': the formats are neuronpedia, delphi, inspect"),
+        (["--to", "csv"], "invalid choice: 'csv' (choose from 'neuronpedia', 'delphi', 'inspect')"),
         (["--to", "inspect", "--out", "log.json"], "ends in .eval"),
-        (["--to", "delphi", "--source-id", "8-res-jb"], "names on Neuronpedia"),
+        (["--to", "delphi", "--source-id", "8-res-jb"], "--to delphi has no place for --source-id"),
         (["--to", "inspect", "--programs"], "--labels"),
         (["--to", "inspect", "--labels", "nowhere.jsonl"], "cannot be read"),
-        (["--to", "delphi", "--labels", "{labels}"], "no place for labels"),
+        (["--to", "delphi", "--labels", "{labels}"], "--to delphi has no place for --labels"),
     ],
 )
 def test_bad_arguments_are_one_line(

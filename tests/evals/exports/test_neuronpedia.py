@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evals.export import main
-from evals.labels import import_labels
+from evals.manual.files import import_labels
 from evals.manual.own import write_own
 from evals.manual.reading import Options
 from tests.agent.briefing.test_evidence import poisoned

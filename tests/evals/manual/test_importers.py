@@ -12,7 +12,8 @@ import pytest
 
 from agent.stages.imported import read_evidence
 from evals.errors import LabelError
-from evals.labels import import_labels, main, settle
+from evals.labels import main
+from evals.manual.files import import_labels, settle
 from evals.manual.own import write_own
 from evals.manual.reading import Options, read_item, read_value
 from evals.manual.records import Import, Label
@@ -114,7 +115,7 @@ def test_coherence_of_the_kept_stands_beside_that_of_all(tmp_path: Path) -> None
 
 def test_what_the_person_saw_goes_to_the_agent_as_text(tmp_path: Path) -> None:
     file = tmp_path / "evidence.jsonl"
-    assert main(["study", str(write_study(tmp_path)), "--evidence", str(file)]) == 0
+    assert main(["study", str(write_study(tmp_path)), "--out-evidence", str(file)]) == 0
     records = {(one.feature.sae, one.feature.index): one for one in read_evidence(file, "medicine")}
     kept = records["baseline", 3].projection
     assert kept is not None
@@ -206,7 +207,7 @@ def test_a_latent_of_another_sae_is_another_latent(tmp_path: Path) -> None:
 
 def test_raters_contexts_and_tokens_reach_the_agent_as_they_were_shown(tmp_path: Path) -> None:
     file = tmp_path / "evidence.jsonl"
-    assert main(["raters", str(write_raters(tmp_path)), "--evidence", str(file)]) == 0
+    assert main(["raters", str(write_raters(tmp_path)), "--out-evidence", str(file)]) == 0
     first = read_evidence(file, "concepts")[0]
     assert first.projection is not None and first.activations is not None
     assert [token.token for token in first.projection.top] == ["ontal", " caries", " enamel", "pin"]
@@ -370,7 +371,7 @@ def test_delphis_scores_are_balanced_accuracies_and_failures_are_not_scores(tmp_
 
 def test_delphis_activating_texts_reach_the_agent_with_their_activations(tmp_path: Path) -> None:
     file = tmp_path / "evidence.jsonl"
-    assert main(["delphi", str(write_delphi(tmp_path)), "--evidence", str(file)]) == 1
+    assert main(["delphi", str(write_delphi(tmp_path)), "--out-evidence", str(file)]) == 1
     first = read_evidence(file, "x")[0]
     assert first.activations is not None
     assert first.activations.top[0].activations == (0.0, 2.5)

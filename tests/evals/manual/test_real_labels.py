@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evals.agreement.people import rows_among_people
-from evals.labels import import_labels, settle
+from evals.manual.files import import_labels, settle
 from evals.manual.records import Import
 
 LABELS = Path(os.environ.get("UNVEIL_LABELS", ""))

@@ -214,7 +214,6 @@ def test_requirements_decide_the_exit_status(scored: tuple[Path, ScoreReport], r
     ("arguments", "problem"),
     [
         (["--features", "999"], "999"),
-        (["--features", ","], "none"),
         (["--beside", "nowhere"], "was not scored yet"),
         (["--llm-model", "m"], "no LLM is configured"),
         (["--llm-model", "m", "--base-url", "no-url"], "no http:// or https://"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.display.flags import number, whole
+from tools.display.flags import Choice, features, list_choices, number, reason, whole
 
 
 @given(st.integers(-1000, 1000))
@@ -33,3 +33,31 @@ def test_any_text_is_a_number_or_a_complaint(text: str) -> None:
 def test_what_is_no_number_between_the_bounds_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         number(0.0, 100.0)(text)
+
+
+@given(st.lists(st.integers(0, 99_999_999_999), min_size=1).flatmap(lambda some: st.permutations([*some, *some])))
+def test_features_are_told_once_each_in_the_order_given(numbers: list[int]) -> None:
+    assert features(", ".join(map(str, numbers))) == tuple(dict.fromkeys(map(str, numbers)))
+
+
+def test_features_are_told_by_number_or_key() -> None:
+    assert features("007, base-000700,7,base-r000001") == ("7", "base-000700", "base-r000001")
+
+
+@pytest.mark.parametrize("text", ["", ",", "-1", "base", "base-12", "1.5", "9" * 30, f"base-{'9' * 30}", "²", "1;2"])
+def test_what_is_no_list_of_features_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a list of features"):
+        features(text)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\udcff"])
+def test_a_reason_says_something_that_a_file_can_hold(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        reason(text)
+    assert reason(" a\nreason ") == "a reason"
+
+
+def test_choices_are_listed_and_loaded_when_they_are_used() -> None:
+    choices = {"own": Choice("our way", "tools.display.flags:reason"), "other": Choice("none", "nowhere:nothing")}
+    assert list_choices("ways", choices) == "ways:\n  own    our way\n  other  none"
+    assert choices["own"].load() is reason

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from markupsafe import escape
 
-from evals.labels import read_label_files
+from evals.manual.files import read_label_files
 from evals.manual.records import Label
 from evals.review.desk import Desk
 from evals.review.labelling.adjudication import FAILED, MACHINE, PEOPLE, UNDECIDED, open_docket

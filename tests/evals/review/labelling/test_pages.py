@@ -15,7 +15,7 @@ from markupsafe import escape
 
 from evals.agreement.pairing import match
 from evals.agreement.results import Agreement, Confusion, Plan, Proposal
-from evals.labels import read_label_files
+from evals.manual.files import read_label_files
 from evals.manual.records import Label
 from evals.review.desk import Desk
 from evals.review.labelling import forms

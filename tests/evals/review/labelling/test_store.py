@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evals.errors import LabelError
-from evals.labels import read_label_files, settle
+from evals.manual.files import read_label_files, settle
 from evals.manual.records import Beside, Label
 from evals.review.labelling.store import ADJUDICATION, LabelStore
 from tests.evals.worlds import label
