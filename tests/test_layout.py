@@ -26,7 +26,10 @@ def test_no_init_file_hides_a_package_under_tests() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["agent.run", "tools.training.__main__", "evals.compare", "evals.export", "evals.review.__main__", "evals.score"],
+    [
+        *("agent.run", "agent.llm.stub.__main__", "tools.training.__main__"),
+        *("evals.compare", "evals.export", "evals.review.__main__", "evals.score"),
+    ],
 )
 def test_help_is_instant(module: str) -> None:
     """Nothing heavy is imported before the command line has been read."""

@@ -43,8 +43,8 @@ from tools.display.terminal import complain, say
 
 ROOT = Path(__file__).parents[2]
 DOORS = (
-    "agent.run", "agent.read", "agent.check", "evals.run", "evals.score", "evals.compare", "evals.labels", "evals.export",
-    "evals.audit_study", "evals.review", "tools.training", "benchmarks",
+    "agent.run", "agent.read", "agent.check", "agent.llm.stub", "evals.run", "evals.score", "evals.compare", "evals.labels",
+    "evals.export", "evals.audit_study", "evals.review", "tools.training", "benchmarks",
 )  # fmt: skip
 FORGED = "forged line"
 HOSTILE = (
@@ -349,6 +349,7 @@ FIRST_MODULES = {
     "agent.run": ("pydantic", "rich", "torch", "transformer_lens"),
     "agent.read": ("pydantic", "agent.folder.records"),
     "agent.check": ("pydantic", "agent.folder.soundness"),
+    "agent.llm.stub": ("asyncio", "pydantic"),
     "evals.run": ("pydantic", "numpy", "evals.agreement.report"),
     "evals.score": ("pydantic", "numpy", "rich"),
     "evals.compare": ("rich", "numpy"),
@@ -363,6 +364,7 @@ GIVEN = {
     "agent.run": ["--study", "{study}", "--runs", "{runs}"],
     "agent.read": ["{run}", "1"],
     "agent.check": ["{run}"],
+    "agent.llm.stub": ["--port", "0"],
     "evals.run": ["{run}", "--labels", "{run}"],
     "evals.score": ["{run}"],
     "evals.compare": ["{run}", "{run}"],
