@@ -218,10 +218,7 @@ def test_the_sample_is_the_same_every_time(bench: Workbench, study: Study, labor
     assert again.residual_norm == laboratory.sample.residual_norm
 
 
-def test_a_lens_that_was_made_before_is_not_made_again(
-    bench: Workbench, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tools.catalogue.subject.study_lens", None)
+def test_a_lens_that_was_made_before_is_not_made_again(bench: Workbench, study: Study) -> None:
     lens = 2 * bench.W_U
     handed = Laboratory(bench, study, seed=0, lens=lens)
     assert handed.lens is lens
