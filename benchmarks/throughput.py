@@ -132,8 +132,8 @@ def _measure_size(size: Size, setting: Setting) -> Result:
 
 @contextmanager
 def serving(delay_s: float) -> Generator[str]:
-    """The base URL of a stub server that runs in a process of its own while the block does."""
-    command = [sys.executable, "-m", "tests.servers.openai_stub", "--port", "0", "--script", "happy"]
+    """The base URL of a stand-in endpoint that runs in a process of its own while the block does."""
+    command = [sys.executable, "-m", "agent.llm.stub", "--port", "0"]
     with subprocess.Popen([*command, "--delay", str(delay_s)], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

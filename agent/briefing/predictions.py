@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from agent.briefing.evidence import number
 from agent.briefing.forms import Hypothesis
 from agent.folder.measurements import Observed
 from prompts.fence import clip, escape, fence
+from tools.catalogue.blinding import names_of_blind
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations
 
 INPUTS, OUTPUTS = "measure_activations", "promote_words"
 """The instruments of the catalogue that test the two sides of a hypothesis."""
-UNBLINDING = {"continue_text"}
-"""Instruments whose results would teach the judge which text of a pair is steered."""
 _SENTENCE = 110
 _RESULT = 500
 _MOST_CHOSEN = 5
@@ -39,12 +38,20 @@ def brief_tests(
 def brief_tests_for_judge(
     hypotheses: Sequence[Hypothesis], order: Sequence[int], observed: Sequence[Observed], round: int
 ) -> str:
-    """The tests, and what else was measured, except what would give the steered texts away."""
+    """The tests, and what else was measured, except by instruments that may give the steered texts away."""
     lines = list(_test_lines(hypotheses, order, observed, round))
-    chosen = [o for o in observed if o.hypothesis is None and o.measurement.instrument not in UNBLINDING]
-    shown = [o for o in chosen if o.measurement.status == "ok"][-_MOST_CHOSEN:]
+    chosen = [o for o in observed if o.hypothesis is None and o.measurement.status == "ok"]
+    blind = _blind_instruments() if chosen else ()
+    shown = [o for o in chosen if o.measurement.instrument in blind][-_MOST_CHOSEN:]
     lines += [line for o in shown for line in _chosen_lines(o)]
     return fence("tests", "\n".join(lines), 3000) if lines else "No prediction was tested."
+
+
+def _blind_instruments() -> Collection[str]:
+    # Brings the tensor library along, which only a run that measures has need of.
+    from tools.catalogue.instruments import TOOLS
+
+    return names_of_blind(TOOLS)
 
 
 def brief_earlier(hypotheses: Sequence[Hypothesis], observed: Sequence[Observed], round: int, verdict: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from tools.border.egress import guarded, reaching
-from tools.display.flags import add_shared, whole
+from tools.display.flags import add_shared
 from tools.display.terminal import Parser, complain, door, say
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -27,13 +27,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--host", metavar="NAME", default="127.0.0.1", help="address to serve on (default: this machine only)"
     )
-    parser.add_argument(
-        "--port",
-        type=whole(0, 65_535),
-        metavar="N",
-        default=8765,
-        help="port; 0 picks a free one (default: %(default)s)",
-    )
+    add_shared(parser, "--port", default=8765)
     return parser.parse_args(argv)
 
 

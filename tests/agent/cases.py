@@ -21,23 +21,12 @@ from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply
 from agent.toolbox import Toolbox
+from benchmarks.evidence import typical_evidence, typical_pair
 from prompts.loader import load_prompt
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
 from tools.errors import ToolError
-from tools.records import (
-    ActivationEvidence,
-    CausalEvidence,
-    CoherenceEvidence,
-    Evidence,
-    FeatureRef,
-    KeywordEvidence,
-    KeywordHit,
-    Projection,
-    SteeredPair,
-    SteeringEvidence,
-    TokenWeight,
-)
 from tools.records import Context as TextContext
+from tools.records import Evidence, FeatureRef, SteeredPair
 from tools.study.definition import Domain, Question
 
 WORDS = ("heart", "blood", "surgery", "nurse", "clinic", "fever", "tumour", "vaccine", "kidney", "doctor")
@@ -63,27 +52,11 @@ QUESTION = Question(name="toy", title="A toy", folder=Path("."), domain=DOMAIN)
 
 
 def make_pairs(n: int, steered: str = STEERED, unsteered: str = UNSTEERED) -> tuple[SteeredPair, ...]:
-    return tuple(
-        SteeredPair(
-            prompt="The history of the",
-            seed=seed,
-            unsteered=f"{unsteered} {seed}",
-            steered=f"{steered} {seed}",
-            random=" x",
-            flipped=" y",
-            score_unsteered=0.1,
-            score_steered=0.4,
-            score_random=0.1,
-            score_flipped=0.0,
-            collapsed=False,
-        )
-        for seed in range(n)
-    )
+    return tuple(typical_pair(seed, unsteered=f"{unsteered} {seed}", steered=f"{steered} {seed}") for seed in range(n))
 
 
 def make_evidence(**changes: Any) -> Evidence:
     """Typical evidence of a real feature, as large as the embedded study makes it."""
-    tokens = tuple(TokenWeight(token_id=i, token=f" {w}", word=w, weight=1 - i / 20) for i, w in enumerate(WORDS))
     text = tuple(f" {word}" for word in TEXT.split()[:32])
     context = TextContext(
         document="secret-document",
@@ -91,46 +64,8 @@ def make_evidence(**changes: Any) -> Evidence:
         activations=tuple(8.1 if "heart" in token else 0.0 for token in text),
         max_activation=8.1,
     )
-    pairs = make_pairs(10)
-    fields: dict[str, Any] = {
-        "feature": FEATURE,
-        "stratum": "candidates",
-        "projection": Projection(top=tokens, bottom=tokens, mean=0, std=1, skewness=0, kurtosis=3),
-        "keywords": KeywordEvidence(
-            hits=tuple(KeywordHit(token=f" {w}", word=w, joined=False) for w in WORDS[:5]),
-            n_top=10,
-            substring_hits=6,
-            null_share=0.004,
-        ),
-        "coherence": CoherenceEvidence(weighted=0.5, deduplicated=0.46, n_valid=10, coverage=1.0, null_share=0.01),
-        "activations": ActivationEvidence(
-            n_tokens=52000,
-            density=0.004,
-            max_activation=12.3,
-            domain_lift=8.2,
-            peak_documents=20,
-            domain_peaks=15,
-            domain_share=0.06,
-            top=(context,) * 8,
-            quantiles=(context.model_copy(update={"quantile": 1}),) * 4,
-        ),
-        "steering": SteeringEvidence(
-            metric="m",
-            policy="all",
-            unit="residual_norm",
-            strength=0.41,
-            kl=0.5,
-            hook_calls=24,
-            positions_steered=31,
-            pairs=pairs,
-            win_rate=1.0,
-            n=len(pairs),
-            null_win_rate=0.5,
-            log_probability_lift=1.2,
-        ),
-        "causal": CausalEvidence(n_contexts=37, ablation_effect=-0.42, survival_ratio=0.8),
-    }
-    return Evidence(**{**fields, **changes})
+    quantiles = (context.model_copy(update={"quantile": 1}),) * 4
+    return typical_evidence(WORDS, (context,) * 8, quantiles, make_pairs(10), **{"feature": FEATURE, **changes})
 
 
 def make_hypothesis(label: str = "heart disease") -> Hypothesis:

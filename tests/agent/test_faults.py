@@ -29,10 +29,11 @@ from agent.folder.records import Manifest, Provenance, SelectedFeature, Selectio
 from agent.folder.store import RunFolder
 from agent.investigation.assembly import Assembly
 from agent.llm.settings import LlmChoice, Secrets
+from agent.llm.stub.replies import schema_asked_for
 from agent.report.summary import summarise
 from agent.stages.gather import Stopwatch, investigate, spent_in
 from tests.agent.cases import INSTRUMENTS, QUESTION, StrawBench, make_evidence
-from tests.servers.openai_stub import JsonDict, Policy, Scripted, failing, instance_of, schema_asked_for, serve
+from tests.servers.openai_stub import JsonDict, Policy, Scripted, failing, instance_of, serve
 from tools.records import STRATA, Evidence, FeatureRef
 
 SEED = 2

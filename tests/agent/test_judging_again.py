@@ -15,6 +15,7 @@ import pytest
 from agent import read
 from agent.folder.records import Summary
 from agent.folder.store import RunFolder
+from agent.llm.stub.replies import schema_asked_for
 from agent.run import main
 from prompts import loader
 from prompts.fence import outside
@@ -31,7 +32,6 @@ from tests.servers.openai_stub import (
     failing,
     happy,
     instance_of,
-    schema_asked_for,
     serve,
 )
 from tools.records import FeatureRef

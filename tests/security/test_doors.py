@@ -7,6 +7,7 @@ here has a NUL, for no command line can.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ FOUND = frozenset({0, 1, 2})
 DOORS: dict[str, Door] = {
     "agent.read": Door(("{run}", "base-000007")),
     "agent.check": Door(("{run}",), FOUND),
+    "agent.llm.stub.__main__": Door(("--port", "0")),
     "benchmarks.__main__": Door(("projection", "--scale", "small"), FOUND),
     "evals.audit_study": Door(("{folder}", "--study", "{study}")),
     "evals.compare": Door(("{run}", "{run}"), FOUND),
@@ -136,10 +138,14 @@ def idle(places: dict[str, str]) -> Iterator[None]:
     def measure(*_: object) -> Report:
         return Report(started="-", scale="small", rounds=1, machine=machine, results=(), failed=())
 
+    async def leave(server: asyncio.Server) -> None:
+        server.close()
+
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("OPENAI_", "LANGSMITH_", "LANGCHAIN_")) or name.lower().endswith("_proxy"):
                 patch.delenv(name)
+        patch.setattr("asyncio.Server.serve_forever", leave)
         patch.setattr("uvicorn.Server.run", lambda _, sockets: [one.close() for one in sockets])
         patch.setattr("benchmarks.__main__.run_all", measure)
         patch.chdir(places["folder"])
@@ -239,6 +245,8 @@ def test_every_number_on_a_command_line_has_bounds(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "flags"),
     [
+        ("agent.llm.stub.__main__", ["--port", "65536"]),
+        ("agent.llm.stub.__main__", ["--delay", "nan"]),
         ("evals.run", ["--seed", "-1"]),
         ("evals.run", ["--seed", "9" * 5000]),
         ("evals.run", ["--epsilon", "nan"]),

@@ -1,13 +1,13 @@
-"""An OpenAI-compatible chat server on loopback that can be told to misbehave.
+"""The shipped stand-in endpoint, told to misbehave: a server on loopback whose every reply a *policy* decides.
 
-A *policy* decides every reply: a function of the request body and of how often that body has come, from 1. `serve` runs
-a server in a thread of its own for a test; by hand it is
+A policy is a function of the request body and of how often that body has come, from 1. `serve` runs a server in a thread
+of its own for a test; by hand it is
 
-    python -m tests.servers.openai_stub --port 8000 --script happy
+    python -m tests.servers.openai_stub --port 8000 --script rate_limited
     OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=any python -m agent.run
 
-It speaks `POST /v1/chat/completions` (tools, response_format, usage, error bodies, headers, streamed or whole) and
-`GET /v1/models`, refuses what the real one refuses, and keeps every request for assertions.
+Beside what `agent.llm.stub` does it scripts errors, headers and broken bodies, refuses what the real server refuses, and
+keeps every request for assertions.
 """
 
 from __future__ import annotations
@@ -28,25 +28,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-JsonDict = dict[str, Any]
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+from agent.llm.stub.replies import JsonDict, Reply, answer, instance_of, obey, refuse
+from agent.llm.stub.server import Request, StandIn, chunk, completion, head_of, list_models, parse_body, pieces_of
 
 
 @dataclass(frozen=True)
-class Scripted:
-    """One reply. `{key}` in `content` and in the error's message becomes the bearer token the request carried."""
+class Scripted(Reply):
+    """One reply, and its damage. `{key}` in `content` and in the error's message becomes the bearer token the request carried."""
 
-    content: str | None = None
-    calls: tuple[tuple[str, str], ...] = ()
-    """Tool calls: name and raw arguments."""
     finish_reason: str | None = None
     """None for what the rest implies."""
     refusal: str | None = None
-    status: int = 200
-    error: JsonDict | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     delay: float = 0.0
     """Seconds before anything is sent."""
@@ -91,52 +85,9 @@ class Recorded(NamedTuple):
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
-def instance_of(schema: JsonDict, root: JsonDict | None = None, word: str | None = None) -> Any:
-    """A value that fits a JSON schema: first enum word, two items, 1, 0.5; `word` replaces every enum's word."""
-    root = root or schema
-    if "$ref" in schema:
-        return instance_of(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, word)
-    if "const" in schema or "enum" in schema:
-        value = schema["const"] if "const" in schema else schema["enum"][0]
-        return word if word is not None and isinstance(value, str) else value
-    for union in ("anyOf", "oneOf", "allOf"):
-        if union in schema:
-            return instance_of(next(s for s in schema[union] if s.get("type") != "null"), root, word)
-    kind = schema.get("type", "object")
-    if kind == "object":
-        return {name: instance_of(part, root, word) for name, part in schema.get("properties", {}).items()}
-    if kind == "array":
-        return [instance_of(schema.get("items", {}), root, word) for _ in range(max(2, schema.get("minItems", 0)))]
-    low, high = schema.get("minimum", 0), schema.get("maximum", 1)
-    simple = {"integer": max(low, min(1, high)), "number": (low + high) / 2, "boolean": True, "null": None}
-    return simple.get(kind, "stub")
-
-
-def schema_asked_for(body: JsonDict) -> JsonDict | None:
-    """The schema in `response_format`, or else the last one written on a line of its own in a message."""
-    response_format = body.get("response_format", {})
-    if response_format.get("type") == "json_schema":
-        return response_format["json_schema"]["schema"]
-    for message in reversed(body["messages"]):
-        for line in reversed(str(message.get("content") or "").splitlines()):
-            if line.startswith("{") and '"properties"' in line:
-                with contextlib.suppress(ValueError):
-                    return json.loads(line)
-    return None
-
-
-def answer(body: JsonDict, word: str | None = None) -> str:
-    """The text of an obedient reply: JSON if JSON was asked for."""
-    schema = schema_asked_for(body)
-    return "stub" if schema is None else json.dumps(instance_of(schema, word=word))
-
-
 def happy(body: JsonDict, attempt: int) -> Scripted:
     """Does what it is asked: one call of the first tool, then the answer."""
-    if body.get("tools") and not any(message["role"] == "tool" for message in body["messages"]):
-        function = body["tools"][0]["function"]
-        return Scripted(calls=((function["name"], json.dumps(instance_of(function["parameters"]))),))
-    return Scripted(content=answer(body))
+    return Scripted(**vars(obey(body)))
 
 
 def failing(
@@ -147,8 +98,8 @@ def failing(
     headers: Mapping[str, str] | None = None,
 ) -> Policy:
     """Always that status, with the real server's error body."""
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return lambda body, attempt: Scripted(status=status, error=error, headers=headers or {})
+    reply = Scripted(**vars(refuse(status, message, code, param)), headers=headers or {})
+    return lambda body, attempt: reply
 
 
 def saying(content: str | None = None, **rest: Any) -> Policy:
@@ -181,28 +132,6 @@ def refusing(*words: str, then: Policy = happy) -> Policy:
             return then(body, attempt)
         param = "response_format" if found[0] == kind else found[0]
         return failing(400, f"'{param}' of this kind ({found[0]}) is not supported", param=param)(body, attempt)
-
-    return policy
-
-
-def reading(replies: Path) -> Policy:
-    """Replies written by a person: line after line of a JSONL file, to one new body after another; then 503.
-
-    A line is `{"content": …}`, where content that is no text is sent as JSON, or `{"calls": [["name", {arguments}]]}`.
-    The file is read anew for every body, so that lines can be added while a run waits to be resumed.
-    """
-    seen: dict[str, int] = {}
-
-    def policy(body: JsonDict, attempt: int) -> Scripted:
-        place = seen.setdefault(json.dumps(body), len(seen))
-        lines = [line for line in replies.read_text("utf-8").splitlines() if line.strip()]
-        if place >= len(lines):
-            del seen[json.dumps(body)]
-            return failing(503, f"reply {place + 1} is not written yet")(body, attempt)
-        reply = json.loads(lines[place])
-        calls = tuple((name, json.dumps(arguments)) for name, arguments in reply.get("calls", ()))
-        content = reply.get("content")
-        return Scripted(content=content if isinstance(content, str | None) else json.dumps(content), calls=calls)
 
     return policy
 
@@ -289,7 +218,7 @@ SCRIPTS["mixed"] = mixed
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
-class StubServer:
+class StubServer(StandIn):
     """The server; `requests` and `counts` grow as it works.
 
     Args:
@@ -312,13 +241,11 @@ class StubServer:
         streaming: Literal["yes", "ignored", "no usage", "no"] = "yes",
         root: str = "/v1",
     ) -> None:
+        super().__init__(obey, delay, root, models)
         self.policy = policy
-        self.delay = delay
         self.keep = keep
-        self.models = models
         self.probing = probing or saying("OK")
         self.streaming = streaming
-        self.root = root
         self.probes: list[Recorded] = []
         self.listed = 0
         """Times the models were asked for."""
@@ -326,36 +253,13 @@ class StubServer:
         self.counts: Counter[str] = Counter()
         self.in_flight = 0
         self.peak_in_flight = 0
-        self.port = 0
 
-    @property
-    def base_url(self) -> str:
-        """What a client is given."""
-        return f"http://127.0.0.1:{self.port}{self.root}"
-
-    async def start(self, port: int = 0) -> asyncio.Server:
-        """Listen on loopback; port 0 takes a free one."""
-        server = await asyncio.start_server(self._connection, "127.0.0.1", port, backlog=1024)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while await self._exchange(reader, writer):
-                pass
-        writer.close()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request and its reply; False when the connection is gone."""
-        head, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        pairs = (line.split(":", 1) for line in lines if ":" in line)
-        headers = {name.strip().lower(): value.strip() for name, value in pairs}
-        data = await reader.readexactly(int(headers.get("content-length", 0)))
+    async def serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One reply; False when the connection is gone."""
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
-            method, path, _ = head.split(" ", 2)
-            reply = self._reply(method, path, data, headers)
+            reply = self._reply(request.method, request.path, request.data, request.headers)
             await asyncio.sleep(self.delay + reply.delay)
             if reply.hang:
                 await reader.read()
@@ -369,13 +273,11 @@ class StubServer:
     def _reply(self, method: str, path: str, data: bytes, headers: Mapping[str, str]) -> Scripted:
         if (method, path) == ("GET", f"{self.root}/models"):
             self.listed += 1
-            models = [{"id": name, "object": "model", "created": 0, "owned_by": "stub"} for name in self.models]
-            return Scripted(raw=json.dumps({"object": "list", "data": models}).encode())
+            return Scripted(raw=list_models(self.models))
         if (method, path) != ("POST", f"{self.root}/chat/completions"):
             return _sealed(failing(404, f"Invalid URL ({method} {path})")({}, 1), {}, "")
-        try:
-            body: JsonDict = json.loads(data)
-        except ValueError:
+        body = parse_body(data)
+        if body is None:
             return _sealed(failing(400, "We could not parse the JSON body of your request.")({}, 1), {}, "")
         stream, options = body.pop("stream", False), body.pop("stream_options", None)
         if stream and (self.streaming == "no" or (options and self.streaming == "no usage")):
@@ -394,7 +296,7 @@ class StubServer:
         reply = failing(400, wrong)(body, 1) if wrong else policy(body, self.counts[sha256])
         reply = _sealed(reply, body, key)
         streamed = stream and self.streaming != "ignored" and reply.status == 200 and not reply.scripted_raw
-        return replace(reply, pieces=_pieces(reply.raw or b"", bool(options))) if streamed else reply
+        return replace(reply, pieces=pieces_of(reply.raw or b"", bool(options))) if streamed else reply
 
 
 def is_probe(body: JsonDict) -> bool:
@@ -406,27 +308,6 @@ def is_probe(body: JsonDict) -> bool:
 def _sealed(reply: Scripted, body: JsonDict, key: str) -> Scripted:
     """The reply with its body."""
     return replace(reply, scripted_raw=reply.raw is not None, raw=_body(body, reply, key))
-
-
-def _pieces(whole: bytes, usage: bool) -> tuple[bytes, ...]:
-    """A reply as the events in which it is streamed: a few letters each."""
-    body = json.loads(whole)
-    (choice,) = body["choices"]
-    message, head = choice["message"], {"id": body["id"], "object": "chat.completion.chunk", "model": body["model"]}
-    content, calls = message["content"] or "", message.get("tool_calls", ())
-    deltas: list[JsonDict] = [{"role": "assistant", "content": content[:0]}]
-    deltas += [{"content": content[start : start + 12]} for start in range(0, len(content), 12)]
-    deltas += [{"refusal": message["refusal"]}] if message["refusal"] else []
-    for index, call in enumerate(calls):
-        function = call["function"]
-        begun = {**call, "index": index, "function": {"name": function["name"], "arguments": ""}}
-        deltas += [{"tool_calls": [begun]}]
-        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]}]
-    events = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
-    if usage and "usage" in body:
-        events.append({**head, "choices": [], "usage": body["usage"]})
-    return (*(f"data: {json.dumps(event)}\n\n".encode() for event in events), b"data: [DONE]\n\n")
 
 
 def _objection(body: JsonDict) -> str | None:
@@ -466,46 +347,22 @@ def _body(request: JsonDict, reply: Scripted, key: str) -> bytes:
         return reply.raw
     if reply.error is not None:
         return json.dumps({"error": {**reply.error, "message": reply.error["message"].replace("{key}", key)}}).encode()
-    calls = [
-        {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
-        for number, (name, arguments) in enumerate(reply.calls)
-    ]
-    content = reply.content.replace("{key}", key) if reply.content is not None else None
-    message: JsonDict = {"role": "assistant", "content": content, "refusal": reply.refusal}
-    if calls:
-        message["tool_calls"] = calls
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": reply.finish_reason or ("tool_calls" if calls else "stop"),
-    }
-    tokens_in = sum(len(str(message.get("content") or "")) for message in request["messages"]) // 4
-    tokens_out = (len(content or "") + sum(len(arguments) for _, arguments in reply.calls)) // 4
-    body: JsonDict = {
-        "id": "chatcmpl-stub",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": request["model"],
-        "choices": [choice],
-    }
-    if reply.usage:
-        total = tokens_in + tokens_out
-        body["usage"] = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": total}
-        if reply.thoughts:
-            body["usage"] |= {
-                "completion_tokens": tokens_out + reply.thoughts,
-                "completion_tokens_details": {"reasoning_tokens": reply.thoughts},
-            }
+    body = completion(request, reply.content.replace("{key}", key) if reply.content is not None else None, reply.calls)
+    (choice,), usage = body["choices"], body["usage"]
+    choice["message"]["refusal"] = reply.refusal
+    choice["finish_reason"] = reply.finish_reason or choice["finish_reason"]
+    if reply.thoughts:
+        usage["completion_tokens"] += reply.thoughts
+        usage["completion_tokens_details"] = {"reasoning_tokens": reply.thoughts}
+    if not reply.usage:
+        del body["usage"]
     return json.dumps(body).encode()
 
 
 async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
     body = reply.raw or b""
-    lines = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Status')}", "Content-Type: application/json"]
-    lines += [f"Content-Length: {len(body)}", "x-request-id: req_stub"]
-    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    usual = {"Content-Type": "application/json", "Content-Length": str(len(body)), "x-request-id": "req_stub"}
+    head = head_of(reply.status, usual | dict(reply.headers))
     writer.write(head + (body if reply.reset_after is None else body[: reply.reset_after]))
     await writer.drain()
     return True if reply.reset_after is None else await _reset(writer)
@@ -513,24 +370,22 @@ async def _write(writer: asyncio.StreamWriter, reply: Scripted) -> bool:
 
 async def _stream(writer: asyncio.StreamWriter, reader: asyncio.StreamReader, reply: Scripted) -> bool:
     """Server-sent events, each a chunk of its own."""
-    lines = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"]
-    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+    usual = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}
+    writer.write(head_of(200, usual | dict(reply.headers)))
     sent = 0
     for number, piece in enumerate(reply.pieces or ()):
         if number == reply.silent_after:
             await reader.read()
             return False
         if reply.reset_after is not None and sent + len(piece) > reply.reset_after:
-            part = piece[: reply.reset_after - sent]
-            writer.write(b"%x\r\n" % len(part) + part + b"\r\n")
+            writer.write(chunk(piece[: reply.reset_after - sent]))
             return await _reset(writer)
-        writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        writer.write(chunk(piece))
         sent += len(piece)
         if reply.pace:
             await writer.drain()
             await asyncio.sleep(reply.pace)
-    writer.write(b"0\r\n\r\n")
+    writer.write(chunk(b""))
     await writer.drain()
     return True
 
@@ -575,15 +430,13 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--script", choices=sorted(SCRIPTS), default="happy")
-    parser.add_argument("--replies", type=Path, metavar="FILE", help="answer with the lines of this file instead")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each reply")
     arguments = parser.parse_args()
-    policy = reading(arguments.replies) if arguments.replies else SCRIPTS[arguments.script]
-    stub = StubServer(policy, arguments.delay, keep=False)
+    stub = StubServer(SCRIPTS[arguments.script], arguments.delay, keep=False)
 
     async def run() -> None:
         server = await stub.start(arguments.port)
-        sys.stdout.write(f"{stub.base_url} answers by {arguments.replies or arguments.script}; stop it with Ctrl-C\n")
+        sys.stdout.write(f"{stub.base_url} answers by {arguments.script}; stop it with Ctrl-C\n")
         sys.stdout.flush()
         await server.serve_forever()
 

@@ -71,11 +71,24 @@ def record_activations(
     features: Sequence[int],
     directions: Float[Tensor, "m d_model"],
     progress: Progress | None = None,
+    *,
+    sampled: int = SAMPLED_FEATURES,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> Recording:
-    """One forward pass over the rows: activations of the listed features, then of m random directions."""
+    """One forward pass over the rows: activations of the listed features, then of m random directions.
+
+    Args:
+        bench: model and SAE.
+        rows: the text.
+        features: by number.
+        directions: at random.
+        progress: where it is shown how far it is.
+        sampled: features whose density is read off.
+        tokens_per_batch: most tokens at a time, but for a single row.
+    """
     chosen = torch.tensor(list(features), dtype=torch.int64)
     alike = nearest_features(bench, chosen, directions)
-    columns = torch.cat([chosen, alike, sample_features(bench.d_sae)])
+    columns = torch.cat([chosen, alike, sample_features(bench.d_sae, sampled)])
     n, m = len(chosen), len(directions)
     activations = np.empty((*rows.tokens.shape, n + m), dtype=np.float32)
     peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
@@ -83,16 +96,16 @@ def record_activations(
     counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
     task = progress.add_task("observe      contexts", total=len(rows.tokens)) if progress else None
-    for part, tokens, real in _batches(rows):
+    for part, tokens, real in _batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
         padding = ~real[..., None].to(residuals.device)
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
-        own, near, sampled = encoded.split([n, len(alike), len(counts)], dim=-1)
+        own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
         activations[part] = torch.cat([own, components], dim=-1).numpy()
         highest = near.max(dim=1)  # of each row, [batch, n + m]
         peaks[part], places[part] = highest.values.numpy(), highest.indices.numpy()
-        counts += (sampled > 0).sum(dim=(0, 1)).numpy()
+        counts += (drawn > 0).sum(dim=(0, 1)).numpy()
         norms += float(residuals.norm(dim=-1)[real.to(residuals.device)].sum())
         if progress and task is not None:
             progress.update(task, completed=part.stop)
@@ -114,17 +127,19 @@ def nearest_features(
     return cosines.argmax(dim=1).cpu()
 
 
-def sample_features(d_sae: int) -> Int64[Tensor, " sampled"]:
+def sample_features(d_sae: int, most: int = SAMPLED_FEATURES) -> Int64[Tensor, " sampled"]:
     """All features of a small SAE; of a large one the same ones in every run, so that runs are comparable."""
-    if d_sae <= SAMPLED_FEATURES:
+    if d_sae <= most:
         return torch.arange(d_sae)
-    drawn = np.random.default_rng(0).choice(d_sae, SAMPLED_FEATURES, replace=False)
+    drawn = np.random.default_rng(0).choice(d_sae, most, replace=False)
     return torch.from_numpy(np.sort(drawn))
 
 
-def _batches(rows: TokenRows) -> Iterator[tuple[slice, Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
+def _batches(
+    rows: TokenRows, most_tokens: int
+) -> Iterator[tuple[slice, Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
     n, width = rows.tokens.shape
-    size = max(1, min(ROWS_PER_BATCH, TOKENS_PER_BATCH // width))
+    size = max(1, min(ROWS_PER_BATCH, most_tokens // width))
     for start in range(0, n, size):
         part = slice(start, min(start + size, n))
         yield part, torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])

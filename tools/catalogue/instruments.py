@@ -1,6 +1,7 @@
 """The instruments a language model may use on a feature: plain functions, listed in `TOOLS`, and nothing else.
 
 The first argument is given by us; the others are the model's to choose, and their descriptions here are what it reads.
+An instrument that shows no steered text says so with `keeps_blind`; of all others the judge is not told.
 Numbers are rounded: a transcript is read by people, and digits beyond the third carry nothing.
 """
 
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
     ContextFound,
@@ -42,6 +44,7 @@ CONTEXT_REACH = 16
 """Tokens shown on either side of a context's peak."""
 
 
+@keeps_blind
 def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActivations:
     """Largest activation of the feature in each of the sentences you write.
 
@@ -54,6 +57,7 @@ def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActiv
     return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(subject.sample_values.max())))
 
 
+@keeps_blind
 def promote_words(subject: Subject, words: list[str], strength: float) -> PromotedWords:
     """Change of each word's log-probability when the feature is added, mean over neutral beginnings of sentences.
 
@@ -110,6 +114,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
     )
 
 
+@keeps_blind
 def ablate(subject: Subject, sentence: str) -> AblationFound:
     """Which next tokens become less and more likely when the feature is set to zero where a sentence activates it.
 
@@ -131,6 +136,7 @@ def ablate(subject: Subject, sentence: str) -> AblationFound:
     )
 
 
+@keeps_blind
 def find_neighbours(subject: Subject, n: int) -> Neighbours:
     """The features whose directions are nearest to this one's by cosine, with their top tokens.
 
@@ -152,6 +158,7 @@ def find_neighbours(subject: Subject, n: int) -> Neighbours:
     return Neighbours(neighbours=tuple(found))
 
 
+@keeps_blind
 def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
     """More text in which the feature is active, by falling activation, from documents not shown before.
 
@@ -175,6 +182,7 @@ def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
     )
 
 
+@keeps_blind
 def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
     """Whether words belong to the domain's vocabulary, and their logit weight and rank in the feature's projection.
 
@@ -200,6 +208,7 @@ def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
     return WordsFound(n_tokens=len(weights), words=tuple(found))
 
 
+@keeps_blind
 def project_tokens(subject: Subject, first: int, k: int) -> TokensFound:
     """The tokens whose logits the feature's weights raise and lower most, from a rank of your choice on.
 

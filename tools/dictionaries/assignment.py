@@ -35,6 +35,7 @@ def max_null(
     seed: int = 0,
     draws: int = NULL_DRAWS,
     quantile: float = NULL_QUANTILE,
+    block_rows: int = BLOCK_ROWS,
 ) -> float:
     """The largest cosine with any row of a dictionary that a random direction has, at a quantile of such directions.
 
@@ -48,19 +49,22 @@ def max_null(
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(draws, len(source), generator=generator).to(source)
         directions = unit_rows(weights @ source)
-        best = torch.stack([(directions @ block.T).amax(dim=1) for block in target.split(BLOCK_ROWS)]).amax(dim=0)
+        best = torch.stack([(directions @ block.T).amax(dim=1) for block in target.split(block_rows)]).amax(dim=0)
         found.append(float(best.double().quantile(quantile)))
     return max(found)
 
 
 def compare_rows(
-    left: Float[Tensor, "n_left d_model"], right: Float[Tensor, "n_right d_model"], threshold: float
+    left: Float[Tensor, "n_left d_model"],
+    right: Float[Tensor, "n_right d_model"],
+    threshold: float,
+    block_rows: int = BLOCK_ROWS,
 ) -> Likeness:
     """Cosines of all unit rows in blocks, of which those below the threshold are not kept."""
     nearest_left = np.full(len(left), -np.inf)
     nearest_right = np.full(len(right), -np.inf)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-    for start, cosines in _blocks(left, right):
+    for start, cosines in _blocks(left, right, block_rows):
         nearest_left[start : start + len(cosines)] = cosines.max(axis=1)
         np.maximum(nearest_right, cosines.max(axis=0), out=nearest_right)
         rows, columns = np.nonzero(cosines >= threshold)
@@ -96,8 +100,8 @@ def unit_rows(rows: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
     return rows / rows.norm(dim=1, keepdim=True)
 
 
-def _blocks(left: Tensor, right: Tensor) -> Iterator[tuple[int, Float[np.ndarray, "block n_right"]]]:
+def _blocks(left: Tensor, right: Tensor, n: int) -> Iterator[tuple[int, Float[np.ndarray, "block n_right"]]]:
     if not len(right):
         return
-    for start in range(0, len(left), BLOCK_ROWS):
-        yield start, (left[start : start + BLOCK_ROWS] @ right.T).cpu().numpy()
+    for start in range(0, len(left), n):
+        yield start, (left[start : start + n] @ right.T).cpu().numpy()

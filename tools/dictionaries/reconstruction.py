@@ -88,7 +88,11 @@ class _Tally:
 
 
 def measure_reconstruction(
-    bench: Workbench, rows: TokenRows, autoencoder: Autoencoder | None = None, description: str = ""
+    bench: Workbench,
+    rows: TokenRows,
+    autoencoder: Autoencoder | None = None,
+    description: str = "",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> Measured:
     """Run an SAE on a model's residual stream and put its reconstruction in its place.
 
@@ -97,22 +101,26 @@ def measure_reconstruction(
         rows: the text.
         autoencoder: any that reads as many dimensions; without it the model's own.
         description: for a progress bar; none without it.
+        tokens_per_batch: most tokens at a time, but for a single row.
     """
-    (measured,) = measure_side_by_side(bench, rows, [autoencoder or bench.autoencoder], description)
+    (measured,) = measure_side_by_side(bench, rows, [autoencoder or bench.autoencoder], description, tokens_per_batch)
     return measured
 
 
 def measure_side_by_side(
-    bench: Workbench, rows: TokenRows, autoencoders: Sequence[Autoencoder], description: str = ""
+    bench: Workbench,
+    rows: TokenRows,
+    autoencoders: Sequence[Autoencoder],
+    description: str = "",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> list[Measured]:
     """The same for several SAEs, which share the passes of the model without one."""
     mean = mean_residual(bench, rows)
     tallies = [_Tally(autoencoder, bench.device) for autoencoder in autoencoders]
     bare = np.zeros(3)  # loss with the residual as it is, with 0 and with the mean in its place
     variance = 0.0
-    n_batches = len(range(0, len(rows.tokens), _rows_per_batch(rows)))
-    shown = track(batches(rows), description, n_batches) if description else batches(rows)
-    for tokens, real in shown:
+    parts = list(batches(rows, tokens_per_batch))
+    for tokens, real in track(parts, description, len(parts)) if description else parts:
         residuals = bench.residuals(tokens)
         text, body = real[:, 1:].to(bench.device), residuals[:, 1:]
         variance += float((body[text].double() - mean).pow(2).sum())
@@ -176,9 +184,11 @@ def next_token_loss(
     return float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum", ignore_index=-100))
 
 
-def batches(rows: TokenRows) -> Iterator[tuple[Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
+def batches(
+    rows: TokenRows, most_tokens: int = TOKENS_PER_BATCH
+) -> Iterator[tuple[Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
     """The rows, with True at text, in parts that fit a cache."""
-    size = _rows_per_batch(rows)
+    size = max(1, most_tokens // rows.tokens.shape[1])
     for start in range(0, len(rows.tokens), size):
         part = slice(start, start + size)
         yield torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])
@@ -188,10 +198,6 @@ def spread_rows(rows: TokenRows, most: int) -> TokenRows:
     """At most so many rows, spread evenly over the text."""
     kept = np.unique(np.linspace(0, len(rows.tokens) - 1, most).round().astype(int))
     return TokenRows(rows.tokens[kept], rows.real[kept], tuple(rows.documents[row] for row in kept))
-
-
-def _rows_per_batch(rows: TokenRows) -> int:
-    return max(1, TOKENS_PER_BATCH // rows.tokens.shape[1])
 
 
 def _replace(residuals: Float[Tensor, "rows positions d_model"], body: Tensor) -> ResidualEdit:

@@ -123,6 +123,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--seed": {"type": whole(0, MOST_SEED), "default": 0, "metavar": "N"}
     | {"help": "decides all that is drawn at random (default: 0)"},
     "--require": {"action": "append", "default": [], "metavar": "BOUND"},
+    "--port": {"type": whole(0, 65535), "default": 8000, "metavar": "N"}
+    | {"help": "on this machine; 0 takes a free one (default: %(default)s)"},
     "--out": {"type": Path, "metavar": "PATH", "help": "what to write"},
     "--json": {"type": Path, "metavar": "FILE", "help": "write everything as JSON as well"},
     "--device": {"default": "auto", "metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps (default: auto)"},

@@ -8,6 +8,7 @@ else of the residual stream kept, the SAE's error included. Half their differenc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,12 +55,15 @@ class CausalEffect(NamedTuple):
         return (self.added - self.ablated) / 2
 
 
-def measure_effects(bench: Workbench, places: Sequence[Place]) -> Iterator[tuple[int, CausalEffect]]:
+def measure_effects(
+    bench: Workbench, places: Sequence[Place], *, pass_bytes: int = PASS_BYTES
+) -> Iterator[tuple[int, CausalEffect]]:
     """The effect of each direction on its own text, many in one pass; in an order that wastes little padding.
 
     Args:
         bench: model and SAE.
         places: texts of one width.
+        pass_bytes: memory of the rows of one pass, and of the logits that are compared at a time.
 
     Yields:
         Number of the place, and its effect.
@@ -67,18 +71,19 @@ def measure_effects(bench: Workbench, places: Sequence[Place]) -> Iterator[tuple
     Raises:
         ValueError: a direction is nowhere active in its text.
     """
+    measure = partial(_measure_block, bench, pass_bytes)
     lengths = [_length(place) for place in places]
     block: list[int] = []
     n_rows = 0
     for number in sorted(range(len(places)), key=lambda number: -lengths[number]):
         rows = 3 * len(places[number].tokens)
-        if block and n_rows + rows > rows_per_batch(bench, lengths[block[0]], min(PASS_BYTES, bench.budget)):
-            yield from zip(block, _measure_block(bench, [places[i] for i in block], lengths[block[0]]), strict=True)
+        if block and n_rows + rows > rows_per_batch(bench, lengths[block[0]], min(pass_bytes, bench.budget)):
+            yield from zip(block, measure([places[i] for i in block], lengths[block[0]]), strict=True)
             block, n_rows = [], 0
         block.append(number)
         n_rows += rows
     if block:
-        yield from zip(block, _measure_block(bench, [places[i] for i in block], lengths[block[0]]), strict=True)
+        yield from zip(block, measure([places[i] for i in block], lengths[block[0]]), strict=True)
 
 
 def _length(place: Place) -> int:
@@ -89,7 +94,7 @@ def _length(place: Place) -> int:
     return int(active[-1, 0]) + 1
 
 
-def _measure_block(bench: Workbench, places: Sequence[Place], length: int) -> list[CausalEffect]:
+def _measure_block(bench: Workbench, pass_bytes: int, places: Sequence[Place], length: int) -> list[CausalEffect]:
     """One pass with three copies of every row: clean, ablated, added; rows that several directions share are clean once."""
     tokens = torch.cat([place.tokens[:, :length] for place in places])
     activations = torch.cat([place.activations[:, :length] for place in places]).to(bench.device)
@@ -101,9 +106,12 @@ def _measure_block(bench: Workbench, places: Sequence[Place], length: int) -> li
     n = len(tokens)
     at = torch.cat([copies[rows], len(clean) + rows, len(clean) + n + rows]), positions.repeat(3)
     *between, final = _read_blocks(bench, torch.cat([clean, tokens, tokens]), Intervention(Addition(change)), at)
+    n_logits = max(1, pass_bytes // (16 * bench.W_U.shape[1]))
     edges = np.cumsum([0, *(int((place.activations[:, :length] > 0).sum()) for place in places)])
     return [
-        _describe(bench, place, activations[rows, positions][first:last], [*between, final], slice(first, last))
+        _describe(
+            bench, place, activations[rows, positions][first:last], [*between, final], slice(first, last), n_logits
+        )
         for place, first, last in zip(places, edges.tolist(), edges[1:].tolist(), strict=False)
     ]
 
@@ -135,9 +143,10 @@ def _describe(
     active: Float[Tensor, " positions"],
     blocks: Sequence[Float[Tensor, "3 points d_model"]],
     part: slice,
+    n_logits: int,
 ) -> CausalEffect:
     lost, gained = torch.zeros(2, bench.W_U.shape[1], device=bench.device)
-    for points in blocks[-1][:, part].split(max(1, PASS_BYTES // (16 * bench.W_U.shape[1])), dim=1):
+    for points in blocks[-1][:, part].split(n_logits, dim=1):
         clean, ablated, added = (bench.unembed(residual) for residual in points)  # [points, d_vocab]
         lost += _centred(ablated - clean).sum(dim=0)
         gained += _centred(added - clean).sum(dim=0)

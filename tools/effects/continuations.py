@@ -19,7 +19,15 @@ from torch import Tensor
 
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Addition, Change, HookCounter, Readers, make_change
-from tools.effects.steering import Generated, generate, row_noise, rows_per_batch, score_perplexity, split_rows
+from tools.effects.steering import (
+    MOST_ROWS,
+    Generated,
+    generate,
+    row_noise,
+    rows_per_batch,
+    score_perplexity,
+    split_rows,
+)
 from tools.effects.strength import Strengths, TokenMoves, choose_strengths, measure_strengths
 from tools.study.definition import Study
 from tools.survey.projection import random_directions
@@ -76,8 +84,10 @@ def steer(
     residual_norm: float,
     seed: int,
     progress: Progress | None = None,
+    *,
+    most_rows: int = MOST_ROWS,
 ) -> SteeredTexts:
-    """Choose each direction's strength, then continue every prompt in all four arms."""
+    """Choose each direction's strength, then continue every prompt in all four arms, at most so many rows at a time."""
     settings = study.steering
     prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
     strengths = find_strengths(bench, study, targets, residual_norm)
@@ -94,7 +104,7 @@ def steer(
     task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
-        limit = rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens)
+        limit = min(most_rows, rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens))
         for rows in split_rows(n * group, limit):
             which, sample, arm = np.unravel_index(rows.numpy(), (n, *shape[2:]))
             chosen = torch.from_numpy(which)

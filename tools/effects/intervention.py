@@ -82,12 +82,14 @@ class Readers(NamedTuple):
         """The readers of some directions."""
         return Readers(self.directions[rows], self.features[rows], self.levels[rows])
 
-    def read(self, bench: Workbench, residual: Float[Tensor, "n positions d_model"]) -> Float[Tensor, "n positions"]:
+    def read(
+        self, bench: Workbench, residual: Float[Tensor, "n positions d_model"], most_bytes: int = ENCODED_BYTES
+    ) -> Float[Tensor, "n positions"]:
         """Each direction's activation in the row of its own, in blocks: many SAEs encode all features at once."""
         active = torch.einsum("npd,nd->np", residual, self.directions.to(residual)) - self.levels.to(residual)[:, None]
         active = active.clamp_min(0)
         real = torch.nonzero(self.features >= 0)[:, 0]
-        block = max(1, min(ENCODED_BYTES, bench.budget) // (4 * bench.d_sae * residual.shape[1]))
+        block = max(1, min(most_bytes, bench.budget) // (4 * bench.d_sae * residual.shape[1]))
         for rows in real.split(block):
             features, places = torch.unique(self.features[rows], return_inverse=True)
             encoded = bench.encode(residual[rows], features.to(residual.device))  # [rows, positions, features]

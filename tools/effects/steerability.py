@@ -46,6 +46,7 @@ def score_output(
     directions: Float[Tensor, "n d_model"],
     token_ids: Int64[Tensor, "n k"],
     prompt: str = NEUTRAL_PROMPT,
+    amplitude: float = AMPLITUDE,
 ) -> Float[Tensor, " n"]:
     """(1 - rank / vocabulary) times probability of each direction's best token, when the direction is added strongly.
 
@@ -58,7 +59,7 @@ def score_output(
     block = rows_per_batch(bench, len(ids) + 1)
     for some, listed in zip(directions.split(block), token_ids.split(block), strict=True):
         vectors = torch.zeros(len(some), len(ids) + 1, some.shape[1], device=some.device)
-        vectors[:, -1] = AMPLITUDE * strongest * some
+        vectors[:, -1] = amplitude * strongest * some
         logits = bench.step(row.expand(len(some), -1), None, Intervention(Addition(vectors))).logits.cpu()
         best = logits.gather(1, listed).max(dim=1).values
         rank = (logits > best[:, None]).sum(dim=1)

@@ -25,7 +25,6 @@ from tools.errors import LoadError, StudyError
 from tools.training.corpora import bos_id, iterate_batches, load_rows
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 
-CHECKPOINT_EVERY = 250
 HELDOUT_ROWS = 256
 
 
@@ -175,7 +174,7 @@ def train_language_model(
             if step % 10 == 0:
                 log.write(f"{step}\t{loss:.4f}\t{rate:.0f}\n")
                 log.flush()
-            if step % CHECKPOINT_EVERY == 0 or step == steps:
+            if step % recipe.checkpoint_every == 0 or step == steps:
                 losses = {c: mean_loss(model, r[:HELDOUT_ROWS], recipe.precision) for c, r in heldout.items()}
                 log.write(f"{step}\theldout\t{losses}\n")
                 log.flush()

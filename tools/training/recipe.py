@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools.errors import StudyError, first_problem
 
@@ -49,6 +49,8 @@ class LanguageModelRecipe(_Section):
     tokens_per_step: int = 8192
     rows_per_batch: int = 16
     """Rows of one forward pass; a step accumulates `tokens_per_step` over several."""
+    checkpoint_every: int = Field(default=250, ge=1)
+    """Steps after which an interrupted training can go on, and held-out losses are measured."""
     matrix_lr: float = 3e-3
     embedding_lr: float = 2e-3
     weight_decay: float = 0.1

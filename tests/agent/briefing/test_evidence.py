@@ -194,6 +194,18 @@ def test_the_judge_sees_the_figures_of_what_the_investigator_chose_to_measure() 
         assert f"5 at ' heart' in: {sentence}" in shown
 
 
+@pytest.mark.parametrize(
+    ("instrument", "told"), [("ablate", True), ("continue_text", False), ("an_instrument_of_tomorrow", False)]
+)
+def test_the_judge_hears_only_of_instruments_that_declare_themselves_blind(instrument: str, told: bool) -> None:
+    call = Measurement(
+        sha256="0", instrument=instrument, feature="f", arguments={"sentence": "s"}, status="ok", result={"seen": "it"}
+    )
+    observed = [Observed(round=1, call_id="x", hypothesis=None, measurement=call)]
+    assert (instrument in brief_tests_for_judge((), (), observed, 1)) == told
+    assert instrument in brief_earlier((), observed, 1, "")  # the investigator may know it
+
+
 def poisoned(text: str) -> tuple[Evidence, list[Hypothesis]]:
     """The text in every place that comes from outside."""
     base = make_evidence()

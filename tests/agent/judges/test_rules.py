@@ -8,6 +8,7 @@ import pytest
 
 from agent.judges.judgement import steering_verdict
 from agent.judges.rules import judge_by_rules, name_feature
+from benchmarks.evidence import typical_steering
 from tools.records import (
     ActivationEvidence,
     CoherenceEvidence,
@@ -32,20 +33,7 @@ def coherence(score: float | None, null_share: float | None) -> CoherenceEvidenc
 
 
 def steering(wins: int, n: int, null: float) -> SteeringEvidence:
-    return SteeringEvidence(
-        metric="m",
-        policy="all",
-        unit="residual_norm",
-        strength=0.5,
-        kl=0.5,
-        hook_calls=24,
-        positions_steered=30,
-        pairs=(),
-        win_rate=wins / n,
-        n=n,
-        null_win_rate=null,
-        log_probability_lift=1.0,
-    )
+    return typical_steering(win_rate=wins / n, n=n, null_win_rate=null)
 
 
 def contexts(near: int, documents: int, share: float = 0.06) -> ActivationEvidence:

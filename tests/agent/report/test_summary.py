@@ -11,7 +11,8 @@ from agent.llm.records import Failure, Usage
 from agent.report.figures import draw_figures
 from agent.report.summary import summarise
 from agent.report.tables import decisions_csv, format_summary, strata_csv
-from tools.records import CoherenceEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from benchmarks.evidence import typical_steering
+from tools.records import CoherenceEvidence, Evidence, FeatureRef, Stratum
 
 
 def feature(index: int, stratum: Stratum) -> FeatureRef:
@@ -59,20 +60,7 @@ def evidence(index: int, stratum: Stratum, wins: int, coherence: float | None) -
         coherence=CoherenceEvidence(
             weighted=coherence, deduplicated=coherence, n_valid=5, coverage=0.5, null_share=0.2
         ),
-        steering=SteeringEvidence(
-            metric="m",
-            policy="all",
-            unit="residual_norm",
-            strength=1,
-            kl=0.5,
-            hook_calls=1,
-            positions_steered=1,
-            pairs=(),
-            win_rate=wins / 10,
-            n=10,
-            null_win_rate=0.5,
-            log_probability_lift=0.1,
-        ),
+        steering=typical_steering(win_rate=wins / 10, n=10),
     )
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from agent.folder.store import RunFolder
+from agent.llm.stub.replies import schema_asked_for
 from agent.run import main as run
 from evals.agreement.results import Agreement, Row
 from evals.labels import main as import_them
 from evals.run import main as examine
-from tests.servers.openai_stub import JsonDict, Scripted, happy, schema_asked_for, serve
+from tests.servers.openai_stub import JsonDict, Scripted, happy, serve
 
 CONCEPTS = {"dentist": "dent", "nurse": "nurs"}
 STEMS = {

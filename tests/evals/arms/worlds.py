@@ -22,6 +22,7 @@ from agent.folder.records import (
     StratumSize,
 )
 from agent.folder.store import RunFolder, sha256_of
+from benchmarks.evidence import typical_pair, typical_steering
 from tools.records import (
     CoherenceEvidence,
     Evidence,
@@ -98,24 +99,12 @@ def _steer(world: World, rng: np.random.Generator) -> SteeringEvidence:
                 name: f"{name} text {rng.integers(10**9)}" for name in ("unsteered", "steered", "random", "flipped")
             }
             scores = {"score_unsteered": low if won else high, "score_steered": high if won else low}
-            pairs.append(
-                SteeredPair(
-                    prompt=prompt, seed=seed, collapsed=False, score_random=0.3, score_flipped=0.3, **texts, **scores
-                )
-            )
-    return SteeringEvidence(
-        metric="likeness",
-        policy="all",
-        unit="residual_norm",
+            pairs.append(typical_pair(seed, prompt=prompt, score_random=0.3, score_flipped=0.3, **texts, **scores))
+    return typical_steering(
+        pairs,
         strength=0.5,
         asked=0.5,
-        kl=0.5,
-        hook_calls=5,
-        positions_steered=9,
-        pairs=tuple(pairs),
         win_rate=float(np.mean([pair.win for pair in pairs])),
-        n=len(pairs),
-        null_win_rate=0.5,
         null_lists=20,
         log_probability_lift=float(rng.normal(3, 0.5)),
         perplexity_bound=world.perplexity_bound,

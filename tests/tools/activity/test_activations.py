@@ -117,14 +117,11 @@ def test_random_direction_is_active_where_its_component_is_largest(bench: Workbe
     np.testing.assert_allclose(differences, differences[0], atol=1e-3, err_msg="one threshold for all tokens")
 
 
-def test_density_is_of_the_sampled_features(
-    bench: Workbench, recording: Recording, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tools.activity.activations.SAMPLED_FEATURES", 20)
-    drawn = sample_features(bench.d_sae)
+def test_density_is_of_the_sampled_features(bench: Workbench, recording: Recording) -> None:
+    drawn = sample_features(bench.d_sae, 20)
     assert len(set(drawn.tolist())) == 20
-    assert torch.equal(drawn, sample_features(bench.d_sae)), "the same ones in every run"
-    few = record_activations(bench, recording.rows, [3], torch.zeros(0, 32))
+    assert torch.equal(drawn, sample_features(bench.d_sae, 20)), "the same ones in every run"
+    few = record_activations(bench, recording.rows, [3], torch.zeros(0, 32), sampled=20)
     np.testing.assert_allclose(few.density, recording.density[drawn.numpy()])
 
 
@@ -165,9 +162,8 @@ def test_rows_of_a_long_context_are_fewer_at_a_time(bench: Workbench, recording:
     seen: list[int] = []
     spy = SpyingBench(bench)
     spy.residuals = lambda tokens: seen.append(tokens.numel()) or bench.residuals(tokens)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tools.activity.activations.TOKENS_PER_BATCH", 2 * bench.context_size)
-        again = record_activations(spy, recording.rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
+    directions, most = random_directions(N_RANDOM, 32, 9), 2 * bench.context_size
+    again = record_activations(spy, recording.rows, range(bench.d_sae), directions, tokens_per_batch=most)
     assert max(seen) <= 2 * bench.context_size
     np.testing.assert_allclose(again.activations, recording.activations, atol=1e-4)
     assert again.residual_norm == pytest.approx(recording.residual_norm, rel=1e-5)

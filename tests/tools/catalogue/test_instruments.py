@@ -13,6 +13,7 @@ import torch
 from agent.toolbox import describe
 from tools.bench.workbench import Workbench
 from tools.catalogue import instruments as catalogue
+from tools.catalogue.blinding import keeps_blind, names_of_blind
 from tools.catalogue.instruments import TOOLS
 from tools.catalogue.subject import Laboratory, Subject
 from tools.errors import ToolError
@@ -60,6 +61,15 @@ def test_every_tool_can_be_offered_and_takes_a_subject_first() -> None:
         assert "subject" not in json.dumps(spec.parameters)
         assert spec.description.endswith(".")
     assert len(json.dumps([describe(tool).spec.model_dump() for tool in TOOLS])) < 6000  # tokens in every request
+
+
+def test_an_instrument_counts_as_unblinding_until_it_declares_itself_blind() -> None:
+    def new(subject: Subject) -> None:
+        """A new one."""
+
+    assert {tool.__name__ for tool in TOOLS} - names_of_blind(TOOLS) == {"continue_text"}
+    assert names_of_blind([new]) == set()
+    assert names_of_blind([keeps_blind(new)]) == {"new"}
 
 
 def test_activations_are_the_encoders(subject: Subject, bench: Workbench, busiest: int) -> None:
@@ -208,10 +218,7 @@ def test_the_sample_is_the_same_every_time(bench: Workbench, study: Study, labor
     assert again.residual_norm == laboratory.sample.residual_norm
 
 
-def test_a_lens_that_was_made_before_is_not_made_again(
-    bench: Workbench, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tools.catalogue.subject.study_lens", None)
+def test_a_lens_that_was_made_before_is_not_made_again(bench: Workbench, study: Study) -> None:
     lens = 2 * bench.W_U
     handed = Laboratory(bench, study, seed=0, lens=lens)
     assert handed.lens is lens

@@ -162,11 +162,14 @@ def test_one_near_pair_is_worth_more_than_two_hardly_beyond_chance() -> None:
     assert assign(like, threshold=0.0) == {0: (1, 0.5), 1: (0, 0.5)}
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    left, right = draw(N, seed=1, flat=False), draw(N, seed=1, flat=False) + 0.3 * draw(N, seed=2, flat=False)
-    whole = match_dictionaries(left, right)
-    monkeypatch.setattr("tools.dictionaries.assignment.BLOCK_ROWS", 37)
-    assert match_dictionaries(left, right).left_status == whole.left_status
+def test_blocks_change_nothing() -> None:
+    left, right = normed(draw(N, seed=1, flat=False)), normed(draw(N, seed=2, flat=False))
+    threshold = max_null(left, right)
+    assert max_null(left, right, block_rows=37) == pytest.approx(threshold, abs=1e-6)
+    whole, cut = compare_rows(left, right, threshold), compare_rows(left, right, threshold, block_rows=37)
+    assert (cut.left.tolist(), cut.right.tolist()) == (whole.left.tolist(), whole.right.tolist())
+    for name in ("cosine", "nearest_left", "nearest_right"):
+        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), atol=1e-6)
 
 
 def test_sides_can_be_exchanged() -> None:

@@ -120,14 +120,13 @@ def test_loss_is_the_models_own_at_the_tokens_that_count(bench: Workbench, rows:
     assert next_token_loss(bench, tokens, real) == pytest.approx(expected, rel=1e-5)
 
 
-def test_padding_and_batches_change_nothing(bench: Workbench, rows: TokenRows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_and_batches_change_nothing(bench: Workbench, rows: TokenRows) -> None:
     assert not rows.real[:, 1:].all()
     figures, counts = measure_reconstruction(bench, rows)
     wider = TokenRows(
         np.pad(rows.tokens, ((0, 0), (0, 3)), constant_values=7), np.pad(rows.real, ((0, 0), (0, 3))), rows.documents
     )
-    monkeypatch.setattr("tools.dictionaries.reconstruction.TOKENS_PER_BATCH", 50)
-    again, same_counts = measure_reconstruction(bench, wider)
+    again, same_counts = measure_reconstruction(bench, wider, tokens_per_batch=50)
     assert torch.equal(counts, same_counts)
     assert again.model_dump() == pytest.approx(figures.model_dump(), rel=1e-5)
 

@@ -153,9 +153,7 @@ def test_projection_curve_follows_the_difference_through_the_later_blocks(
 # Many at once
 
 
-def test_directions_measured_together_are_measured_as_if_alone(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_directions_measured_together_are_measured_as_if_alone(bench: Workbench) -> None:
     generator = torch.Generator().manual_seed(5)
     tokens = torch.randint(1, 300, (4, 12), generator=generator)
     places = [
@@ -165,8 +163,7 @@ def test_directions_measured_together_are_measured_as_if_alone(
         Place(tokens[[0, 3]], active_at((2, 12), [(1, 1)], 3.0), bench.directions[3]),
     ]
     together = dict(measure_effects(bench, places))
-    monkeypatch.setattr("tools.effects.causal.PASS_BYTES", 1)
-    in_blocks = dict(measure_effects(bench, places))
+    in_blocks = dict(measure_effects(bench, places, pass_bytes=1))
     assert sorted(together) == sorted(in_blocks) == [0, 1, 2, 3]
     for number, place in enumerate(places):
         alone = measure(bench, *place)

@@ -83,13 +83,9 @@ def test_a_direction_is_steered_alone_as_it_is_beside_others(bench: Workbench, s
             assert apart.strengths[alone] == pytest.approx(together.strengths[place], rel=1e-4)
 
 
-def test_batches_of_any_size_write_the_same_texts(
-    bench: Workbench, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_of_any_size_write_the_same_texts(bench: Workbench, study: Study) -> None:
     whole = steered(bench, study, [3, 20, 7])
-    monkeypatch.setattr("tools.effects.steering.MOST_ROWS", 5)
-    monkeypatch.setattr("tools.effects.steering.FEWEST_ROWS", 5)
-    cut = steered(bench, study, [3, 20, 7])
+    cut = steer(bench, study, targets(bench, [3, 20, 7]), NORM, 0, most_rows=5)
     assert cut.texts.tolist() == whole.texts.tolist()
     np.testing.assert_allclose(cut.perplexity, whole.perplexity, rtol=1e-3)
 

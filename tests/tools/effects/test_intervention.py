@@ -152,13 +152,10 @@ def test_an_activation_that_rests_on_earlier_positions_cannot_be_held(
     assert isinstance(make_change("add", bench, readers, ones, readers.directions), Addition)
 
 
-def test_reading_in_blocks_changes_nothing(
-    bench: Workbench, residual: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_in_blocks_changes_nothing(bench: Workbench, residual: torch.Tensor) -> None:
     readers, many = readers_of(bench, [5, 3] * 4), residual.repeat(4, 1, 1)
     whole = readers.read(bench, many)
-    monkeypatch.setattr("tools.effects.intervention.ENCODED_BYTES", 1)
-    torch.testing.assert_close(readers.read(bench, many), whole, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(readers.read(bench, many, most_bytes=1), whole, atol=1e-6, rtol=1e-6)
 
 
 def test_controls_of_a_clamp_write_as_much_in_another_direction(bench: Workbench, residual: torch.Tensor) -> None:

@@ -33,17 +33,14 @@ def test_own_tokens_are_those_the_direction_alone_makes_likeliest(bench: Workben
     assert found[1].tolist() == bench.unembed(directions[1:2])[0].topk(TOKENS).indices.tolist()
 
 
-def test_output_score_of_a_tokens_own_direction_grows_with_the_amplitude(
-    last_bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_score_of_a_tokens_own_direction_grows_with_the_amplitude(last_bench: Workbench) -> None:
     """After the last layer it ends at rank 0, with the probability that the direction alone gives its token."""
     token = last_bench.tokenize(" doctor")[0]
     directions = torch.stack([token_direction(last_bench, token), random_directions(1, 32, 0)[0]])
     listed = torch.full((2, 1), token)
     scores: list[float] = []
     for amplitude in (0.0, 1.0, AMPLITUDE, 1000.0):
-        monkeypatch.setattr("tools.effects.steerability.AMPLITUDE", amplitude)
-        own, random = score_output(last_bench, directions, listed).tolist()
+        own, random = score_output(last_bench, directions, listed, amplitude=amplitude).tolist()
         scores.append(own)
     assert scores == sorted(scores)
     alone = torch.softmax(last_bench.unembed(1000 * directions[:1])[0], -1)

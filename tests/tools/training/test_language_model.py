@@ -47,7 +47,6 @@ def test_an_interrupted_training_goes_on_to_what_an_uninterrupted_one_gives(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tokenizer").symlink_to(trained / "work" / "tokenizer")
-    monkeypatch.setattr(language_model, "CHECKPOINT_EVERY", 10)
     calls: list[int] = []
 
     def interrupt(*arguments: object) -> float:

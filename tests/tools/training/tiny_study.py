@@ -53,6 +53,7 @@ heldout = ["general.heldout", "medical.heldout"]
 tokens = 20_480
 tokens_per_step = 512
 rows_per_batch = 8
+checkpoint_every = 10
 [training.finetuned]
 corpora = ["medical"]
 heldout = ["general.heldout", "medical.heldout"]
