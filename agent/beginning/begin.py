@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.folder.records import Manifest
     from agent.folder.store import RunFolder
     from agent.stages.recipients import Reached
+    from tools.bench.arms import ArmHashes
     from tools.records import Evidence
     from tools.study.definition import Question, Study
 
@@ -40,20 +41,22 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.beginning.reaching import prepare
         from agent.folder.config import open_study
         from agent.folder.provenance import study_files
-        from tools.study.corpus import hash_corpus
+        from tools.study.corpus import Corpus
 
         study = open_study(config)
+        corpus = Corpus(study)
         hashes = check_inputs(study, config)
         check_settings(study, config)
     _greet(study.question, config, console)
     _warn_of_vocabulary(study, console)
     reached = prepare(config, arguments, os.environ, console.print)
-    known = {**hashes, "corpus": hash_corpus(study)}
+    known = {**hashes.model_dump(), "corpus": corpus.sha256}
     with waiting(console, "load         libraries"):
         from agent.stages.conduct import conduct
         from agent.stages.gather import Stopwatch, open_bench
     watch = Stopwatch()
-    opened = open_bench(study, reached.config, console, watch)  # before there is a folder: much can be wrong here
+    # Before there is a folder: much can be wrong here.
+    opened = open_bench(corpus, reached.config, console, watch, hashes)
     check_directions(config.features or (), opened.bench)
     described = _describe(study.question, reached, arguments, command, known, study_files(study))
     if arguments.dry_run:
@@ -203,7 +206,7 @@ def check_trace(arguments: argparse.Namespace) -> None:
     check_tracing(os.environ)
 
 
-def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
+def check_inputs(study: Study, config: RunConfig) -> ArmHashes:
     """Everything that can be found wrong before a heavy import or a run folder is made; hashes of the weights.
 
     Raises:
@@ -222,7 +225,7 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     if study.vectors.words:
         read_text(study.asset(study.vectors.words))
     check_corpus(study)
-    return hashes.model_dump()
+    return hashes
 
 
 def banner(question: Question, config: RunConfig) -> list[str]:

@@ -44,7 +44,7 @@ def conduct(
         reached: the run's config, and what its endpoint is sent besides.
         console: for progress and results.
         retry: what failed is investigated again.
-        amended: the manifest as it is from now on.
+        amended: the manifest with the config and the list of changes as they are from now on.
         opened: the bench, where it stands already.
         watch: that has timed the opening.
 
@@ -54,8 +54,8 @@ def conduct(
     """
     try:
         with folder.claimed(), reaching(*list_recipients(reached.config, os.environ)):
-            if amended is not None and amended != folder.manifest():
-                folder.write_manifest(amended)
+            if amended is not None:  # what else the manifest says now stays: another process may have gone on since
+                folder.amend(config=amended.config, changes=amended.changes)
             if retry and (retried := folder.set_failures_aside()):
                 console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
             return _go_through(folder, question, reached, console, opened, watch or Stopwatch())
@@ -71,17 +71,17 @@ def _go_through(
     folder: RunFolder, question: Question, reached: Reached, console: Console, opened: Opened | None, watch: Stopwatch
 ) -> int:
     from agent.folder.config import open_study
+    from tools.study.corpus import Corpus
 
     config, evidence, manifest = reached.config, folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
-        study = open_study(config)
-        opened = opened or open_bench(study, config, console, watch)
+        opened = opened or open_bench(Corpus(open_study(config)), config, console, watch)
         lens = None
         if evidence is None:
-            folder.write_manifest(manifest.model_copy(update=opened.found))
-            evidence, lens = gather_evidence(folder, study, config, opened, console, watch)
-        laboratory = _open_laboratory(opened.bench, study, config, lens) if config.llm else None
+            folder.amend(**opened.found)
+            evidence, lens = gather_evidence(folder, config, opened, console, watch)
+        laboratory = _open_laboratory(opened.bench, opened.study, config, lens) if config.llm else None
     assert evidence is not None
     assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None
     decisions = investigate(folder, question, config, evidence, assembly, console, watch)
@@ -92,7 +92,7 @@ def _go_through(
     if summary.failures:
         cut = summary.examples.get("length", "")
         console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
-    for line in next_lines(folder.path, folder.manifest().measures):
+    for line in next_lines(folder.path, manifest.measures):
         console.print(line)
     if (reason := all_failed(summary)) is not None:
         raise EveryFeatureFailed(reason)

@@ -37,7 +37,9 @@ from tools.whole_files import replacing
 
 if TYPE_CHECKING:
     from agent.investigation.assembly import Assembly
+    from tools.bench.arms import ArmHashes
     from tools.bench.workbench import Workbench
+    from tools.study.corpus import Corpus
     from tools.survey.lexicon import Lexicon
 
 
@@ -60,7 +62,9 @@ class Stopwatch:
 class Opened(NamedTuple):
     """A bench, and what is known of it before anything is observed."""
 
+    study: Study
     bench: Workbench
+    """Which holds the study's text from its first use on."""
     probe: Probe
     proof: Proof
     threads: int
@@ -76,8 +80,17 @@ class Opened(NamedTuple):
         return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 
-def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:
+def open_bench(
+    corpus: Corpus, config: RunConfig, console: Console, watch: Stopwatch, hashes: ArmHashes | None = None
+) -> Opened:
     """Put the run's arm on the bench and have it prove itself.
+
+    Args:
+        corpus: of the run's study.
+        config: the run's.
+        console: for progress and warnings.
+        watch: for the time taken.
+        hashes: of the arm's files, where they were checked just now.
 
     Raises:
         UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
@@ -93,7 +106,9 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
-        bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
+        compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
+        study, bench = corpus.study, load_arm(corpus.study, config.sae, compute, hashes)
+    bench.take_up(corpus)
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
     with watch.time("load"), waiting(console, "load         words and their vectors"):
         lexicon = prepare_survey(bench, study)
@@ -112,7 +127,7 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(bench, probe, proof, count_threads(), lexicon)
+    return Opened(study, bench, probe, proof, count_threads(), lexicon)
 
 
 class Gathered(NamedTuple):
@@ -124,20 +139,21 @@ class Gathered(NamedTuple):
 
 
 def gather_evidence(
-    folder: RunFolder, study: Study, config: RunConfig, opened: Opened, console: Console, watch: Stopwatch
+    folder: RunFolder, config: RunConfig, opened: Opened, console: Console, watch: Stopwatch
 ) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.observation import observe
     from tools.proof.floors import NullSample
     from tools.survey.features import survey_features, tabulate
 
+    study = opened.study
     with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(opened.bench, study, config.seed, progress, opened.lexicon)
         table = tabulate(survey)
         write_table(folder.path / "features.parquet", table)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
-    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
+    folder.amend(selection=selection)
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
@@ -145,7 +161,7 @@ def gather_evidence(
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
         console.print(floor.text)
-    folder.write_manifest(folder.manifest().model_copy(update={"floors": floors}))
+    folder.amend(floors=floors)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
 

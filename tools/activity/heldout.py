@@ -13,7 +13,6 @@ set by the features of the SAE (`tools.activity.activations`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from rich.progress import Progress
 from tools.activity.activations import Recording, record_activations, tokenize_passages
 from tools.activity.contexts import cut_context, find_near_misses
 from tools.bench.workbench import Workbench
+from tools.maths import seed_of
 from tools.records import Context, FeatureRef, Record
 from tools.study.corpus import TokenRows
 from tools.study.texts import Passage
@@ -116,8 +116,7 @@ def draw_contexts(
     """The contexts of one direction of a recording."""
     rows, values = recording.rows, recording.activations[..., column]
     stretches = cut_stretches(values, rows.real, draw.length)
-    digest = hashlib.sha256(f"{draw.seed} {feature.key}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    rng = np.random.default_rng(seed_of(f"{draw.seed} {feature.key}"))
     chosen, further = _draw_active(stretches, rows, draw, rng)
     active_rows = {int(stretches.rows[number]) for number, _ in chosen}
 

@@ -19,7 +19,7 @@ from tools.activity.activations import (
 )
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
-from tools.study.corpus import TokenRows, cut_rows, load_passages
+from tools.study.corpus import Corpus, TokenRows, cut_rows
 from tools.study.definition import Study
 from tools.study.texts import Passage
 from tools.survey.keywords import TokenWord
@@ -39,7 +39,7 @@ class SpyingBench(Workbench):
 @pytest.fixture(scope="session")
 def recording(bench: Workbench, study: Study) -> Recording:
     """All features, then random directions, over the train split: rows of different lengths, so with padding."""
-    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    rows = tokenize_passages(bench, Corpus(study).passages("train"), bench.context_size)
     return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
 
 

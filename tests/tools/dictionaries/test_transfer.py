@@ -23,7 +23,7 @@ from tools.dictionaries.reconstruction import (
 )
 from tools.dictionaries.transfer import measure_transfer
 from tools.errors import LoadError
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import Corpus, TokenRows
 from tools.study.definition import Study
 
 D_MODEL = 32
@@ -32,7 +32,7 @@ D_MODEL = 32
 @pytest.fixture(scope="module")
 def rows(bench: Workbench, study: Study) -> TokenRows:
     """Texts of several lengths, so that some rows are padded."""
-    return spread_rows(tokenize_passages(bench, load_passages(study, "train"), 20), 12)
+    return spread_rows(tokenize_passages(bench, Corpus(study).passages("train"), 20), 12)
 
 
 @pytest.fixture(scope="module")
