@@ -47,7 +47,7 @@ def measure(setting: Setting) -> list[Result]:
     judged = setting.scale == "full"
     with TemporaryDirectory() as folder:
         bench, study = make_bench(Path(folder), setting.scale, STEERING)
-        rows = take_rows(bench.rows(study, "train", size.width), size.rows)
+        rows = take_rows(bench.read_text(study, "train", size.width), size.rows)
         features = np.linspace(0, bench.d_sae - 1, size.features).astype(int).tolist()
         batches = torch.from_numpy(rows.tokens).split(size.batch)
         ours: Arm[Recording] = Arm(

@@ -43,8 +43,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.folder.provenance import study_files
         from tools.study.corpus import Corpus
 
-        study = open_study(config)
-        corpus = Corpus(study)
+        corpus = Corpus(study := open_study(config))
         hashes = check_inputs(study, config)
         check_settings(study, config)
     _greet(study.question, config, console)
@@ -53,10 +52,8 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
     known = {**hashes.model_dump(), "corpus": corpus.sha256}
     with waiting(console, "load         libraries"):
         from agent.stages.conduct import conduct
-        from agent.stages.gather import Stopwatch, open_bench
-    watch = Stopwatch()
-    # Before there is a folder: much can be wrong here.
-    opened = open_bench(corpus, reached.config, console, watch, hashes)
+        from agent.stages.gather import open_bench
+    opened = open_bench(corpus, reached.config, console, hashes)  # before there is a folder: much can be wrong here
     check_directions(config.features or (), opened.bench)
     described = _describe(study.question, reached, arguments, command, known, study_files(study))
     if arguments.dry_run:
@@ -64,7 +61,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
     folder = _create(arguments.runs, described.model_copy(update=opened.found))
-    return conduct(folder, study.question, reached, console, opened=opened, watch=watch)
+    return conduct(folder, study.question, reached, console, opened=opened)
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:

@@ -6,11 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from agent.errors import RunError, Unwritable
@@ -21,7 +19,6 @@ from agent.folder.store import RunFolder, write_whole
 from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
 from agent.llm.calls import CallStore
-from agent.llm.records import Usage
 from agent.report.closing import remark_on
 from agent.report.page import write_report
 from agent.report.summary import summarise
@@ -64,13 +61,14 @@ class Opened(NamedTuple):
 
     study: Study
     bench: Workbench
-    """Which holds the study's text from its first use on."""
     probe: Probe
     proof: Proof
     threads: int
     """Of torch."""
     lexicon: Lexicon
     """The study's words, as the model's tokens spell them."""
+    watch: Stopwatch
+    """It has timed the opening, and goes on to time the run."""
 
     @property
     def found(self) -> dict[str, object]:
@@ -80,21 +78,13 @@ class Opened(NamedTuple):
         return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 
-def open_bench(
-    corpus: Corpus, config: RunConfig, console: Console, watch: Stopwatch, hashes: ArmHashes | None = None
-) -> Opened:
-    """Put the run's arm on the bench and have it prove itself.
-
-    Args:
-        corpus: of the run's study.
-        config: the run's.
-        console: for progress and warnings.
-        watch: for the time taken.
-        hashes: of the arm's files, where they were checked just now.
+def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmHashes | None = None) -> Opened:
+    """Put the run's arm on the bench and have it prove itself; `hashes` are of its files, if they were checked just now.
 
     Raises:
         UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
     """
+    study, watch = corpus.study, Stopwatch()
     with watch.time("load"), waiting(console, "load         model and SAE"):
         from tools.bench.compute import Compute, count_threads
         from tools.bench.loading import load_arm
@@ -107,7 +97,7 @@ def open_bench(
         if note := describe_load(look(), count_threads()):
             console.print(note)
         compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
-        study, bench = corpus.study, load_arm(corpus.study, config.sae, compute, hashes)
+        bench = load_arm(study, config.sae, compute, hashes)
     bench.take_up(corpus)
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
     with watch.time("load"), waiting(console, "load         words and their vectors"):
@@ -127,7 +117,7 @@ def open_bench(
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(study, bench, probe, proof, count_threads(), lexicon)
+    return Opened(study, bench, probe, proof, count_threads(), lexicon, watch)
 
 
 class Gathered(NamedTuple):
@@ -138,19 +128,18 @@ class Gathered(NamedTuple):
     """What directions were projected on, for instruments that project more of them."""
 
 
-def gather_evidence(
-    folder: RunFolder, config: RunConfig, opened: Opened, console: Console, watch: Stopwatch
-) -> Gathered:
+def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, console: Console) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.observation import observe
     from tools.proof.floors import NullSample
     from tools.survey.features import survey_features, tabulate
 
-    study = opened.study
+    study, watch = opened.study, opened.watch
     with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(opened.bench, study, config.seed, progress, opened.lexicon)
         table = tabulate(survey)
-        write_table(folder.path / "features.parquet", table)
+        with replacing(folder.path / "features.parquet") as fresh:
+            table.to_parquet(fresh, index=False)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
     folder.amend(selection=selection)
@@ -164,12 +153,6 @@ def gather_evidence(
     folder.amend(floors=floors)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
-
-
-def write_table(file: Path, table: pd.DataFrame) -> None:
-    """Write a parquet file as a whole."""
-    with replacing(file) as fresh:
-        table.to_parquet(fresh, index=False)
 
 
 def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:
@@ -272,11 +255,6 @@ async def _investigate_all(
 def calls_of(folder: RunFolder) -> CallStore:
     """All stored calls of a run, to be read: what equal requests of several features consumed counts once there."""
     return CallStore(folder.path / "llm_calls.jsonl", replay_only=True)
-
-
-def spent_in(folder: RunFolder) -> Usage:
-    """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
-    return calls_of(folder).spent
 
 
 def conclude(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.activity.activations import Recording, record_activations
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
 from tools.errors import StudyError
@@ -152,7 +152,7 @@ def test_steering_evidence_proves_that_the_hook_acted(study: Study, evidence: li
 def test_causal_evidence_is_that_of_the_direction_it_names(
     bench: Workbench, study: Study, evidence: list[Evidence]
 ) -> None:
-    rows = tokenize_passages(bench, Corpus(study).passages("train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     for item in (evidence[0], evidence[5]):
         feature = item.feature.index
         direction = bench.directions[feature]
@@ -256,7 +256,7 @@ def test_levels_are_those_at_which_random_directions_were_counted_as_active(
     bench: Workbench, study: Study, survey: Survey
 ) -> None:
     chosen = prepare(bench, study, survey, SELECTED, 0)
-    rows = tokenize_passages(bench, Corpus(study).passages("train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     randoms = chosen.directions[[i for i, feature in enumerate(chosen.features) if feature < 0]]
     recording = record_activations(bench, rows, [i for i in chosen.features if i >= 0], randoms)
     levels = read_levels(bench, chosen, recording)

@@ -125,7 +125,7 @@ class Workbench:
         """Read from now on in this corpus when its study's text is asked for."""
         self._corpus, self._token_ids = corpus, {}
 
-    def rows(self, study: Study, split: SplitName, width: int) -> TokenRows:
+    def read_text(self, study: Study, split: SplitName, width: int) -> TokenRows:
         """A study's text in rows of at most `width` tokens; read and tokenised once while it is the same study's.
 
         Raises:

@@ -152,7 +152,7 @@ class Laboratory:
     @cached_property
     def sample(self) -> Sample:
         """Rows spread evenly over the `train` split; made at the first use."""
-        rows = self.bench.rows(self.study, "train", min(self.bench.context_size, SAMPLE_WIDTH))
+        rows = self.bench.read_text(self.study, "train", min(self.bench.context_size, SAMPLE_WIDTH))
         kept = np.unique(np.linspace(0, len(rows.tokens) - 1, SAMPLE_ROWS).round().astype(int))
         rows = TokenRows(rows.tokens[kept], rows.real[kept], tuple(rows.documents[row] for row in kept))
         tokens = torch.from_numpy(rows.tokens)

@@ -75,7 +75,7 @@ def probe_rows(bench: Workbench, study: Study, split: SplitName = "train", most:
     Raises:
         StudyError, LoadError: as `Corpus.passages`.
     """
-    return spread_rows(bench.rows(study, split, min(bench.context_size, PROBE_WIDTH)), most)
+    return spread_rows(bench.read_text(study, split, min(bench.context_size, PROBE_WIDTH)), most)
 
 
 def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:

@@ -68,7 +68,17 @@ class Corpus:
 
     @cached_property
     def _everything(self) -> list[Passage]:
-        return list(_read(self.study))
+        study, source = self.study, self.study.corpus
+        if not (source.file or source.gensim_test_data or source.texts):
+            raise StudyError(
+                f"study {study.name} names no corpus: set corpus.file, corpus.texts or corpus.gensim_test_data"
+            )
+        passages = list(read_jsonl(study.asset(source.file))) if source.file else []
+        for name in source.gensim_test_data:
+            passages += read_gensim(name)
+        for texts in source.texts:
+            passages += read_texts(texts, study.folder, source.documents)
+        return passages
 
     @cached_property
     def _splits(self) -> dict[SplitName, list[Passage]]:
@@ -143,17 +153,3 @@ def cut_rows(
         tokens[row, 1 : 1 + len(ids)] = ids
         real[row, 1 : 1 + len(ids)] = True
     return TokenRows(tokens, real, tuple(document for document, _ in pieces))
-
-
-def _read(study: Study) -> Iterator[Passage]:
-    source = study.corpus
-    if not (source.file or source.gensim_test_data or source.texts):
-        raise StudyError(
-            f"study {study.name} names no corpus: set corpus.file, corpus.texts or corpus.gensim_test_data"
-        )
-    if source.file:
-        yield from read_jsonl(study.asset(source.file))
-    for name in source.gensim_test_data:
-        yield from read_gensim(name)
-    for texts in source.texts:
-        yield from read_texts(texts, study.folder, source.documents)

@@ -115,7 +115,7 @@ def study_lens(bench: Workbench, study: Study, progress: Progress | None = None)
 
 def _full_rows(bench: Workbench, study: Study) -> Int64[np.ndarray, "rows width"]:
     width = min(bench.context_size, LENS_WIDTH)
-    rows = bench.rows(study, "train", width)
+    rows = bench.read_text(study, "train", width)
     full = rows.real.sum(axis=1) == width - 1
     if not full.any():
         raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
