@@ -8,7 +8,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
@@ -17,6 +16,7 @@ from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
     from agent.folder.records import TranscriptStep
+    from agent.folder.store import RunFolder
 
 WIDTH = 116
 _SPARE = 60
@@ -46,31 +46,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     from agent.folder.soundness import caveats_of
     from agent.folder.store import RunFolder
 
-    caveats = caveats_of(RunFolder.open(arguments.run))
-    steps = find_transcript(arguments.run, arguments.feature)
+    folder = RunFolder.open(arguments.run)
+    caveats, steps = caveats_of(folder), find_transcript(folder, arguments.feature)
     say(*(f"warning: {caveat}" for caveat in caveats), *show(steps, None if arguments.whole else SHOWN))
     return 0
 
 
-def find_transcript(run: Path, feature: str) -> list[TranscriptStep]:
+def find_transcript(folder: RunFolder, feature: str) -> list[TranscriptStep]:
     """The transcript of a feature by its key, or by its number if only one SAE has it.
 
     Raises:
-        RunError: there is no such run or feature, or the number fits several.
+        RunError: there is no such feature, or the number fits several.
     """
     from agent.errors import RunError
-    from agent.folder.records import TranscriptStep
-    from agent.folder.store import RunFolder
-    from agent.lines import read_lines
 
-    known = [decision.feature for decision in RunFolder.open(run).decisions()]
+    known = [decision.feature for decision in folder.decisions()]
     chosen = [ref for ref in known if ref.key == feature]
     if not chosen and feature.isdecimal() and len(feature) < 12:
         chosen = [ref for ref in known if ref.index == int(feature) and ref.kind == "feature"]
     if len(chosen) != 1:
         few = ", ".join(ref.key for ref in (chosen or known)[:6])
-        raise RunError(f"{run} has {'several features' if chosen else 'no decision on a feature'} {feature}: try {few}")
-    return list(read_lines(run / "transcripts" / f"{chosen[0].key}.jsonl", TranscriptStep))
+        raise RunError(
+            f"{folder.path} has {'several features' if chosen else 'no decision on a feature'} {feature}: try {few}"
+        )
+    return folder.transcript(chosen[0])
 
 
 def show(steps: Iterable[TranscriptStep], cap: int | None) -> Iterable[str]:

@@ -18,9 +18,9 @@ from torch import Tensor
 from benchmarks.assets import make_bench
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.records import Result, Setting
-from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.activity.activations import Recording, record_activations
 from tools.bench.workbench import Workbench
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import TokenRows
 
 
 class Size(NamedTuple):
@@ -47,7 +47,7 @@ def measure(setting: Setting) -> list[Result]:
     judged = setting.scale == "full"
     with TemporaryDirectory() as folder:
         bench, study = make_bench(Path(folder), setting.scale, STEERING)
-        rows = take_rows(tokenize_passages(bench, load_passages(study, "train"), size.width), size.rows)
+        rows = take_rows(bench.read_text(study, "train", size.width), size.rows)
         features = np.linspace(0, bench.d_sae - 1, size.features).astype(int).tolist()
         batches = torch.from_numpy(rows.tokens).split(size.batch)
         ours: Arm[Recording] = Arm(

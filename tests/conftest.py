@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +113,25 @@ def last_bench(bench: Workbench) -> Workbench:
     hook = f"blocks.{N_LAYERS - 1}.hook_resid_post"
     sae = _make_sae(seed=7, hook_name=hook)
     return Workbench(bench.bridge, sae, Arm(model="-", sae="-", hook_name=hook), "last", bench.hashes)
+
+
+_counted: list[Counter[str]] = []
+
+
+def _count_read(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and _counted and isinstance(arguments[0], str | os.PathLike) and "r" in (arguments[1] or ""):
+        _counted[-1][os.fspath(arguments[0])] += 1
+
+
+@pytest.fixture
+def reads() -> Iterator[Counter[str]]:
+    """How often each file was opened to be read since the test began, as the interpreter itself reports it."""
+    if not getattr(_count_read, "is_hooked", False):
+        sys.addaudithook(_count_read)  # there to stay: hooks cannot be taken back
+        _count_read.is_hooked = True  # pyright: ignore[reportFunctionMemberAccess]
+    _counted.append(Counter())
+    yield _counted[-1]
+    _counted.pop()
 
 
 @pytest.fixture(scope="session")

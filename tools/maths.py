@@ -6,6 +6,7 @@ digits, verdicts and confidences of stored runs rest on these, and such a run ha
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import NamedTuple
 
@@ -18,6 +19,11 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def seed_of(*parts: object) -> int:
+    """64 bits of the sha256 of the parts, joined by `|`: the same in every process, and far apart for like parts."""
+    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8], "big")
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959964) -> Interval:

@@ -19,7 +19,6 @@ from tools.activity.activations import (
     describe_activations,
     domain_nearby,
     record_activations,
-    tokenize_passages,
 )
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
@@ -31,7 +30,6 @@ from tools.effects.promise import describe_effect, order_by_frequency
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
-from tools.study.corpus import load_passages
 from tools.study.definition import Study
 from tools.survey.features import (
     DirectionTable,
@@ -96,7 +94,7 @@ def observe(
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
     chosen = prepare(bench, study, survey, selected, seed)
     real = torch.tensor(chosen.features) >= 0
-    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     recording = record_activations(
         bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
     )

@@ -39,20 +39,19 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.beginning.reaching import prepare
         from agent.folder.config import open_study
         from agent.folder.provenance import study_files
-        from tools.study.corpus import hash_corpus
+        from tools.study.corpus import Corpus
 
-        study = open_study(config)
+        corpus = Corpus(study := open_study(config))
         hashes = check_inputs(study, config)
         check_settings(study, config)
     greet(study.question, config, console)
     warn_of_vocabulary(study, console)
     reached = prepare(config, arguments, os.environ, console.print)
-    known = {**hashes, "corpus": hash_corpus(study)}
+    known = {**hashes.model_dump(), "corpus": corpus.sha256}
     with waiting(console, "load         libraries"):
         from agent.stages.conduct import conduct
-        from agent.stages.gather import Stopwatch, open_bench
-    watch = Stopwatch()
-    opened = open_bench(study, reached.config, console, watch)  # before there is a folder: much can be wrong here
+        from agent.stages.gather import open_bench
+    opened = open_bench(corpus, reached.config, console, hashes)  # before there is a folder: much can be wrong here
     check_directions(config.features or (), opened.bench)
     described = describe_run(study.question, reached, arguments, command, known, study_files(study))
     if arguments.dry_run:
@@ -60,7 +59,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
         return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
     folder = create_folder(arguments.runs, described.model_copy(update=opened.found))
-    return conduct(folder, study.question, reached, console, opened=opened, watch=watch)
+    return conduct(folder, study.question, reached, console, opened=opened)
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:

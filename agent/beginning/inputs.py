@@ -8,10 +8,7 @@ from agent.errors import RunError
 
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
-    from tools.study.definition import Study
-
-if TYPE_CHECKING:
-    from agent.folder.config import RunConfig
+    from tools.bench.arms import ArmHashes
     from tools.bench.workbench import Workbench
     from tools.study.definition import Study
 
@@ -59,7 +56,7 @@ def check_directions(features: tuple[int, ...], bench: Workbench) -> None:
         raise RunError(f"feature {empty[0]} has no direction, for its decoder row is 0: leave it out of --features")
 
 
-def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
+def check_inputs(study: Study, config: RunConfig) -> ArmHashes:
     """Everything that can be found wrong before a heavy import or a run folder is made; hashes of the weights.
 
     Raises:
@@ -78,4 +75,4 @@ def check_inputs(study: Study, config: RunConfig) -> dict[str, str]:
     if study.vectors.words:
         read_text(study.asset(study.vectors.words))
     check_corpus(study)
-    return hashes.model_dump()
+    return hashes

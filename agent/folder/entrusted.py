@@ -17,7 +17,7 @@ from agent.folder.provenance import hash_file, study_files
 from agent.folder.records import Manifest
 from tools.bench.arms import check_arm_files, is_at_hand
 from tools.errors import StudyError, UnveilError
-from tools.study.corpus import check_corpus, hash_corpus
+from tools.study.corpus import Corpus, check_corpus
 from tools.study.definition import Question, Study
 from tools.study.parts import ASKED, hash_tables, is_shipped
 from tools.study.reading import load_question
@@ -48,17 +48,17 @@ def open_question(manifest: Manifest, *, reads_guideline: bool = True) -> Questi
     return question
 
 
-def open_recorded_study(manifest: Manifest) -> Study:
-    """The study of a run, for loading its model again.
+def open_recorded_corpus(manifest: Manifest) -> Corpus:
+    """The study of a run with its text, for loading its model again.
 
     Raises:
         UnveilError: it is not there, or a part of it is not the one the run used, or is none that a manifest may name.
     """
-    study = open_study(manifest.config)
-    if different := compare_inputs(manifest, study):
+    corpus = Corpus(open_study(manifest.config))
+    if different := compare_inputs(manifest, corpus):
         listed = " and ".join(different)
         raise RunError(f"{listed} differ from what the run was made with: restore them, or start a new run")
-    return study
+    return corpus
 
 
 def find_study(manifest: Manifest) -> Study | None:
@@ -108,7 +108,7 @@ def check_unchanged(manifest: Manifest) -> Question:
         check_corpus(study)
         different += [
             *_compare_tables(manifest, asked=False),
-            *(f"the {role}" for role in compare_inputs(manifest, study)),
+            *(f"the {role}" for role in compare_inputs(manifest, Corpus(study))),
         ]
     if different:
         _refuse(different, f"{ANEW}: half of this one would be another's")
@@ -176,14 +176,14 @@ def compare_question(manifest: Manifest, question: Question, *, newer_prompts: b
     return different + _compare_tables(manifest, asked=True)
 
 
-def compare_inputs(manifest: Manifest, study: Study) -> list[str]:
+def compare_inputs(manifest: Manifest, corpus: Corpus) -> list[str]:
     """Roles of inputs that are not those of the run, or that it did not record though it would have to.
 
     Raises:
         UnveilError: one is missing, or would have to be downloaded on the run's word alone.
     """
-    found = _hash_weights(manifest, study)
-    found["corpus"] = hash_corpus(study)
+    study = corpus.study
+    found = {**_hash_weights(manifest, study), "corpus": corpus.sha256}
     found |= _hash_texts(study)
     known = manifest.provenance.sha256
     return [

@@ -37,10 +37,11 @@ def sha256_of(record: BaseModel) -> str:
 
 
 class RunFolder:
-    """One run on disk."""
+    """One run on disk. Its manifest is read once and then held: hand the object on instead of opening the folder again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._manifest: Manifest | None = None
         self.decisions_file = path / "decisions.jsonl"
         self.evidence_file = path / "evidence.jsonl"
 
@@ -108,22 +109,31 @@ class RunFolder:
                 mend_last_line(self.path / name)
             for name in (*APPENDED, *WHOLE):
                 (self.path / f"{name}.new").unlink(missing_ok=True)
+            self._manifest = None  # another process may have gone on with the run since it was read
             yield
 
     def manifest(self) -> Manifest:
-        """The run's manifest.
+        """The run's manifest, as it was when it was first asked for, or as this object wrote it last.
 
         Raises:
             RunError: it is missing or damaged.
         """
-        file = self.path / "manifest.json"
-        if not self.is_there:
-            raise RunError(f"{self.path} is no run folder: it has no manifest.json")
-        return read_record(file, Manifest, "start a new run")
+        if self._manifest is None:
+            if not self.is_there:
+                raise RunError(f"{self.path} is no run folder: it has no manifest.json")
+            self._manifest = read_record(self.path / "manifest.json", Manifest, "start a new run")
+        return self._manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest as a whole."""
         write_whole(self.path / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
+        self._manifest = manifest
+
+    def amend(self, **fields: object) -> None:
+        """Write the manifest anew if some of its fields are others now."""
+        known = self.manifest()
+        if (amended := known.model_copy(update=fields)) != known:
+            self.write_manifest(amended)
 
     def evidence(self) -> list[Evidence] | None:
         """All evidence, or None if the observation was not finished.

@@ -40,9 +40,9 @@ def write_report(
         lstrip_blocks=True,
     )
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
-    checked = check_folder(folder, being_written=True)
+    manifest, checked = folder.manifest(), check_folder(folder, being_written=True)
     html = environment.get_template("report.html.j2").render(
-        manifest=(manifest := folder.manifest()),
+        manifest=manifest,
         checked=checked,
         caveats=(*manifest.caveats, *checked.caveats),
         remedy=remedy(folder.path, summary.failures, manifest.config, summary.examples.get("length", "")),

@@ -16,14 +16,12 @@ from tools.border.egress import reaching
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent.folder.config import RunConfig
     from agent.folder.records import Manifest
     from agent.folder.store import RunFolder
     from agent.investigation.assembly import Assembly
     from agent.stages.recipients import Reached
-    from tools.bench.workbench import Workbench
     from tools.catalogue.subject import Laboratory
-    from tools.study.definition import Question, Study
+    from tools.study.definition import Question
 
 
 def conduct(
@@ -34,7 +32,6 @@ def conduct(
     retry: bool = False,
     amended: Manifest | None = None,
     opened: Opened | None = None,
-    watch: Stopwatch | None = None,
 ) -> int:
     """Go through what is left of a run.
 
@@ -44,9 +41,8 @@ def conduct(
         reached: the run's config, and what its endpoint is sent besides.
         console: for progress and results.
         retry: what failed is investigated again.
-        amended: the manifest as it is from now on.
+        amended: the manifest with the config and the list of changes as they are from now on.
         opened: the bench, where it stands already.
-        watch: that has timed the opening.
 
     Raises:
         RunError: another process works on the run, or its folder cannot be written any more.
@@ -54,11 +50,11 @@ def conduct(
     """
     try:
         with folder.claimed(), reaching(*list_recipients(reached.config, os.environ)):
-            if amended is not None and amended != folder.manifest():
-                folder.write_manifest(amended)
+            if amended is not None:  # what else the manifest says now stays: another process may have gone on since
+                folder.amend(config=amended.config, changes=amended.changes)
             if retry and (retried := folder.set_failures_aside()):
                 console.print(f"  {retried} that failed are investigated again; retried.jsonl keeps their failures")
-            return _go_through(folder, question, reached, console, opened, watch or Stopwatch())
+            return _go_through(folder, question, reached, console, opened)
     except KeyboardInterrupt:
         said = f"what was finished is kept; go on with python -m agent.run --resume {folder.path}"
         raise KeyboardInterrupt(said) from None
@@ -69,21 +65,25 @@ def conduct(
 
 
 def _go_through(
-    folder: RunFolder, question: Question, reached: Reached, console: Console, opened: Opened | None, watch: Stopwatch
+    folder: RunFolder, question: Question, reached: Reached, console: Console, opened: Opened | None
 ) -> int:
     from agent.folder.config import open_study
+    from tools.study.corpus import Corpus
 
     config, evidence, manifest = reached.config, folder.evidence(), folder.manifest()
     laboratory = None
     if manifest.measures and (evidence is None or config.llm):
-        study = open_study(config)
-        opened = opened or open_bench(study, config, console, watch)
+        opened = opened or open_bench(Corpus(open_study(config)), config, console)
         lens = None
         if evidence is None:
-            folder.write_manifest(manifest.model_copy(update=opened.found))
-            evidence, lens = gather_evidence(folder, study, config, opened, console, watch)
-        laboratory = _open_laboratory(opened.bench, study, config, lens) if config.llm else None
+            folder.amend(**opened.found)
+            evidence, lens = gather_evidence(folder, config, opened, console)
+        if config.llm:
+            from tools.catalogue.subject import Laboratory
+
+            laboratory = Laboratory(opened.bench, opened.study, config.seed, lens)
     assert evidence is not None
+    watch = opened.watch if opened else Stopwatch()
     assembly = _assemble(folder, question, reached, laboratory, console) if config.llm else None
     decisions = investigate(folder, question, config, evidence, assembly, console, watch)
     summary = conclude(folder, question, evidence, decisions, folder.count_features(), watch)
@@ -93,17 +93,11 @@ def _go_through(
     if summary.failures:
         cut = summary.examples.get("length", "")
         console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
-    for line in next_lines(folder.path, folder.manifest().measures):
+    for line in next_lines(folder.path, manifest.measures):
         console.print(line)
     if (reason := all_failed(summary)) is not None:
         raise EveryFeatureFailed(reason)
     return 0
-
-
-def _open_laboratory(bench: Workbench, study: Study, config: RunConfig, lens: Any) -> Laboratory:
-    from tools.catalogue.subject import Laboratory
-
-    return Laboratory(bench, study, config.seed, lens)
 
 
 def _assemble(

@@ -6,11 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from agent.errors import RunError, Unwritable
@@ -22,7 +20,6 @@ from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
 from agent.judges.roster import appoint
 from agent.llm.calls import CallStore
-from agent.llm.records import Usage
 from agent.report.closing import remark_on
 from agent.report.page import write_report
 from agent.report.summary import summarise
@@ -38,7 +35,9 @@ from tools.whole_files import replacing
 
 if TYPE_CHECKING:
     from agent.investigation.assembly import Assembly
+    from tools.bench.arms import ArmHashes
     from tools.bench.workbench import Workbench
+    from tools.study.corpus import Corpus
     from tools.survey.lexicon import Lexicon
 
 
@@ -61,6 +60,7 @@ class Stopwatch:
 class Opened(NamedTuple):
     """A bench, and what is known of it before anything is observed."""
 
+    study: Study
     bench: Workbench
     probe: Probe
     proof: Proof
@@ -68,6 +68,8 @@ class Opened(NamedTuple):
     """Of torch."""
     lexicon: Lexicon
     """The study's words, as the model's tokens spell them."""
+    watch: Stopwatch
+    """It has timed the opening, and goes on to time the run."""
 
     @property
     def found(self) -> dict[str, object]:
@@ -77,12 +79,13 @@ class Opened(NamedTuple):
         return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 
-def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwatch) -> Opened:
-    """Put the run's arm on the bench and have it prove itself.
+def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmHashes | None = None) -> Opened:
+    """Put the run's arm on the bench and have it prove itself; `hashes` are of its files, if they were checked just now.
 
     Raises:
         UnveilError: it does not load, does not prove itself, or has no room for the study's prompts.
     """
+    study, watch = corpus.study, Stopwatch()
     with watch.time("load"), waiting(console, "load         model and SAE"):
         from tools.bench.compute import Compute, count_threads
         from tools.bench.loading import load_arm
@@ -94,7 +97,9 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
-        bench = load_arm(study, config.sae, Compute(config.device, config.precision, int(config.memory_gib * 2**30)))
+        compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
+        bench = load_arm(study, config.sae, compute, hashes)
+    bench.take_up(corpus)
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
     with watch.time("load"), waiting(console, "load         words and their vectors"):
         lexicon = prepare_survey(bench, study)
@@ -113,7 +118,7 @@ def open_bench(study: Study, config: RunConfig, console: Console, watch: Stopwat
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(bench, probe, proof, count_threads(), lexicon)
+    return Opened(study, bench, probe, proof, count_threads(), lexicon, watch)
 
 
 class Gathered(NamedTuple):
@@ -124,21 +129,21 @@ class Gathered(NamedTuple):
     """What directions were projected on, for instruments that project more of them."""
 
 
-def gather_evidence(
-    folder: RunFolder, study: Study, config: RunConfig, opened: Opened, console: Console, watch: Stopwatch
-) -> Gathered:
+def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, console: Console) -> Gathered:
     """Survey, select and observe, with the model on the bench."""
     from tools.observation import observe
     from tools.proof.floors import NullSample
     from tools.survey.features import survey_features, tabulate
 
+    study, watch = opened.study, opened.watch
     with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(opened.bench, study, config.seed, progress, opened.lexicon)
         table = tabulate(survey)
-        write_table(folder.path / "features.parquet", table)
+        with replacing(folder.path / "features.parquet") as fresh:
+            table.to_parquet(fresh, index=False)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     selection = select_features(table, study, config)
-    folder.write_manifest(folder.manifest().model_copy(update={"selection": selection}))
+    folder.amend(selection=selection)
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
@@ -146,15 +151,9 @@ def gather_evidence(
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
         console.print(floor.text)
-    folder.write_manifest(folder.manifest().model_copy(update={"floors": floors}))
+    folder.amend(floors=floors)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
-
-
-def write_table(file: Path, table: pd.DataFrame) -> None:
-    """Write a parquet file as a whole."""
-    with replacing(file) as fresh:
-        table.to_parquet(fresh, index=False)
 
 
 def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:
@@ -258,11 +257,6 @@ async def _investigate_all(
 def calls_of(folder: RunFolder) -> CallStore:
     """All stored calls of a run, to be read: what equal requests of several features consumed counts once there."""
     return CallStore(folder.path / "llm_calls.jsonl", replay_only=True)
-
-
-def spent_in(folder: RunFolder) -> Usage:
-    """What all stored calls of a run consumed: equal requests of several features, which were sent once, count once."""
-    return calls_of(folder).spent
 
 
 def conclude(

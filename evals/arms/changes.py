@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from agent.folder.entrusted import has_its_weights, open_recorded_study
+from agent.folder.entrusted import has_its_weights, open_recorded_corpus
 from evals.arms.guards import ComparisonError
 from evals.arms.results import ArmSummary, Changes, FeatureChange, SharedFeatures, Transfer
 from evals.arms.runs import Arm
@@ -84,7 +84,7 @@ def _open_study(one: Read) -> Study:
         raise ComparisonError(f"the text of arm {name} would have to be fetched ({given})")
     try:
         is_same = has_its_weights(manifest, study)
-        study = study if given is None or not is_same else open_recorded_study(manifest)
+        study = study if given is None or not is_same else open_recorded_corpus(manifest).study
     except UnveilError as error:
         raise ComparisonError(str(error)) from error
     if not is_same:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -80,21 +79,19 @@ def equals(table: pd.DataFrame, name: str, text: str) -> Bool[np.ndarray, " rows
     return np.array([value == text for value in table[name]], dtype=bool)
 
 
-def read_arm(path: Path, thresholds: Thresholds | None = None) -> Arm:
+def read_arm(folder: RunFolder, thresholds: Thresholds | None = None) -> Arm:
     """Read a finished run.
 
     Args:
-        path: of the run folder.
+        folder: of the run.
         thresholds: of its study; those of a study that says nothing if None.
 
     Raises:
         RunError: it is no run, is not finished, or surveyed no SAE.
     """
-    folder = RunFolder.open(path)
-    manifest = folder.manifest()
-    file = path / "features.parquet"
+    manifest, file = folder.manifest(), folder.path / "features.parquet"
     if not file.is_file():
-        raise RunError(f"{path} surveyed no SAE: only runs that did can be compared")
+        raise RunError(f"{folder.path} surveyed no SAE: only runs that did can be compared")
     survey = read_survey(file)
     if missing := [name for name in SURVEYED if name not in survey.columns]:
         raise RunError(f"{file} has no column {missing[0]}: it is of another version; run the arm again")

@@ -32,9 +32,10 @@ def read_run(path: Path) -> Read:
     Raises:
         RunError: it is no finished run with a survey.
     """
-    manifest = _with_inputs_of_parent(path, RunFolder.open(path).manifest())
+    folder = RunFolder.open(path)
+    manifest = _with_inputs_of_parent(path, folder.manifest())
     origin = find_origin(manifest)
-    arm = read_arm(path, origin.thresholds)._replace(manifest=manifest)
+    arm = read_arm(folder, origin.thresholds)._replace(manifest=manifest)
     return Read(arm, origin, summarise_arm(arm, origin))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.errors import RunError
-from agent.folder.entrusted import open_recorded_study
+from agent.folder.entrusted import open_recorded_corpus
 from agent.folder.records import Manifest
 from tools.bench.compute import Compute
 from tools.bench.loading import load_arm
@@ -13,7 +13,6 @@ from tools.bench.workbench import Workbench
 from tools.dictionaries.belonging import probe_reconstruction, probe_rows
 from tools.proof.outcome import Proof
 from tools.proof.proof import require_proof
-from tools.study.corpus import load_passages
 from tools.study.definition import Study
 from tools.study.texts import Passage
 
@@ -40,9 +39,10 @@ def restage(manifest: Manifest, device: str, allow_unproved: str | None = None) 
         raise RunError(
             "the run judged evidence from elsewhere and has no model: there is no held-out text to score its labels on"
         )
-    study = open_recorded_study(manifest)
-    held_out = load_passages(study, "held_out")
+    corpus = open_recorded_corpus(manifest)
+    study, held_out = corpus.study, corpus.passages("held_out")
     compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
     bench = load_arm(study, config.sae, compute)
+    bench.take_up(corpus)
     proof = require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), allow_unproved)
     return Stage(bench, study, held_out, proof)

@@ -31,7 +31,7 @@ from agent.investigation.assembly import Assembly
 from agent.llm.settings import LlmChoice, Secrets
 from agent.llm.stub.replies import schema_asked_for
 from agent.report.summary import summarise
-from agent.stages.gather import Stopwatch, investigate, spent_in
+from agent.stages.gather import Stopwatch, calls_of, investigate
 from tests.agent.cases import INSTRUMENTS, QUESTION, StrawBench, make_evidence
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, failing, instance_of, serve
 from tools.records import STRATA, Evidence, FeatureRef
@@ -376,7 +376,7 @@ def run(path: Path, numbers: range, size: Size, base_url: str) -> tuple[RunFolde
     bench: Any = StrawBench() if measured else None
     assembly = Assembly(config, choice, question, path, Secrets(), INSTRUMENTS if measured else (), bench)
     decisions = investigate(folder, question, config, evidence, assembly, Console(file=io.StringIO()), Stopwatch())
-    return folder, summarise(path.name, decisions, evidence, manifest.selection, None, usage=spent_in(folder))
+    return folder, summarise(path.name, decisions, evidence, manifest.selection, None, usage=calls_of(folder).spent)
 
 
 def evidence_of(number: int, measured: bool) -> Evidence:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.errors import RunError
-from agent.folder.entrusted import open_question, open_recorded_study
+from agent.folder.entrusted import open_question, open_recorded_corpus
 from agent.folder.records import Manifest
 from agent.folder.store import RunFolder
 from agent.run import main
@@ -163,7 +163,7 @@ def test_a_manifest_downloads_nothing_on_its_word(measured: Path) -> None:
     known = RunFolder.open(measured).manifest()
     config = known.config.model_copy(update={"model": "somebody/model", "sae": "somebody/sae"})
     with pytest.raises(UnveilError) as refused:
-        open_recorded_study(known.model_copy(update={"config": config}))
+        open_recorded_corpus(known.model_copy(update={"config": config}))
     assert "\n" not in str(refused.value)
     assert "downloaded" in str(refused.value)
 
@@ -185,14 +185,14 @@ def test_an_input_without_a_hash_has_to_lie_in_the_studys_folder(
     hashes = {name: sha256 for name, sha256 in known.provenance.sha256.items() if name != role}
     provenance = known.provenance.model_copy(update={"sha256": hashes})
     told = known.model_copy(update={"config": config, "provenance": provenance})
-    assert open_recorded_study(told).folder == study_copy
+    assert open_recorded_corpus(told).study.folder == study_copy
     moved = tmp_path / "elsewhere" / Path(names[role]).name
     moved.parent.mkdir()
     shutil.move(study_copy / names[role], moved)
     (study_copy / names[role]).symlink_to(moved)
     with pytest.raises(RunError, match=rf"{role} \(the run does not say which it used\)"):
-        open_recorded_study(told)
-    assert open_recorded_study(known.model_copy(update={"config": config})).folder == study_copy  # vouched for
+        open_recorded_corpus(told)
+    assert open_recorded_corpus(known.model_copy(update={"config": config})).study.folder == study_copy  # vouched for
 
 
 def test_shipped_studies_are_taken_by_name(monkeypatch: pytest.MonkeyPatch, measured: Path) -> None:

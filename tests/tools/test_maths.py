@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tools.maths import binomial_tail, combine_tails, derangement, upper_share, wilson_interval
+from tools.maths import binomial_tail, combine_tails, derangement, seed_of, upper_share, wilson_interval
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -80,3 +80,24 @@ def test_combined_tails_are_fishers(first: float, second: float) -> None:
     assert combine_tails(first, second) == pytest.approx(
         stats.combine_pvalues([first, second], method="fisher").pvalue, rel=1e-6
     )
+
+
+# Seeds: verdicts depend on each of these numbers, so that none may ever change
+
+
+@pytest.mark.parametrize(
+    ("parts", "seed"),
+    [
+        (("base-000001|0",), 8556430834995254947),  # the noise of a row of steered text
+        (("0 base-000001",), 14406462476770441654),  # the contexts drawn of held-out text
+        (("everyday-05",), 2002358031403740224),  # the split of a document
+        (("base-000001|hypotheses|0|1",), 1320494606603991272),  # what a blind judge sees first
+    ],
+)
+def test_seed_of_a_text_is_the_one_it_has_always_been(parts: tuple[object, ...], seed: int) -> None:
+    assert seed_of(*parts) == seed
+
+
+def test_seed_of_parts_is_that_of_the_parts_with_bars_between() -> None:
+    assert seed_of(3, "base-000001", "control") == seed_of("3|base-000001|control")
+    assert seed_of(3, "base-000001", "control") >> 8 == 14856939083818126  # a control direction's

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.activity.activations import Recording, record_activations
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
 from tools.errors import StudyError
 from tools.observation import CAUSAL_ROWS, Chosen, observe, observe_effects, prepare, read_levels
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import Corpus, TokenRows
 from tools.study.definition import SteeringDefaults, Study
 from tools.survey.features import Survey
 from tools.survey.projection import draw_random_stratum, project
@@ -90,7 +90,7 @@ def test_evidence_is_complete_and_survives_its_file(evidence: list[Evidence]) ->
 
 def test_evidence_belongs_to_the_direction_it_names(bench: Workbench, study: Study, evidence: list[Evidence]) -> None:
     drawn = draw_random_stratum(bench, 0, 2)
-    passages = load_passages(study, "train")
+    passages = Corpus(study).passages("train")
     for item in evidence:
         is_feature = item.feature.kind == "feature"
         direction = bench.directions[item.feature.index] if is_feature else drawn[item.feature.index]
@@ -109,7 +109,7 @@ def test_evidence_belongs_to_the_direction_it_names(bench: Workbench, study: Stu
 
 
 def test_contexts_come_from_the_train_split_alone(study: Study, evidence: list[Evidence]) -> None:
-    train = {passage.document for passage in load_passages(study, "train")}
+    train = {passage.document for passage in Corpus(study).passages("train")}
     shown = {
         context.document
         for item in evidence
@@ -152,7 +152,7 @@ def test_steering_evidence_proves_that_the_hook_acted(study: Study, evidence: li
 def test_causal_evidence_is_that_of_the_direction_it_names(
     bench: Workbench, study: Study, evidence: list[Evidence]
 ) -> None:
-    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     for item in (evidence[0], evidence[5]):
         feature = item.feature.index
         direction = bench.directions[feature]
@@ -256,7 +256,7 @@ def test_levels_are_those_at_which_random_directions_were_counted_as_active(
     bench: Workbench, study: Study, survey: Survey
 ) -> None:
     chosen = prepare(bench, study, survey, SELECTED, 0)
-    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     randoms = chosen.directions[[i for i, feature in enumerate(chosen.features) if feature < 0]]
     recording = record_activations(bench, rows, [i for i in chosen.features if i >= 0], randoms)
     levels = read_levels(bench, chosen, recording)

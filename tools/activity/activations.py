@@ -18,8 +18,7 @@ from torch import Tensor
 from tools.activity.contexts import cut_context, find_near_misses
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
-from tools.study.corpus import TokenRows, cut_rows
-from tools.study.texts import Passage
+from tools.study.corpus import TokenRows
 from tools.survey.keywords import TokenWord
 
 ROWS_PER_BATCH = 8
@@ -57,12 +56,6 @@ class Recording(NamedTuple):
     density: Float[np.ndarray, " sampled"]
     """Share of real tokens at which each sampled feature of the SAE is active."""
     neighbours: Neighbours | None = None
-
-
-def tokenize_passages(bench: Workbench, passages: Sequence[Passage], width: int) -> TokenRows:
-    """Rows of at most `width` tokens of the passages."""
-    ids = [bench.tokenize(passage.text) for passage in passages]
-    return cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
 
 
 def record_activations(

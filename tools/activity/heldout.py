@@ -13,7 +13,6 @@ set by the features of the SAE (`tools.activity.activations`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -21,11 +20,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 
-from tools.activity.activations import Recording, record_activations, tokenize_passages
+from tools.activity.activations import Recording, record_activations
 from tools.activity.contexts import cut_context, find_near_misses
 from tools.bench.workbench import Workbench
+from tools.maths import seed_of
 from tools.records import Context, FeatureRef, Record
-from tools.study.corpus import TokenRows
+from tools.study.corpus import TokenRows, cut_rows
 from tools.study.texts import Passage
 from tools.survey.projection import draw_random_stratum
 
@@ -98,7 +98,8 @@ def draw_held_out(
     """
     if not features:
         return []
-    rows = tokenize_passages(bench, passages, bench.context_size)
+    ids = [bench.tokenize(passage.text) for passage in passages]
+    rows = cut_rows(ids, [passage.document for passage in passages], bench.context_size, bench.bos)
     real = [ref.index for ref in features if ref.kind == "feature"]
     randoms = [ref.index for ref in features if ref.kind != "feature"]
     directions = draw_random_stratum(bench, directions_seed, 1 + max(randoms, default=-1)).to(bench.directions)
@@ -116,8 +117,7 @@ def draw_contexts(
     """The contexts of one direction of a recording."""
     rows, values = recording.rows, recording.activations[..., column]
     stretches = cut_stretches(values, rows.real, draw.length)
-    digest = hashlib.sha256(f"{draw.seed} {feature.key}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    rng = np.random.default_rng(seed_of(f"{draw.seed} {feature.key}"))
     chosen, further = _draw_active(stretches, rows, draw, rng)
     active_rows = {int(stretches.rows[number]) for number, _ in chosen}
 

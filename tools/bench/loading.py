@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tools.bench.arms import check_arm_files, is_at_hand, locate
+from tools.bench.arms import ArmHashes, check_arm_files, is_at_hand, locate
 from tools.bench.autoencoder import NORMALISATIONS
 from tools.bench.compute import Compute, Precision, choose_device, choose_dtype, count_parameters, device_memory
 from tools.bench.folders import SaeFolder, find_sae, read_sae_config
@@ -38,13 +38,19 @@ MOST_DRIFT = 0.05
 """Relative difference of logits that another order of summing may make, in bfloat16 and over many layers."""
 
 
-def load_arm(study: Study, arm_name: str, compute: Compute = Compute()) -> Workbench:  # noqa: B008 (a frozen tuple)
+def load_arm(
+    study: Study,
+    arm_name: str,
+    compute: Compute = Compute(),  # noqa: B008 (a frozen tuple)
+    hashes: ArmHashes | None = None,
+) -> Workbench:
     """Put an arm of a study on the bench.
 
     Args:
         study: that names the arm.
         arm_name: one of its arms.
         compute: where, how precisely and in how much memory.
+        hashes: of its files, where they were checked just now.
 
     Raises:
         StudyError: there is no such arm, or one of its folders is missing.
@@ -53,7 +59,7 @@ def load_arm(study: Study, arm_name: str, compute: Compute = Compute()) -> Workb
     """
     arm = study.arm(arm_name)
     where = choose_device(compute.device)
-    hashes = check_arm_files(study, arm_name)
+    hashes = hashes or check_arm_files(study, arm_name)
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
         loaded = _load_model(str(locate(study, arm.model)), where, compute.precision)

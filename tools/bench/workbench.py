@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -29,7 +30,8 @@ from tools.bench.readout import measure_readout
 from tools.bench.reference import Reference
 from tools.bench.tokens import TokenReader, first_token
 from tools.errors import LoadError, StudyError
-from tools.study.definition import Arm
+from tools.study.corpus import Corpus, TokenRows, cut_rows
+from tools.study.definition import Arm, SplitName, Study
 
 ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
 """Receives the residual stream at the hook, in float32, and returns what the model goes on with."""
@@ -95,6 +97,8 @@ class Workbench:
         empty = self.autoencoder.empty.cpu()
         self.alive: Bool[Tensor, " d_sae"] = ~empty if alive is None else alive & ~empty
         """False for features known to be active nowhere, and for those that write nothing."""
+        self._corpus: Corpus | None = None
+        self._token_ids: dict[SplitName, list[Int64[np.ndarray, " n"]]] = {}
         _check_shapes(self)
 
     @property
@@ -116,6 +120,24 @@ class Workbench:
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text, no BOS; special tokens that the model has no row for are left out."""
         return self.reader.encode(text)
+
+    def take_up(self, corpus: Corpus) -> None:
+        """Read from now on in this corpus when its study's text is asked for."""
+        self._corpus, self._token_ids = corpus, {}
+
+    def read_text(self, study: Study, split: SplitName, width: int) -> TokenRows:
+        """A study's text in rows of at most `width` tokens; read and tokenised once while it is the same study's.
+
+        Raises:
+            StudyError, LoadError: as `Corpus.passages`.
+        """
+        if self._corpus is None or self._corpus.study is not study:
+            self.take_up(Corpus(study))
+        assert self._corpus is not None
+        passages = self._corpus.passages(split)
+        if split not in self._token_ids:
+            self._token_ids[split] = [np.array(self.tokenize(passage.text), dtype=np.int64) for passage in passages]
+        return cut_rows(self._token_ids[split], [passage.document for passage in passages], width, self.bos)
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, with the space that leads it; special tokens are left out."""

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tools.activity.activations import ROWS_PER_BATCH, tokenize_passages
+from tools.activity.activations import ROWS_PER_BATCH
 from tools.bench.workbench import Workbench
 from tools.errors import ToolError
 from tools.records import Evidence
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import TokenRows
 from tools.study.definition import Study
 from tools.survey.features import study_lens
 from tools.survey.lexicon import Lexicon, build_lexicon
@@ -152,8 +152,7 @@ class Laboratory:
     @cached_property
     def sample(self) -> Sample:
         """Rows spread evenly over the `train` split; made at the first use."""
-        width = min(self.bench.context_size, SAMPLE_WIDTH)
-        rows = tokenize_passages(self.bench, load_passages(self.study, "train"), width)
+        rows = self.bench.read_text(self.study, "train", min(self.bench.context_size, SAMPLE_WIDTH))
         kept = np.unique(np.linspace(0, len(rows.tokens) - 1, SAMPLE_ROWS).round().astype(int))
         rows = TokenRows(rows.tokens[kept], rows.real[kept], tuple(rows.documents[row] for row in kept))
         tokens = torch.from_numpy(rows.tokens)

@@ -16,7 +16,7 @@ from tools.dictionaries.matching import DictionaryMatching, match_dictionaries
 from tools.dictionaries.reconstruction import Reconstruction, measure_reconstruction
 from tools.errors import LoadError
 from tools.records import Record
-from tools.study.corpus import TokenRows
+from tools.study.corpus import Corpus, TokenRows
 from tools.study.definition import Study
 
 TEXT_ROWS = 48
@@ -69,7 +69,9 @@ def compare_pair(
         if progress:
             progress.update(task, advance=1)
 
-    benches = [load_arm(study, name, Compute(device)) for name in (left, right)]
+    benches, corpus = [load_arm(study, name, Compute(device)) for name in (left, right)], Corpus(study)
+    for bench in benches:
+        bench.take_up(corpus)
     done()
     faults = _probe(study, *benches)
     done()

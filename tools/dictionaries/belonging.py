@@ -26,13 +26,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.activity.activations import tokenize_passages
 from tools.bench.workbench import Workbench
 from tools.dictionaries.reconstruction import batches, explained_variance, spread_rows
 from tools.errors import LoadError
 from tools.proof.outcome import Probe
 from tools.records import Record
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import TokenRows
 from tools.study.definition import SplitName, Study
 
 PROBE_ROWS, PROBE_WIDTH = 8, 128
@@ -74,10 +73,9 @@ def probe_rows(bench: Workbench, study: Study, split: SplitName = "train", most:
     """A short text from the study's corpus, spread over it.
 
     Raises:
-        StudyError, LoadError: as `load_passages`.
+        StudyError, LoadError: as `Corpus.passages`.
     """
-    width = min(bench.context_size, PROBE_WIDTH)
-    return spread_rows(tokenize_passages(bench, load_passages(study, split), width), most)
+    return spread_rows(bench.read_text(study, split, min(bench.context_size, PROBE_WIDTH)), most)
 
 
 def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:

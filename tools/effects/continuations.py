@@ -6,7 +6,6 @@ drawn by its key, and so are the texts of which the unsteered model's usual perp
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from tools.effects.steering import (
     split_rows,
 )
 from tools.effects.strength import Strengths, TokenMoves, choose_strengths, measure_strengths
+from tools.maths import seed_of
 from tools.study.definition import Study
 from tools.survey.projection import random_directions
 
@@ -73,8 +73,7 @@ class UsualTexts(NamedTuple):
 
 def control_direction(seed: int, key: str, d_model: int) -> Float[Tensor, " d_model"]:
     """The random direction that a direction is held against: a function of its key."""
-    digest = hashlib.sha256(f"{seed}|{key}|control".encode()).digest()
-    return random_directions(1, d_model, int.from_bytes(digest[:7], "big"))[0]
+    return random_directions(1, d_model, seed_of(seed, key, "control") >> 8)[0]
 
 
 def steer(

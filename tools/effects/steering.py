@@ -7,7 +7,6 @@ Rows that are changed alike share one pass over the prompt.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Change, HookCounter, Intervention
 from tools.errors import StudyError
+from tools.maths import seed_of
 from tools.records import Policy
 
 FEWEST_ROWS, MOST_ROWS = 8, 384
@@ -37,8 +37,7 @@ class Generated(NamedTuple):
 
 def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
     """Uniform numbers of one row: a function of its key alone."""
-    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-    return np.random.default_rng(seed).random(new_tokens, dtype=np.float32)
+    return np.random.default_rng(seed_of(key)).random(new_tokens, dtype=np.float32)
 
 
 def rows_per_batch(bench: Workbench, positions: int, most_bytes: int | None = None) -> int:

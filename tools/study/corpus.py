@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from tools.errors import StudyError
+from tools.maths import seed_of
 from tools.study.definition import CorpusSource, SplitName, Study
 from tools.study.texts import HUB, Passage, check_texts, read_gensim, read_jsonl, read_texts
 
@@ -29,29 +31,69 @@ class TokenRows(NamedTuple):
     documents: tuple[str, ...]
 
 
-def load_passages(study: Study, split: SplitName) -> list[Passage]:
-    """Passages of one split, copies left out (`drop_copies`).
+class Corpus:
+    """The text of a study, read when any of it is first asked for and then kept: hand the object on, it is read once.
 
-    A document is in `held_out` by the hash of its name, whatever else the corpus holds.
-
-    Raises:
-        StudyError: the study names no corpus, a source is missing, a line of it is malformed, or the split is empty.
+    Everything asked of it raises:
+        StudyError: the study names no corpus, a source is missing, or a line of it is malformed.
         LoadError: a source is on the hub, which cannot be reached.
     """
-    passages = list(drop_copies(_read(study)))
-    wanted = split == "held_out"
-    chosen = [p for p in passages if _is_held_out(p.document, study.corpus.held_out_share) == wanted]
-    if not chosen:
-        n = len({passage.document for passage in passages})
-        raise StudyError(f"study {study.name}: its corpus has too few documents ({n}): the {split} split is empty")
-    return chosen
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def passages(self, split: SplitName) -> list[Passage]:
+        """Passages of one split, copies left out (`drop_copies`).
+
+        A document is in `held_out` by the hash of its name, whatever else the corpus holds.
+
+        Raises:
+            StudyError: the split is empty.
+        """
+        if not self._splits[split]:
+            n = len({passage.document for passages in self._splits.values() for passage in passages})
+            raise StudyError(
+                f"study {self.study.name}: its corpus has too few documents ({n}): the {split} split is empty"
+            )
+        return self._splits[split]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Over all passages of both splits in order: the identity of a corpus wherever its texts come from."""
+        digest = hashlib.sha256()
+        for passage in self._everything:
+            for part in (passage.document, passage.topic or "", passage.text):
+                digest.update(part.encode() + b"\0")
+        return digest.hexdigest()
+
+    @cached_property
+    def _everything(self) -> list[Passage]:
+        study, source = self.study, self.study.corpus
+        if not (source.file or source.gensim_test_data or source.texts):
+            raise StudyError(
+                f"study {study.name} names no corpus: set corpus.file, corpus.texts or corpus.gensim_test_data"
+            )
+        passages = list(read_jsonl(study.asset(source.file))) if source.file else []
+        for name in source.gensim_test_data:
+            passages += read_gensim(name)
+        for texts in source.texts:
+            passages += read_texts(texts, study.folder, source.documents)
+        return passages
+
+    @cached_property
+    def _splits(self) -> dict[SplitName, list[Passage]]:
+        splits: dict[SplitName, list[Passage]] = {"train": [], "held_out": []}
+        for passage in drop_copies(self._everything):
+            is_held_out = seed_of(passage.document) / 2**64 < self.study.corpus.held_out_share
+            splits["held_out" if is_held_out else "train"].append(passage)
+        return splits
 
 
 def check_corpus(study: Study) -> None:
     """Find out early, without reading it, that a part of the corpus is missing.
 
     Raises:
-        StudyError, LoadError: as `load_passages`.
+        StudyError, LoadError: as `Corpus`.
     """
     if study.corpus.file:
         study.asset(study.corpus.file)
@@ -77,19 +119,6 @@ def replace_corpus(study: Study, texts: str) -> Study:
     return replaced
 
 
-def hash_corpus(study: Study) -> str:
-    """sha256 over all passages of both splits in order: the identity of a corpus wherever its texts come from.
-
-    Raises:
-        StudyError, LoadError: as `load_passages`.
-    """
-    digest = hashlib.sha256()
-    for passage in _read(study):
-        for part in (passage.document, passage.topic or "", passage.text):
-            digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
-
-
 def drop_copies(passages: Iterable[Passage]) -> Iterator[Passage]:
     """Passages without those that an earlier document holds already: else one text could stand in both splits.
 
@@ -108,10 +137,12 @@ def drop_copies(passages: Iterable[Passage]) -> Iterator[Passage]:
             yield passage
 
 
-def cut_rows(token_ids: Sequence[Sequence[int]], documents: Sequence[str], width: int, bos: int) -> TokenRows:
+def cut_rows(
+    token_ids: Sequence[Sequence[int] | Int64[np.ndarray, " _"]], documents: Sequence[str], width: int, bos: int
+) -> TokenRows:
     """Rows of at most `width` tokens with BOS, as wide as the longest needs; a longer text goes on in the next row."""
     pieces = [
-        (document, list(ids[start : start + width - 1]))
+        (document, ids[start : start + width - 1])
         for document, ids in zip(documents, token_ids, strict=True)
         for start in range(0, len(ids), width - 1)
     ]
@@ -122,22 +153,3 @@ def cut_rows(token_ids: Sequence[Sequence[int]], documents: Sequence[str], width
         tokens[row, 1 : 1 + len(ids)] = ids
         real[row, 1 : 1 + len(ids)] = True
     return TokenRows(tokens, real, tuple(document for document, _ in pieces))
-
-
-def _read(study: Study) -> Iterator[Passage]:
-    source = study.corpus
-    if not (source.file or source.gensim_test_data or source.texts):
-        raise StudyError(
-            f"study {study.name} names no corpus: set corpus.file, corpus.texts or corpus.gensim_test_data"
-        )
-    if source.file:
-        yield from read_jsonl(study.asset(source.file))
-    for name in source.gensim_test_data:
-        yield from read_gensim(name)
-    for texts in source.texts:
-        yield from read_texts(texts, study.folder, source.documents)
-
-
-def _is_held_out(document: str, share: float) -> bool:
-    digest = hashlib.sha256(document.encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < share

@@ -180,7 +180,7 @@ def _read_parquet(path: Path, name: str) -> Iterator[Passage]:
 
 @lru_cache(maxsize=4)
 def _read_hub(name: str, documents: int) -> tuple[Passage, ...]:
-    """Kept, for a run reads its corpus several times and a stream is slow."""
+    """Kept, for a run that goes on reads its corpus to compare it and to use it, and a stream is slow."""
     require_hub("the corpus", name, _INSTEAD)
     from datasets import disable_progress_bars, load_dataset
     from datasets.exceptions import DatasetsError

@@ -23,7 +23,6 @@ from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.maths import upper_share
 from tools.records import CoherenceEvidence, KeywordEvidence, Projection, TokenWeight
-from tools.study.corpus import cut_rows, load_passages
 from tools.study.definition import Study
 from tools.survey.coherence import (
     Coherence,
@@ -75,10 +74,7 @@ def prepare_survey(bench: Workbench, study: Study) -> Lexicon:
         raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
     lexicon = build_lexicon(bench.token_strings, study)
     if study.survey.lens != "direct":
-        enough = _lens_width(bench) - 1
-        texts = (passage.text for passage in load_passages(study, "train"))
-        if not any(len(bench.tokenize(text)) >= enough for text in texts):
-            raise _too_short(enough)
+        _full_rows(bench, study)
     return lexicon
 
 
@@ -112,23 +108,18 @@ def study_lens(bench: Workbench, study: Study, progress: Progress | None = None)
     """
     if study.survey.lens == "direct":
         return bench.W_U
-    width = _lens_width(bench)
-    passages = load_passages(study, "train")
-    ids = [bench.tokenize(passage.text) for passage in passages]
-    rows = cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
-    full = np.flatnonzero(rows.real.sum(axis=1) == width - 1)
-    if not len(full):
-        raise _too_short(width - 1)
-    kept = sorted(full.tolist(), key=lambda row: hashlib.sha256(rows.tokens[row].tobytes()).digest())[:LENS_ROWS]
-    return make_lens(bench, study.survey.lens, torch.from_numpy(rows.tokens[kept]), progress)
+    tokens = _full_rows(bench, study)
+    kept = sorted(tokens, key=lambda row: hashlib.sha256(row.tobytes()).digest())[:LENS_ROWS]
+    return make_lens(bench, study.survey.lens, torch.from_numpy(np.stack(kept)), progress)
 
 
-def _lens_width(bench: Workbench) -> int:
-    return min(bench.context_size, LENS_WIDTH)
-
-
-def _too_short(enough: int) -> StudyError:
-    return StudyError(f"the effect lens needs passages of at least {enough} tokens; set survey.lens to direct")
+def _full_rows(bench: Workbench, study: Study) -> Int64[np.ndarray, "rows width"]:
+    width = min(bench.context_size, LENS_WIDTH)
+    rows = bench.read_text(study, "train", width)
+    full = rows.real.sum(axis=1) == width - 1
+    if not full.any():
+        raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
+    return rows.tokens[full]
 
 
 def survey_directions(

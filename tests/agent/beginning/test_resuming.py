@@ -65,7 +65,7 @@ def moved(folder: RunFolder, address: str) -> RunFolder:
     assert manifest.config.llm
     llm = manifest.config.llm.model_copy(update={"base_url": address})
     copy.write_manifest(manifest.model_copy(update={"config": manifest.config.model_copy(update={"llm": llm})}))
-    return copy
+    return RunFolder(copy.path)  # which has yet to read what another object wrote
 
 
 def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import RunError
+from agent.errors import RunError, Unwritable
 from agent.folder.config import RunConfig
 from agent.folder.records import Decision, JudgeRef, Manifest, Provenance
 from agent.folder.store import RunFolder
@@ -128,3 +128,22 @@ def test_a_run_is_worked_on_by_one_process_at_a_time(folder: RunFolder) -> None:
         pass
     with folder.claimed():  # free again
         pass
+
+
+def test_a_claim_sees_what_another_process_wrote_since_the_run_was_opened(folder: RunFolder) -> None:
+    opened = RunFolder.open(folder.path)
+    folder.write_manifest(MANIFEST.model_copy(update={"threads": 7}))
+    assert opened.manifest().threads is None, "read once, and held"
+    with opened.claimed():
+        assert opened.manifest().threads == 7
+        opened.amend(computed="cpu")
+    again = RunFolder.open(folder.path).manifest()
+    assert (again.threads, again.computed) == (7, "cpu"), "nothing of either is lost"
+
+
+def test_a_manifest_that_cannot_be_written_is_not_held(folder: RunFolder) -> None:
+    before = folder.manifest()
+    (folder.path / "manifest.json.new").mkdir()
+    with pytest.raises(Unwritable):
+        folder.amend(threads=7)
+    assert folder.manifest() == before == RunFolder.open(folder.path).manifest()

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,6 +239,12 @@ def test_changed_weights_are_refused(run: Path, capsys: pytest.CaptureFixture[st
     folder.write_manifest(described.model_copy(update={"provenance": other}))
     assert main([str(run)]) == 2
     assert "sae and corpus differ from what the run was made with" in capsys.readouterr().err
+
+
+def test_scoring_reads_the_runs_manifest_and_its_text_once(run: Path, study_folder: Path, reads: Counter[str]) -> None:
+    assert main([str(run), "--contexts", "6"]) == 0
+    assert reads[str(run / "manifest.json")] == 1
+    assert reads[str(study_folder / "corpus.jsonl")] == 1
 
 
 def test_evidence_from_elsewhere_has_no_held_out_text(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

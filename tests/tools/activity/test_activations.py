@@ -15,13 +15,11 @@ from tools.activity.activations import (
     nearest_features,
     record_activations,
     sample_features,
-    tokenize_passages,
 )
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
-from tools.study.corpus import TokenRows, cut_rows, load_passages
+from tools.study.corpus import TokenRows, cut_rows
 from tools.study.definition import Study
-from tools.study.texts import Passage
 from tools.survey.keywords import TokenWord
 from tools.survey.projection import random_directions
 
@@ -39,7 +37,7 @@ class SpyingBench(Workbench):
 @pytest.fixture(scope="session")
 def recording(bench: Workbench, study: Study) -> Recording:
     """All features, then random directions, over the train split: rows of different lengths, so with padding."""
-    rows = tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    rows = bench.read_text(study, "train", bench.context_size)
     return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
 
 
@@ -176,7 +174,7 @@ def test_dead_feature_has_density_zero(recording: Recording) -> None:
 
 def test_long_passages_keep_their_document_in_every_row(bench: Workbench) -> None:
     text = "The doctor met the nurse in the hospital and the patient was with a heart. " * 3
-    rows = tokenize_passages(bench, [Passage("long", None, text), Passage("short", None, "A heart")], 12)
+    rows = cut_rows([bench.tokenize(text), bench.tokenize("A heart")], ["long", "short"], 12, bench.bos)
     assert rows.documents[-1] == "short"
     assert set(rows.documents[:-1]) == {"long"}
     assert rows.tokens[:-1][rows.real[:-1]].tolist() == bench.tokenize(text)

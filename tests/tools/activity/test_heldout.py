@@ -11,7 +11,7 @@ from tools.activity.activations import Neighbours, Recording
 from tools.activity.heldout import SILENT_KINDS, Draw, HeldOut, cut_stretches, draw_contexts, draw_held_out
 from tools.bench.workbench import Workbench
 from tools.records import FeatureRef
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import Corpus, TokenRows
 from tools.study.definition import Study
 
 LENGTH = 4
@@ -130,7 +130,7 @@ def test_stretches_cover_every_real_token_once(width: int, length: int, n_rows: 
 
 
 def test_contexts_of_a_real_model_are_those_of_the_held_out_split(bench: Workbench, study: Study) -> None:
-    held, train = (load_passages(study, split) for split in ("held_out", "train"))
+    held, train = (Corpus(study).passages(split) for split in ("held_out", "train"))
     features = [ref(3, "random_direction"), *map(ref, range(12)), ref(0, "random_direction")]
     found = draw_held_out(bench, held, features, Draw(4, 2, 8), directions_seed=0)
     assert [one.feature for one in found] == features
@@ -140,7 +140,7 @@ def test_contexts_of_a_real_model_are_those_of_the_held_out_split(bench: Workben
 
 
 def test_what_is_drawn_of_a_feature_does_not_depend_on_the_others(bench: Workbench, study: Study) -> None:
-    held = load_passages(study, "held_out")
+    held = Corpus(study).passages("held_out")
     alone = draw_held_out(bench, held, [ref(5)], Draw(4, 2, 8), directions_seed=0)
     among = draw_held_out(bench, held, [ref(2), ref(5), ref(1, "random_direction")], Draw(4, 2, 8), directions_seed=0)
     assert alone[0] == among[1]

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.tools.architectures import AUTOENCODERS, CLASSES, D_SAE, TRANSCODERS, load_reference, save_sae
-from tools.activity.activations import record_activations, tokenize_passages
+from tools.activity.activations import record_activations
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
 from tools.observation import observe
 from tools.records import Evidence, FeatureRef, Stratum
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import TokenRows
 from tools.study.definition import Arm, CorpusSource, Study, SurveyDefaults
 from tools.study.reading import load_study
 from tools.survey.features import Survey, survey_features, tabulate
@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
 
 def tokenize(bench: Workbench, study: Study) -> TokenRows:
-    return tokenize_passages(bench, load_passages(study, "train"), bench.context_size)
+    return bench.read_text(study, "train", bench.context_size)
 
 
 def choose(indices: tuple[int, ...]) -> list[Choice]:

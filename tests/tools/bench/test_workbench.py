@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,8 @@ from transformers import AutoModelForCausalLM
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
 from tools.errors import StudyError
-from tools.study.definition import Arm
+from tools.study.corpus import Corpus, cut_rows
+from tools.study.definition import Arm, SplitName, Study
 from tools.study.reading import load_study
 
 HOOK = "blocks.1.hook_resid_pre"
@@ -40,6 +42,29 @@ def test_arm_without_a_hook_name_takes_the_one_its_sae_was_trained_at(bench: Wor
 def test_residuals_are_what_the_hooked_layer_reads(bench: Workbench, source: Any, tokens: torch.Tensor) -> None:
     states = source(tokens, output_hidden_states=True).hidden_states
     torch.testing.assert_close(bench.residuals(tokens), states[1].detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_text_is_read_once_and_is_the_same_in_rows_of_any_width(
+    bench: Workbench, study_copy: Path, reads: Counter[str]
+) -> None:
+    study = load_study(str(study_copy))
+    asked: list[tuple[SplitName, int]] = [("train", 24), ("train", 8), ("held_out", 24)]
+    for split, width in asked:
+        rows = bench.read_text(study, split, width)
+        passages = Corpus(load_study(str(study_copy))).passages(split)
+        ids = [bench.tokenize(passage.text) for passage in passages]
+        expected = cut_rows(ids, [passage.document for passage in passages], width, bench.bos)
+        assert rows.documents == expected.documents
+        assert (rows.tokens == expected.tokens).all() and (rows.real == expected.real).all()
+    assert reads[str(study_copy / "corpus.jsonl")] == 1 + 3  # the bench's reading, and those it is compared with
+
+
+def test_another_study_is_another_text(bench: Workbench, study: Study, study_copy: Path) -> None:
+    text = study_copy / "corpus.jsonl"
+    text.write_text("\n".join(text.read_text("utf-8").splitlines()[::2]), "utf-8")
+    whole, half = (bench.read_text(one, "train", 24) for one in (study, load_study(str(study_copy))))
+    assert set(half.documents) < set(whole.documents)
+    assert bench.read_text(study, "train", 24).documents == whole.documents
 
 
 def parts_run(bench: Workbench, call: Callable[[torch.Tensor], object], tokens: torch.Tensor) -> set[str]:

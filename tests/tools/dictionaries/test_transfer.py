@@ -10,7 +10,6 @@ import pytest
 import torch
 from sae_lens import StandardSAE, StandardSAEConfig
 
-from tools.activity.activations import tokenize_passages
 from tools.bench.autoencoder import Autoencoder
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
@@ -23,7 +22,7 @@ from tools.dictionaries.reconstruction import (
 )
 from tools.dictionaries.transfer import measure_transfer
 from tools.errors import LoadError
-from tools.study.corpus import TokenRows, load_passages
+from tools.study.corpus import TokenRows
 from tools.study.definition import Study
 
 D_MODEL = 32
@@ -32,7 +31,7 @@ D_MODEL = 32
 @pytest.fixture(scope="module")
 def rows(bench: Workbench, study: Study) -> TokenRows:
     """Texts of several lengths, so that some rows are padded."""
-    return spread_rows(tokenize_passages(bench, load_passages(study, "train"), 20), 12)
+    return spread_rows(bench.read_text(study, "train", 20), 12)
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,11 @@ def test_texts_are_those_of_one_row_at_a_time(bench: Workbench, study: Study) ->
         assert found.perplexity[place, pair, 1] == pytest.approx(float(expected), rel=1e-3)
 
 
+def test_control_direction_is_the_one_it_has_always_been() -> None:
+    known = [0.2634177, -0.0365726, -0.7689903, -0.5813152]
+    assert control_direction(3, "base-000001", 4).tolist() == pytest.approx(known, abs=1e-6)
+
+
 def test_control_direction_is_a_function_of_seed_and_key() -> None:
     one = control_direction(0, "base-000001", 32)
     assert float(one.norm()) == pytest.approx(1, abs=1e-5)

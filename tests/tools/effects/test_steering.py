@@ -144,6 +144,10 @@ def test_published_policy_never_touches_a_generated_token_under_a_cache(last_ben
 # Rows
 
 
+def test_row_noise_is_the_one_it_has_always_been() -> None:
+    assert row_noise("base-000001|0", 3).tolist() == pytest.approx([0.6519015, 0.7088988, 0.1034932], abs=1e-7)
+
+
 def test_row_noise_is_a_function_of_its_key() -> None:
     assert row_noise("a|1", 20).tobytes() == row_noise("a|1", 20).tobytes()
     assert row_noise("a|1", 20).tolist() != row_noise("a|2", 20).tolist()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.errors import LoadError, StudyError
-from tools.study.corpus import check_corpus, cut_rows, drop_copies, hash_corpus, load_passages, replace_corpus
+from tools.study.corpus import Corpus, check_corpus, cut_rows, drop_copies, replace_corpus
 from tools.study.definition import CorpusSource, SplitName, Study
 from tools.study.texts import Passage
 
@@ -25,7 +25,7 @@ def with_corpus(study: Study, **source: object) -> Study:
 
 
 def documents(study: Study, split: str) -> set[str]:
-    return {passage.document for passage in load_passages(study, split)}  # pyright: ignore
+    return {passage.document for passage in Corpus(study).passages(split)}  # pyright: ignore
 
 
 def passages(*texts: str) -> list[Passage]:
@@ -63,7 +63,7 @@ def test_passages_of_one_document_stay_together(study_copy: Path, study: Study) 
     (study_copy / "corpus.jsonl").write_text("\n".join(map(json.dumps, entries)), "utf-8")
     split = study.model_copy(update={"folder": study_copy})
     assert not documents(split, "train") & documents(split, "held_out")
-    assert len(load_passages(split, "train")) + len(load_passages(split, "held_out")) == 200
+    assert len(Corpus(split).passages("train")) + len(Corpus(split).passages("held_out")) == 200
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -71,19 +71,19 @@ def test_held_out_share_is_about_what_was_asked_for(study_copy: Path, study: Stu
     entries = [{"document": f"document {i}", "text": f"text {i}"} for i in range(1000)]
     (study_copy / "corpus.jsonl").write_text("\n".join(map(json.dumps, entries)), "utf-8")
     split = with_corpus(study, file="corpus.jsonl", held_out_share=share).model_copy(update={"folder": study_copy})
-    assert len(load_passages(split, "held_out")) == pytest.approx(1000 * share, abs=50)
+    assert len(Corpus(split).passages("held_out")) == pytest.approx(1000 * share, abs=50)
 
 
 def test_topic_is_kept_and_may_be_absent(study_copy: Path, study: Study) -> None:
     lines = ['{"document": "a", "topic": "law", "text": "x\\u2028y"}', '{"document": "d0", "text": "z"}']
     (study_copy / "corpus.jsonl").write_text("\n".join(lines), "utf-8")
     split = study.model_copy(update={"folder": study_copy})
-    both = load_passages(split, "train") + load_passages(split, "held_out")
+    both = Corpus(split).passages("train") + Corpus(split).passages("held_out")
     assert sorted(both) == [Passage("a", "law", "x\u2028y"), Passage("d0", None, "z")]
 
 
 def test_texts_that_come_with_gensim_are_a_document_a_line(study: Study) -> None:
-    found = load_passages(with_corpus(study, gensim_test_data=["lee.cor"], held_out_share=0.01), "train")
+    found = Corpus(with_corpus(study, gensim_test_data=["lee.cor"], held_out_share=0.01)).passages("train")
     assert 45 <= len(found) <= 50
     assert all(passage.document.startswith("lee.cor:") for passage in found)
 
@@ -93,7 +93,7 @@ def test_split_without_a_document_is_an_error(study_copy: Path, study: Study, sp
     in_the_other = {"train": "d0", "held_out": "d1"}[split]
     (study_copy / "corpus.jsonl").write_text(json.dumps({"document": in_the_other, "text": "text"}), "utf-8")
     with pytest.raises(StudyError, match=rf"too few documents \(1\): the {split} split is empty"):
-        load_passages(study.model_copy(update={"folder": study_copy}), split)
+        Corpus(study.model_copy(update={"folder": study_copy})).passages(split)
 
 
 # Copies
@@ -103,7 +103,7 @@ def test_equal_texts_under_different_names_never_stand_in_both_splits(study_copy
     entries = [{"document": f"d{i}", "text": words(i % 10 * 20, i % 10 * 20 + 20)} for i in range(100)]
     (study_copy / "corpus.jsonl").write_text("\n".join(map(json.dumps, entries)), "utf-8")
     copied = study.model_copy(update={"folder": study_copy})
-    train, held_out = ([p.text for p in load_passages(copied, split)] for split in ("train", "held_out"))
+    train, held_out = ([p.text for p in Corpus(copied).passages(split)] for split in ("train", "held_out"))
     assert not set(train) & set(held_out)
     assert sorted(train + held_out) == sorted({entry["text"] for entry in entries}), "the first of each is kept"
 
@@ -153,7 +153,7 @@ def test_users_corpus_is_found_from_the_working_directory(
     monkeypatch.chdir(tmp_path)
     own = replace_corpus(study, "own.txt")
     monkeypatch.chdir("/")
-    assert len(hash_corpus(own)) == 64
+    assert len(Corpus(own).sha256) == 64
 
 
 @pytest.mark.parametrize("name", ["nosuch.txt", "nosuch"])
@@ -172,10 +172,10 @@ def test_hub_that_cannot_be_reached_is_said_at_once(study: Study, monkeypatch: p
 
 def test_hash_of_a_corpus_tells_any_change_of_it(study_copy: Path, study: Study) -> None:
     copy = study.model_copy(update={"folder": study_copy})
-    assert hash_corpus(copy) == hash_corpus(study)
+    assert Corpus(copy).sha256 == Corpus(study).sha256
     path = study_copy / "corpus.jsonl"
     path.write_text(path.read_text("utf-8").replace("everyday-02", "everyday-2"), "utf-8")
-    assert hash_corpus(copy) != hash_corpus(study)
+    assert Corpus(copy).sha256 != Corpus(study).sha256
 
 
 # Lines and rows
@@ -185,17 +185,17 @@ def test_hash_of_a_corpus_tells_any_change_of_it(study_copy: Path, study: Study)
 def test_malformed_line_is_named(study_copy: Path, study: Study, line: str) -> None:
     (study_copy / "corpus.jsonl").write_text('{"document": "a", "text": "b"}\n\n' + line, "utf-8")
     with pytest.raises(StudyError, match=r"corpus\.jsonl:3: not a passage"):
-        load_passages(study.model_copy(update={"folder": study_copy}), "train")
+        Corpus(study.model_copy(update={"folder": study_copy})).passages("train")
 
 
 def test_study_without_a_corpus_says_what_to_set(study: Study) -> None:
     with pytest.raises(StudyError, match=r"set corpus\.file, corpus\.texts"):
-        load_passages(with_corpus(study), "train")
+        Corpus(with_corpus(study)).passages("train")
 
 
 def test_unknown_gensim_text_is_an_error(study: Study) -> None:
     with pytest.raises(StudyError, match=r"no file 'nosuch\.cor'"):
-        load_passages(with_corpus(study, gensim_test_data=["nosuch.cor"]), "train")
+        Corpus(with_corpus(study, gensim_test_data=["nosuch.cor"])).passages("train")
 
 
 @given(st.lists(st.lists(st.integers(1, 99), max_size=40), max_size=8), st.integers(2, 12))
