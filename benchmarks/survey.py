@@ -125,4 +125,4 @@ def draw_growth(points: Sequence[Point], file: Path) -> None:
         axes.set_xticks(numbers, [f"{n:,}" for n in numbers])
         axes.minorticks_off()
 
-    save_figure(file, (8, 3.5), ("", draw_seconds), ("", draw_peaks))
+    save_figure(file, (8.0, 3.5), ("", draw_seconds), ("", draw_peaks))

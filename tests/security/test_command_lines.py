@@ -368,7 +368,7 @@ def test_an_interruption_is_the_third_way(places: dict[str, str], monkeypatch: p
     def stop(*_: object) -> Callable[..., Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agent.beginning.inputs.check_inputs", stop)
+    monkeypatch.setattr("agent.beginning.anew.check_inputs", stop)
     ended = run(["--study", places["study"], "--runs", places["runs"], "--dry-run"])
     assert (ended.status, ended.err.count("\n")) == (130, 1)
     assert ended.err.startswith("interrupted: ")

@@ -241,7 +241,7 @@ def test_publishing_too_early_leaves_what_is_there(
     [
         (["--device", "tpu"], "no device is called 'tpu'"),
         (["--data", "nosuch"], "--data nosuch is no folder"),
-        (["--study", "nosuch"], "no study file at nosuch/study.toml"),
+        (["--study", "nosuch"], "no study 'nosuch': use one of"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_made(
