@@ -18,7 +18,7 @@ def replacing(file: Path) -> Generator[Path]:
     try:
         yield fresh
         fresh.replace(file)
-    except BaseException:
+    except BaseException:  # an interruption too leaves no half of a file; it goes on from here
         with suppress(OSError):
             fresh.unlink()
         raise

@@ -26,8 +26,7 @@ def read_json(text: str) -> Any:
     Raises:
         ValueError: it is no JSON, or nested deeper than `DEEPEST`.
     """
-    if is_deep(text):
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    _refuse_deep(text)
     return json.loads(text)
 
 
@@ -37,9 +36,13 @@ def read_storable(text: str) -> Any:
     Raises:
         ValueError: it is no JSON, or nested deeper than `DEEPEST`.
     """
+    _refuse_deep(text)
+    return _STORABLE.decode(text)
+
+
+def _refuse_deep(text: str) -> None:
     if is_deep(text):
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    return _STORABLE.decode(text)
 
 
 def is_storable(value: Any) -> bool:
