@@ -63,11 +63,14 @@ class LanguageModelRecipe(_Section):
 
 
 class SaeRecipe(_Section):
-    """One SAE training run through SAELens' runner; the same for both arms."""
+    """One SAE training run, the same for every arm."""
 
     hook_name: str
     corpora: list[str]
     heldout: list[str]
+    trainer: Literal["saelens", "stream"] = "saelens"
+    """`saelens`: its own runner. `stream`: this project's (`tools.training.streamed`), for TopK: a forward pass cut at the
+    hook, several SAEs fed from one pass, attention sinks left out, and a training that goes on where it was stopped."""
     architecture: Literal["topk", "batchtopk", "standard"] = "topk"
     d_sae: int = 2048
     k: int = 24
@@ -82,10 +85,17 @@ class SaeRecipe(_Section):
     normalize_activations: str = "expected_average_only_in"
     n_batches_for_norm_estimate: int = 50
     dead_feature_window: int = 200
+    """Steps without activity after which a feature counts as dead."""
+    aux_coefficient: float = Field(default=1 / 32, ge=0)
+    """Weight of what dead features explain of the others' error (`stream`)."""
+    sink_multiple: float = Field(default=4.0, gt=1)
+    """Positions whose norm exceeds the median that many times are left out (`stream`)."""
+    checkpoint_minutes: float = Field(default=3.0, gt=0)
+    """Between two points from which a stopped training goes on (`stream`)."""
     lr_warm_up_steps: int = 50
     lr_decay_steps: int = 200
     precision: Precision = "float32"
-    """Of the model's forward pass (autocast); the SAE is float32."""
+    """Of the model's forward pass, and under `stream` of the encoder's products; weights of the SAE are float32."""
     seed: int = 0
     """Of the rows, the same for all arms and seeds, and, unless another is given, of the first weights and the order."""
 
