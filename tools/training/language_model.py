@@ -76,7 +76,7 @@ def build_optimizers(model: PreTrainedModel, recipe: LanguageModelRecipe) -> lis
     """Muon for the blocks' matrices and AdamW for the rest, or AdamW for all."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]
     chosen = {id(p) for p in matrices} if recipe.optimizer == "muon" else set[int]()
-    rest = [p for p in model.parameters() if id(p) not in chosen]
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     adamw = torch.optim.AdamW(
         [
             {"params": [p for p in rest if p.ndim == 2], "weight_decay": recipe.weight_decay},
@@ -178,11 +178,13 @@ def train_language_model(
                 losses = {c: mean_loss(model, r[:HELDOUT_ROWS], recipe.precision) for c, r in heldout.items()}
                 log.write(f"{step}\theldout\t{losses}\n")
                 log.flush()
-                state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+                learnt = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+                state = {"step": step, "model": learnt, "optimizers": [o.state_dict() for o in optimizers]}
                 torch.save(state, work / "checkpoint.new")
                 (work / "checkpoint.new").replace(work / "checkpoint.pt")
-    model.save_pretrained(work / "model")
-    tokenizer.save_pretrained(work / "model")
+    if isinstance(model, PreTrainedModel):
+        model.save_pretrained(work / "model")
+        tokenizer.save_pretrained(work / "model")
     return {c: mean_loss(model, r, recipe.precision) for c, r in heldout.items()}
 
 
@@ -214,7 +216,7 @@ def _resume(checkpoint: Path, model: PreTrainedModel, optimizers: list[torch.opt
     if not checkpoint.is_file():
         return 0
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
+    model.load_state_dict(state["model"], strict=False)  # tied and frozen weights are not among them
     for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(stored)
     return int(state["step"])

@@ -62,6 +62,20 @@ class LanguageModelRecipe(_Section):
     seed: int = 0
 
 
+class AdapterRecipe(LanguageModelRecipe):
+    """A LoRA adapter on all linear layers of given weights, which stay as they are (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=8.0, gt=0)
+    """What the adapter adds is scaled by alpha / rank."""
+    context_size: int = Field(default=128, ge=2)
+    tokens_per_step: int = 2048
+    checkpoint_every: int = Field(default=60, ge=1)
+    embedding_lr: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: Literal["muon", "adamw"] = "adamw"
+
+
 class SaeRecipe(_Section):
     """One SAE training run, the same for every arm."""
 

@@ -1,0 +1,71 @@
+"""A LoRA adapter: a small change of given weights, trained by itself and kept in peft's layout."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from tools.errors import StudyError
+from tools.training.language_model import train_language_model
+from tools.training.recipe import AdapterRecipe
+
+
+def train_adapter(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: AdapterRecipe,
+    *,
+    data: Path,
+    work: Path,
+    cache: Path,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Train to the recipe's budget, going on from `work/checkpoint.pt`, and save half-precision weights into `work/adapter`.
+
+    Args:
+        model: given weights, in float32; it is changed.
+        tokenizer: of the model.
+        recipe: of the adapter.
+        data: folder of the corpora.
+        work: folder for the checkpoint, the log and the adapter.
+        cache: folder for token ids.
+        device: as `tools.bench.compute.choose_device` returns it.
+
+    Returns:
+        Held-out loss in nats for each held-out corpus.
+
+    Raises:
+        StudyError: peft is not installed, or as `train_language_model`.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise StudyError("adapters are trained with peft: pip install -c constraints.txt -e '.[training]'") from None
+    torch.manual_seed(recipe.seed)
+    settings: Any = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha if recipe.alpha % 1 else math.floor(recipe.alpha),  # pyright: ignore[reportArgumentType]
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    adapted: Any = get_peft_model(model, settings)
+    losses = train_language_model(
+        adapted,
+        tokenizer,
+        recipe,
+        data=data,
+        work=work,
+        cache=cache,
+        context_size=recipe.context_size,
+        device=device,
+        compile_model=False,
+    )
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.half()
+    adapted.save_pretrained(str(work / "adapter"))
+    return losses
