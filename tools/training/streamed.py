@@ -160,12 +160,15 @@ def _keep(
 
 
 def _read_checkpoint(file: Path, plan: dict[str, object]) -> dict[str, Tensor] | None:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
         return None
-    with safe_open(file, framework="pt") as opened:
-        stored = (opened.metadata() or {}).get("plan")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            stored = (opened.metadata() or {}).get("plan")
+    except (SafetensorError, OSError) as error:
+        raise StudyError(f"checkpoint {file} is damaged ({error}): delete it to begin anew") from error
     if stored != json.dumps(plan, sort_keys=True):
         raise StudyError(
             f"{file} belongs to another training (its recipe, seeds or budget differ): delete it or give another --work"
