@@ -3,14 +3,15 @@
     python -m tools.training tokenizer --data TEXTS               byte-level BPE
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
+    python -m tools.training adapter   --data TEXTS --arm NAME    a LoRA adapter on given weights
     python -m tools.training sae       --data TEXTS --arm base    a sparse autoencoder on an arm's activations
     python -m tools.training vectors   --data TEXTS               word vectors
     python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
 
 TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
-step reads, and with what settings, stands in the study file's [training] table. A language model's training goes on from
-its last checkpoint when its step is run again; the other steps start anew.
+step reads, and with what settings, stands in the study file's [training] table. The training of a language model, of an
+adapter and of streamed SAEs goes on from its last checkpoint when its step is run again; the other steps start anew.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 
-STEPS = ("tokenizer", "base", "finetuned", "sae", "vectors", "publish", "measure")
+STEPS = ("tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,9 +41,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--work", type=Path, metavar="FOLDER", help="checkpoints and results (default: runs/training/STUDY)"
     )
     parser.add_argument(
-        "--arm", default="base", choices=("base", "finetuned"), help="for sae: whose model (default: %(default)s)"
+        "--arm", metavar="NAME", default="base", help="for sae and adapter: an arm of the recipe (default: %(default)s)"
     )
     add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        nargs="+",
+        type=whole(0, 2**31),
+        help="for streamed SAEs: several seeds fed from one pass; the study's own goes to sae, N to sae-N",
+    )
     parser.add_argument(
         "--rows",
         metavar="N",
@@ -55,7 +63,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@door("a language model goes on from its last checkpoint when its step is run again; other steps start anew")
+@door("models, adapters and streamed SAEs go on from their last checkpoint when the step is run again; others start anew")
 @guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
@@ -82,14 +90,17 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
     work: Path = arguments.work or Path("runs/training") / file.parent.resolve().name
     work.mkdir(parents=True, exist_ok=True)
     compiled = not arguments.no_compile
+    folder, seeds = file.parent, arguments.seeds or [arguments.seed]
+    recipe.check_arm(arguments.arm)
     result = {
         "tokenizer": lambda: steps.make_tokenizer(recipe, data, work),
-        "base": lambda: steps.make_model(recipe, "base", data, work, device, compiled),
-        "finetuned": lambda: steps.make_model(recipe, "finetuned", data, work, device, compiled),
-        "sae": lambda: steps.make_sae(recipe, arguments.arm, data, work, arguments.seed, device),
+        "base": lambda: steps.make_model(folder, recipe, "base", data, work, device, compiled),
+        "finetuned": lambda: steps.make_model(folder, recipe, "finetuned", data, work, device, compiled),
+        "adapter": lambda: steps.make_adapter(folder, recipe, arguments.arm, data, work, device),
+        "sae": lambda: steps.make_saes(folder, recipe, arguments.arm, data, work, seeds, device),
         "vectors": lambda: steps.make_vectors(recipe, data, work),
-        "publish": lambda: steps.publish(file.parent, recipe, work),
-        "measure": lambda: steps.measure(file.parent, recipe, data, work, arguments.rows, device),
+        "publish": lambda: steps.publish(folder, recipe, work),
+        "measure": lambda: steps.measure(folder, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
     say(str(result))
 

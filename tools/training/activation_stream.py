@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tools.errors import StudyError
+from tools.training.recipe import SaeRecipe
 
 _BEFORE_A_BLOCK = re.compile(r"blocks\.(\d+)\.hook_resid_pre")
 
@@ -36,20 +37,29 @@ class Block(NamedTuple):
     """How many were left out beside the first position of each row."""
 
 
-def cut_before_block(bridge: Any, hook_name: str) -> Callable[[Tensor], Tensor]:
-    """A forward pass that ends where the hook is.
+def cut_before_block(bridge: Any, recipe: SaeRecipe) -> Callable[[Tensor], Tensor]:
+    """A forward pass that ends where the recipe's hook is.
 
     Raises:
-        StudyError: the hook is no place before a block of this model.
+        StudyError: the hook is no place before a block of this model, or the context is longer than it reads.
     """
-    named = _BEFORE_A_BLOCK.fullmatch(hook_name)
+    named = _BEFORE_A_BLOCK.fullmatch(recipe.hook_name)
     layer, n_layers = int(named[1]) if named else -1, int(bridge.cfg.n_layers)
     if not 0 < layer < n_layers:
         raise StudyError(
-            f"training.sae.hook_name {hook_name!r} is no place that activations are streamed from: it has to be "
+            f"training.sae.hook_name {recipe.hook_name!r} is no place that activations are streamed from: it has to be "
             f"blocks.N.hook_resid_pre with N from 1 to {n_layers - 1}"
         )
+    check_context(bridge, recipe)
     return lambda tokens: bridge(tokens, stop_at_layer=layer)
+
+
+def check_context(bridge: Any, recipe: SaeRecipe) -> None:
+    """Raises StudyError when rows are longer than the model reads."""
+    if recipe.context_size > bridge.cfg.n_ctx:
+        raise StudyError(
+            f"training.sae.context_size {recipe.context_size} is more than the model reads: {bridge.cfg.n_ctx} tokens"
+        )
 
 
 @torch.no_grad()

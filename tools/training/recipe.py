@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tools.errors import StudyError, first_problem
 
@@ -23,7 +23,8 @@ class TokenizerRecipe(_Section):
     """Documents of each corpus the merges are learned from."""
 
 
-Arm = Literal["base", "finetuned"]
+Arm = str
+"""One of `Recipe.arms`."""
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -31,7 +32,8 @@ class ModelRecipe(_Section):
     """A GPT-2 architecture trained from scratch, or `pretrained` weights to start from."""
 
     pretrained: str | None = None
-    """A folder in Hugging Face's layout or a model's name on the hub; the architecture below is then not used."""
+    """A folder in Hugging Face's layout, a GGUF file or a model's name on the hub; the architecture below is then not used.
+    A relative path starts at the study."""
     finetuned: str | None = None
     """The fine-tuned model, where it is not trained here; as `pretrained`."""
     n_layer: int = 6
@@ -129,14 +131,17 @@ class VectorsRecipe(_Section):
 
 
 class PublishedNames(_Section):
-    """The study's arm, and folder, that what is trained for an arm is published as."""
+    """The study's arm, and folder, that what is trained for an arm is published as, and how precisely."""
+
+    half: bool | None = None
+    """SAEs are stored in half precision; without this, those of models that are trained from scratch."""
 
     base: str = "base"
     finetuned: str = "finetuned"
 
     def of(self, arm: Arm) -> str:
         """The name of the study's arm."""
-        return self.base if arm == "base" else self.finetuned
+        return {"base": self.base, "finetuned": self.finetuned}.get(arm, arm)
 
 
 class Recipe(_Section):
@@ -145,14 +150,37 @@ class Recipe(_Section):
     tokenizer: TokenizerRecipe | None = None
     model: ModelRecipe
     base: LanguageModelRecipe | None = None
-    finetuned: LanguageModelRecipe
+    finetuned: LanguageModelRecipe | None = None
+    adapters: dict[str, AdapterRecipe] = {}
+    """Arms whose model is the base's with an adapter trained here."""
+    untrained: str = ""
+    """An arm whose model is the base's architecture with fresh weights: what an SAE finds where nothing was learnt."""
     sae: SaeRecipe
     vectors: VectorsRecipe | None = None
     published: PublishedNames = PublishedNames()
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if (self.adapters or self.untrained) and self.model.pretrained is None:
+            raise ValueError("adapters and untrained need model.pretrained")
+        if len(set(self.arms)) < len(self.arms):
+            raise ValueError(f"two arms have one name: {', '.join(self.arms)}")
+        return self
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """All that an SAE is trained for; the place of each decides the weights its SAEs start from."""
+        tuned = () if self.finetuned is None and self.model.finetuned is None else ("finetuned",)
+        return ("base", *tuned, *self.adapters, *((self.untrained,) if self.untrained else ()))
+
+    def check_arm(self, arm: Arm) -> None:
+        """Raises StudyError unless it is one of the recipe's."""
+        if arm not in self.arms:
+            raise StudyError(f"the recipe has no arm {arm!r}: use one of {', '.join(self.arms)}")
+
     def given_model(self, arm: Arm) -> str | None:
-        """The arm's model, where it is not trained here."""
-        return self.model.pretrained if arm == "base" else self.model.finetuned
+        """The arm's model, where it is not trained here; of an arm with an adapter, the model under it."""
+        return self.model.finetuned if arm == "finetuned" else self.model.pretrained
 
 
 def load_recipe(study_file: Path) -> Recipe:

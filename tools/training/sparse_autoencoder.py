@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tools.bench.text_part import without_processors
 from tools.errors import StudyError
+from tools.training.activation_stream import check_context
 from tools.training.corpora import load_rows
 from tools.training.recipe import SaeRecipe
 
@@ -88,10 +89,7 @@ def _check_fit(bridge: Any, recipe: SaeRecipe) -> None:
             f"training.sae.hook_name {recipe.hook_name!r} is no place in the model: it has {bridge.cfg.n_layers} layers, "
             "blocks.0.hook_resid_pre the first"
         )
-    if recipe.context_size > bridge.cfg.n_ctx:
-        raise StudyError(
-            f"training.sae.context_size {recipe.context_size} is more than the model reads: {bridge.cfg.n_ctx} tokens"
-        )
+    check_context(bridge, recipe)
 
 
 def _runner_config(recipe: SaeRecipe, d_in: int, device: str) -> Any:

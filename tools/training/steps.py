@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from tools.bench.checkpoint import Change
 from tools.bench.compute import Compute
 from tools.border.hub import is_model_cached, offline_mode, require_hub
 from tools.errors import StudyError
 from tools.study.definition import Arm as StudyArm
 from tools.study.definition import Study
+from tools.training.activation_stream import cut_before_block
 from tools.training.language_model import build_model, read_model, train_language_model
 from tools.training.recipe import Arm, Recipe
 from tools.training.sparse_autoencoder import mix_rows, train_sae
+from tools.training.streamed import Seed, train_side_by_side
 from tools.training.tokenizer import train_tokenizer
 from tools.training.word_vectors import train_vectors
 
-ARMS: tuple[Arm, ...] = get_args(Arm)
 CARD_ANCHOR = ("doctor", ("physician", "nurse"), ("has", "found"))
 """Words the vectors are checked on: the first must be nearer to the second group than to the third."""
 OTHER_SEEDS = "sae-*"
@@ -36,8 +39,8 @@ def make_tokenizer(recipe: Recipe, data: Path, work: Path) -> Path:
     return work / "tokenizer"
 
 
-def find_model(recipe: Recipe, arm: Arm, work: Path) -> str:
-    """Where an arm's model is: the folder or the hub's name that the recipe gives, or the folder it is trained into.
+def find_model(folder: Path, recipe: Recipe, arm: Arm, work: Path) -> str:
+    """Where an arm's model is: what the recipe gives, or the folder it is trained into. An adapter lies beside it.
 
     Raises:
         StudyError: it has not been trained.
@@ -46,13 +49,15 @@ def find_model(recipe: Recipe, arm: Arm, work: Path) -> str:
     given = recipe.given_model(arm)
     if given is None:
         return str(_require(work / arm / "model", arm))
+    if (folder / given).exists():
+        return str(folder / given)
     if not _is_at_hand(given):
         require_hub("the recipe", given, "connect once to download it, or give a folder that holds it")
     return given
 
 
 def make_model(
-    recipe: Recipe, arm: Arm, data: Path, work: Path, device: str = "cpu", compile_model: bool = True
+    folder: Path, recipe: Recipe, arm: Arm, data: Path, work: Path, device: str = "cpu", compile_model: bool = True
 ) -> dict[str, float]:
     """Train an arm's language model: the base from scratch, the fine-tuned one from the base's weights."""
     given, settings = recipe.given_model(arm), recipe.base if arm == "base" else recipe.finetuned
@@ -62,7 +67,7 @@ def make_model(
         tokenizer = _read_tokenizer(str(_require(work / "tokenizer", "tokenizer")))
         model = build_model(recipe.model, tokenizer, settings.seed)
     else:
-        source = find_model(recipe, "base", work)
+        source = find_model(folder, recipe, "base", work)
         with offline_mode(_is_at_hand(source)):
             tokenizer, model = _read_tokenizer(source), read_model(source)
     return train_language_model(
@@ -78,23 +83,76 @@ def make_model(
     )
 
 
-def make_sae(recipe: Recipe, arm: Arm, data: Path, work: Path, seed: int | None = None, device: str = "cpu") -> Path:
-    """Train an arm's SAE; every arm and every seed sees the same text.
+def make_adapter(
+    folder: Path, recipe: Recipe, arm: Arm, data: Path, work: Path, device: str = "cpu"
+) -> dict[str, float]:
+    """Train an arm's adapter on the given model."""
+    if arm not in recipe.adapters:
+        raise StudyError(f"the recipe trains no adapter for arm {arm}: {', '.join(recipe.adapters) or 'it has none'}")
+    from tools.bench.checkpoint import read_checkpoint
+    from tools.training.adapter import train_adapter
+
+    source = find_model(folder, recipe, arm, work)
+    with offline_mode(_is_at_hand(source)):
+        given = read_checkpoint(source, device, "float32")
+    return train_adapter(
+        given.model,
+        given.tokenizer,
+        recipe.adapters[arm],
+        data=data,
+        work=work / arm,
+        cache=work / "tokens",
+        device=device,
+    )
+
+
+def make_saes(
+    folder: Path,
+    recipe: Recipe,
+    arm: Arm,
+    data: Path,
+    work: Path,
+    seeds: Sequence[int | None] = (None,),
+    device: str = "cpu",
+) -> str:
+    """Train SAEs of an arm, one for each seed, None being the recipe's; every arm and every seed sees the same text.
 
     The arms start from different weights, as two seeds do, so that what differs between them can be held against what
     differs between seeds.
     """
-    model = find_model(recipe, arm, work)
-    chosen = recipe.sae.seed if seed is None else seed
-    out = work / arm / ("sae" if seed is None else f"sae-{seed}")
+    wanted = [
+        Seed(
+            len(recipe.arms) * (recipe.sae.seed if seed is None else seed) + recipe.arms.index(arm),
+            work / arm / ("sae" if seed is None or (len(seeds) > 1 and seed == recipe.sae.seed) else f"sae-{seed}"),
+        )
+        for seed in seeds
+    ]
+    model = find_model(folder, recipe, arm, work)
     with offline_mode(_is_at_hand(model)):
-        tokenizer = _read_tokenizer(model)
-        if recipe.model.finetuned is not None and arm == "finetuned":
-            _check_vocabulary(tokenizer, find_model(recipe, "base", work), model)
-        rows = mix_rows(data, recipe.sae, tokenizer, work / "tokens")
-        start = len(ARMS) * chosen + ARMS.index(arm)
-        train_sae(model, recipe.sae, rows, out, seed=start, device=device)
-    return out
+        if recipe.sae.trainer == "stream":
+            explained = _stream(recipe, arm, model, data, work, wanted, device)
+            told = [f"explained {share:.3f} of the last block" for share in explained]
+        else:
+            tokenizer = _read_tokenizer(model)
+            if recipe.model.finetuned is not None and arm == "finetuned":
+                _check_vocabulary(tokenizer, find_model(folder, recipe, "base", work), model)
+            rows = mix_rows(data, recipe.sae, tokenizer, work / "tokens")
+            for seed in wanted:
+                train_sae(model, recipe.sae, rows, seed.folder, seed=seed.number, device=device)
+            told = [""] * len(wanted)
+    return "; ".join(f"{seed.folder} {share}".strip() for seed, share in zip(wanted, told, strict=True))
+
+
+def _stream(
+    recipe: Recipe, arm: Arm, model: str, data: Path, work: Path, seeds: Sequence[Seed], device: str
+) -> list[float]:
+    adapter = _require(work / arm / "adapter", f"adapter --arm {arm}") if arm in recipe.adapters else None
+    change = Change(adapter, 0 if arm == recipe.untrained else None)
+    bridge = load_model(model, device, recipe.sae.precision, change).bridge
+    forward = cut_before_block(bridge, recipe.sae)
+    rows = mix_rows(data, recipe.sae, bridge.tokenizer, work / "tokens")
+    training = work / arm / "-".join(["training", *(str(seed.number) for seed in seeds)])
+    return train_side_by_side(forward, recipe.sae, rows, seeds, training, device)
 
 
 def make_vectors(recipe: Recipe, data: Path, work: Path) -> Path:
@@ -115,9 +173,12 @@ def publish(study: Path, recipe: Recipe, work: Path) -> str:
         StudyError: something has not been trained; nothing is changed then.
     """
     copies: dict[Path, Path] = {}
-    for arm in ARMS:
+    half = recipe.model.pretrained is None if recipe.published.half is None else recipe.published.half
+    for arm in recipe.arms:
         target = study / recipe.published.of(arm)
-        if recipe.given_model(arm) is None:
+        if arm in recipe.adapters:
+            copies[target / "adapter"] = _require(work / arm / "adapter", f"adapter --arm {arm}")
+        elif recipe.given_model(arm) is None:
             copies[target / "model"] = _require(work / arm / "model", arm)
         copies[target / "sae"] = _require(work / arm / "sae", f"sae --arm {arm}")
         copies |= {target / folder.name: folder for folder in (work / arm).glob(OTHER_SEEDS)}
@@ -129,7 +190,7 @@ def publish(study: Path, recipe: Recipe, work: Path) -> str:
             continue
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-        if recipe.model.pretrained is None:
+        if target.name != "adapter" and half:
             _halve(target)
     total = sum(file.stat().st_size for file in study.rglob("*") if file.is_file())
     return f"published to {study}: {total / 1e6:.1f} MB"
@@ -170,7 +231,7 @@ def _other_seeds(study: Study, recipe: Recipe) -> dict[str, StudyArm]:
     named = {(study.folder / arm.sae).resolve() for arm in study.arms.values()}
     return {
         str(folder): study.arms[arm].model_copy(update={"sae": str(folder)})
-        for arm in map(recipe.published.of, ARMS)
+        for arm in map(recipe.published.of, recipe.arms)
         for folder in sorted((study.folder / arm).glob(OTHER_SEEDS))
         if folder.resolve() not in named
     }

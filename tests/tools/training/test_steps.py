@@ -18,7 +18,6 @@ from tools.study.reading import load_study
 from tools.survey.features import survey_features, tabulate
 from tools.survey.lexicon import load_study_vectors
 from tools.training.recipe import load_recipe
-from tools.training.steps import ARMS
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -257,7 +256,7 @@ def test_the_shipped_recipes_fit() -> None:
     for name in ("pocket", "gpt2-medical"):
         recipe = load_recipe(root / name / "study.toml")
         arms = load_study(str(root / name)).arms
-        for arm in ARMS:
+        for arm in recipe.arms:
             published = recipe.published.of(arm)
             assert Path(arms[published].sae) == Path(published) / "sae"
             assert arms[published].model in (recipe.given_model(arm), f"{published}/model", f"./{published}/model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,12 +192,9 @@ def test_a_damaged_checkpoint_is_told_in_a_line(
     "hook", ["blocks.0.hook_resid_pre", "blocks.3.hook_resid_pre", "blocks.1.hook_mlp_out", "blocks.x.hook_resid_pre", ""]
 )
 def test_only_places_before_a_later_block_are_streamed_from(hook: str) -> None:
-    class Bridge:
-        class cfg:  # noqa: N801
-            n_layers = 3
-
+    bridge = SimpleNamespace(cfg=SimpleNamespace(n_layers=3, n_ctx=64))
     with pytest.raises(StudyError, match=r"from 1 to 2"):
-        cut_before_block(Bridge(), hook)
+        cut_before_block(bridge, RECIPE.model_copy(update={"hook_name": hook}))
 
 
 @given(st.integers(1, 3000), st.integers(1, 500), st.integers(0, 5))
