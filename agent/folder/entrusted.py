@@ -244,7 +244,7 @@ def _lies_inside(role: str, manifest: Manifest, study: Study) -> bool:
     """Whether everything a study names for a role lies in its own folder: no other path, no climbing, no link that leaves."""
     arm, corpus, folder = study.arm(manifest.config.sae), study.corpus, study.folder.resolve()
     named: dict[str, tuple[str | None, ...]] = {
-        "model": (arm.model,),
+        "model": (arm.model, arm.adapter),
         "sae": (arm.sae,),
         "corpus": (corpus.file, *(source for source in corpus.texts if not source.startswith(HUB))),
         "vocabulary": (study.domain.vocabulary,),

@@ -75,7 +75,8 @@ class Opened(NamedTuple):
     def found(self) -> dict[str, object]:
         """What the manifest says of the bench: device, dtype and source of the weights, threads, probe and proof."""
         read = f", from {self.bench.source}" if self.bench.source else ""
-        computed = f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}"
+        changed = f"; {self.bench.change}" if self.bench.change else ""
+        computed = f"{self.bench.device} in {str(self.bench.dtype).removeprefix('torch.')}{read}{changed}"
         return {"computed": computed, "threads": self.threads, "probe": self.probe, "proof": self.proof}
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.bench.adapter import read_adapter
 from tools.bench.folders import GGUF, check_header, check_model_path, find_sae, read_sae_config
 from tools.bench.hooks import choose_hook, hook_of
 from tools.bench.sparsify_format import place_of
@@ -21,6 +22,7 @@ class ArmHashes(Record):
     """Identity of what was loaded: sha256 of the weight files, or the hub's name where there is no file."""
 
     model: str
+    """Of a model that is changed when it is loaded, by an adapter or to fresh weights: sha256 over its and the change's."""
     sae: str
 
 
@@ -34,15 +36,18 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
     arm = study.arm(arm_name)
     if not _is_on_hub(study, arm.model):
         check_model_path(find_folder(study, arm.model))
+    if arm.adapter:
+        read_adapter(find_folder(study, arm.adapter))
     if not _is_on_hub(study, arm.sae):
         check_sae_path(find_folder(study, arm.sae), arm)
-    hashes = ArmHashes(model=_identify(study, arm.model, is_model_cached), sae=_identify(study, arm.sae, is_sae_cached))
+    files: dict[str, str] = {}
+    hashes = ArmHashes(model=_identify_model(study, arm, files), sae=_identify(study, arm.sae, is_sae_cached))
     if arm_name == arm.sae:
         return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
-        if other.model == arm.model or not _is_here(study, other.model):
+        if other.has_model_of(arm) or not all(_is_here(study, name) for name in (other.model, other.adapter) if name):
             continue  # by the same name it is meant to be the same model, with another SAE; or it is still to be trained
-        if hash_weights(find_folder(study, other.model)) == hashes.model:
+        if _identify_model(study, other, files) == hashes.model:
             raise LoadError(f"arms {arm_name} and {other_name} of study {study.name} are the same model weights")
     return hashes
 
@@ -121,6 +126,25 @@ def check_sae_path(path: Path, arm: Arm) -> None:
     config = read_sae_config(found)
     named = place_of(found.path) if found.form == "sparsify" else hook_of(config)
     choose_hook(arm.hook_name, named, arm.hook_overrides)
+
+
+def _identify_model(study: Study, arm: Arm, known: dict[str, str]) -> str:
+    """The identity of an arm's model, changed as the arm says; `known` keeps each file's, so that it is read once."""
+
+    def identify(name: str) -> str:
+        if name not in known:
+            known[name] = _identify(study, name, is_model_cached)
+        return known[name]
+
+    base, change = identify(arm.model), ""
+    if arm.adapter:
+        change = f"adapter {read_adapter(find_folder(study, arm.adapter)).sha256}"
+    elif arm.random_weights is not None:
+        change = f"random weights {arm.random_weights}"
+    if not change:
+        return base
+    whole = f"{base} with {change}"
+    return whole if base.startswith("hub:") else hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:

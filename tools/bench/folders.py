@@ -96,27 +96,35 @@ def check_model_path(path: Path) -> None:
             configuration, no tokenizer, quantised weights or a model that does not continue text.
     """
     if path.is_file():
+        if is_gguf(path):
+            return
         if path.suffix.lower() != GGUF:
-            raise LoadError(f"{path} is a file: give the folder that a model was saved to, or a .gguf file")
-        with path.open("rb") as file:
-            if file.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
-                raise LoadError(
-                    f"{path} is no GGUF file: perhaps a page that was saved in its place, or half a download"
-                )
-        return
+            raise LoadError(f"{path} is a file, and no GGUF: give the folder that a model was saved to, or a GGUF file")
+        raise LoadError(f"{path} is no GGUF file: perhaps a page that was saved in its place, or half a download")
     if (path / "adapter_config.json").is_file():
         raise LoadError(
-            f"{path} holds an adapter (PEFT), not a model: merge it into its base model "
-            "(PeftModel.from_pretrained(BASE, FOLDER).merge_and_unload()), and save that with its tokenizer"
+            f"{path} holds an adapter (PEFT), not a model: name it as an arm's adapter, beside its base model, or merge it "
+            "(PeftModel.from_pretrained(BASE, FOLDER).merge_and_unload()) and save that with its tokenizer"
         )
     _check_weight_files(path)
-    config = _read_object(path / "config.json", f"model {path}")
+    config = read_object(path / "config.json", f"model {path}")
     _check_config(path, config)
     if not any((path / file).is_file() for file in TOKENIZER_FILES):
         raise LoadError(
             f"the model's folder {path} has no tokenizer (tokenizer.json, vocab.json or tokenizer.model): save it there "
             "with AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)"
         )
+
+
+def is_gguf(path: Path | str) -> bool:
+    """A file that begins as such files do, whatever its name: Ollama's store calls its own by their hash."""
+    try:
+        if not Path(path).is_file():  # reading a pipe may never end
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
+    except (OSError, ValueError):  # a hub's name may be none that a file can have
+        return False
 
 
 def find_sae(path: Path) -> SaeFolder:
@@ -138,8 +146,7 @@ def find_sae(path: Path) -> SaeFolder:
     if below:
         names = _listed(found.path.name for found in below)
         raise LoadError(f"{path} holds {len(below)} SAEs ({names}): give the folder of one")
-    if pickles := _matching(path, _PICKLES):
-        raise LoadError(_pickled(pickles, "an SAE", "sae.save_model(FOLDER) of SAELens"))
+    refuse_pickles(path, "an SAE", "sae.save_model(FOLDER) of SAELens")
     if _sae_at(path.resolve().parent) is not None:
         raise LoadError(f"{path} holds no SAE, but the folder above it does: give {path.resolve().parent}")
     if foreign := _matching(path, _FOREIGN):
@@ -180,15 +187,17 @@ def _check_weight_files(path: Path) -> None:
             raise LoadError(
                 f"{path} holds {_listed(file.name for file in files)}: give the file itself, not its folder"
             )
-        if pickles := _matching(path, _PICKLES):
-            remedy = "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER), and the tokenizer too"
-            raise LoadError(_pickled(pickles, "a model", remedy))
+        refuse_pickles(
+            path,
+            "a model",
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER), and the tokenizer too",
+        )
         if foreign := _matching(path, _FOREIGN):
             raise LoadError(f"{path} holds {foreign[0].name} but no safetensors: convert it with transformers")
         return  # said where the weights are hashed
     index = path / "model.safetensors.index.json"
     if index.is_file():
-        shards = set(_read_object(index, f"model {path}").get("weight_map", {}).values())
+        shards = set(read_object(index, f"model {path}").get("weight_map", {}).values())
         if missing := sorted(shard for shard in shards if not (path / shard).is_file()):
             raise LoadError(f"model {path} lacks {len(missing)} of its {len(shards)} parts: {_listed(missing)}")
 
@@ -218,7 +227,16 @@ def _sae_at(folder: Path) -> SaeFolder | None:
     return None
 
 
-def _read_object(file: Path, owner: str) -> dict[str, Any]:
+def read_object(file: Path, owner: str) -> dict[str, Any]:
+    """A JSON object out of a file.
+
+    Args:
+        file: such as a configuration.
+        owner: what it belongs to, as the error's sentence begins.
+
+    Raises:
+        LoadError: it is missing, or holds something else.
+    """
     if not file.is_file():
         raise LoadError(f"{owner} does not load: it has no {file.name}")
     try:
@@ -237,12 +255,22 @@ def read_sae_config(found: SaeFolder) -> dict[str, Any]:
         LoadError: there is none, it is not JSON, or what it says of the SAE is of another kind than such settings are.
     """
     owner = f"SAE {found.path}"
-    config = _read_object(found.path / "cfg.json", owner)
+    config = read_object(found.path / "cfg.json", owner)
     try:
         SaeSettings.model_validate(config)
     except ValidationError as error:
         raise LoadError(f"{owner} does not load: its cfg.json: {first_problem(error)}") from None
     return config
+
+
+def refuse_pickles(path: Path, what: str, remedy: str) -> None:
+    """Raise where a folder's weights are pickles; `remedy` says how to save them otherwise.
+
+    Raises:
+        LoadError: they are.
+    """
+    if pickles := _matching(path, _PICKLES):
+        raise LoadError(_pickled(pickles, what, remedy))
 
 
 def _matching(path: Path, patterns: Iterable[str]) -> list[Path]:

@@ -7,13 +7,17 @@ landed nowhere, a position encoding that the file stretches, a part of a split f
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import redirect_stderr
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
 
+from tools.bench.dequantised import Dequantised
+from tools.bench.untrained import draw
 from tools.errors import LoadError
 
 _ROPE_FACTORS = "rope_freqs.weight"
@@ -43,11 +47,6 @@ class GgufSource(NamedTuple):
         return f"GGUF ({', '.join(f'{kind} {count}' for kind, count in self.kinds)}), de-quantised"
 
 
-def is_gguf(name: str | Path) -> bool:
-    """The name is that of such a file."""
-    return str(name).lower().endswith(".gguf")
-
-
 def read_source(path: Path) -> GgufSource:
     """Read a file's header.
 
@@ -55,10 +54,9 @@ def read_source(path: Path) -> GgufSource:
         LoadError: it is no GGUF file, or one that holds no whole language model.
     """
     import numpy as np
-    from gguf import GGUFReader
 
     try:
-        reader = GGUFReader(path)
+        reader = _reader()(path)
         fields = {key: field.contents() for key, field in reader.fields.items() if _is_single(field)}
         tensors = [(tensor.name, tensor.tensor_type.name, int(tensor.n_elements)) for tensor in reader.tensors]
     except (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
@@ -77,25 +75,84 @@ def read_source(path: Path) -> GgufSource:
     )
 
 
+def _reader() -> Any:
+    """The format's own reader on plain arrays: a mapped file makes an object of its own of each of a header's 300,000 slices."""
+    import numpy as np
+    from gguf import GGUFReader
+
+    class Reader(GGUFReader):
+        @property
+        def data(self) -> Any:
+            return self._bytes
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._bytes = mapped.view(np.ndarray)
+
+    return Reader
+
+
 def load_source(source: GgufSource, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
     """The model, its tokenizer, and what transformers says about the keys it loaded.
 
     Raises:
         LoadError: a tensor of the file landed nowhere in the model, or the file asks for something that is not read.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.path.parent), "gguf_file": source.path.name}
+    place = Dequantised.of(source.path, dtype)
     with redirect_stderr(StringIO()):  # a progress bar that no setting turns off
-        loaded: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-    model, info = loaded
+        recalled = place.recall()
+        model, tokenizer, info = recalled or _dequantise(source, dtype)
     _set_cut(source, tokenizer)
     _check_landed(source, model)
+    if recalled is None:
+        place.keep(model, tokenizer)
+    _hold_fast(tokenizer)
     _check_numbers(source, model)
     if source.rope_factors is not None:
         _stretch_positions(source, model)
     return model, tokenizer, info
+
+
+def draw_source(source: GgufSource, seed: int) -> tuple[Any, Any]:
+    """A model shaped as the file's with weights drawn anew, and the file's tokenizer.
+
+    Raises:
+        LoadError: the file asks for something that is not read.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    with _named(source) as where:
+        model, tokenizer = draw(AutoConfig.from_pretrained(**where), seed), AutoTokenizer.from_pretrained(**where)
+    _set_cut(source, tokenizer)
+    _hold_fast(tokenizer)
+    _check_numbers(source, model)
+    if source.rope_factors is not None:
+        _stretch_positions(source, model)
+    return model, tokenizer
+
+
+def _dequantise(source: GgufSource, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
+    import transformers
+
+    settings: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
+    if hasattr(transformers, "GgufConfig"):  # from 5.24 on weights may be left packed, and are asked not to be
+        settings["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    with _named(source) as where:
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, **settings)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    model, info = loaded
+    return model, tokenizer, info
+
+
+@contextmanager
+def _named(source: GgufSource) -> Generator[dict[str, Any]]:
+    """The file as transformers wants it named: by an ending that those in Ollama's store do not have."""
+    if source.path.suffix == ".gguf":
+        yield {"pretrained_model_name_or_path": str(source.path.parent), "gguf_file": source.path.name}
+        return
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "model.gguf").symlink_to(source.path.resolve())
+        yield {"pretrained_model_name_or_path": folder, "gguf_file": "model.gguf"}
 
 
 def _is_single(field: Any) -> bool:
@@ -135,6 +192,11 @@ def _set_cut(source: GgufSource, tokenizer: Any) -> None:
         backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     elif isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):  # left as it was made
         raise LoadError(f"{source.path} cuts text by a rule that is not read ({rule}): give the model's folder")
+
+
+def _hold_fast(tokenizer: Any) -> None:
+    """TransformerLens reads a tokenizer again, by the name of its folder, unless it was made to put BOS first: not this one."""
+    tokenizer.init_kwargs["add_bos_token"] = True
 
 
 def _check_landed(source: GgufSource, model: Any) -> None:

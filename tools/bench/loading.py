@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tools.bench.arms import ArmHashes, check_arm_files, is_at_hand, locate
+from tools.bench.arms import ArmHashes, check_arm_files, find_folder, is_at_hand, locate
 from tools.bench.autoencoder import NORMALISATIONS
-from tools.bench.compute import Compute, Precision, choose_device, choose_dtype, count_parameters, device_memory
+from tools.bench.checkpoint import Change, Checkpoint, read_checkpoint
+from tools.bench.compute import Compute, Precision, choose_device
 from tools.bench.folders import SaeFolder, find_sae, read_sae_config
-from tools.bench.gguf_file import is_gguf, load_source, read_source
 from tools.bench.hooks import hook_of
 from tools.bench.reference import Reference, read_reference
 from tools.bench.sparsify_format import convert
-from tools.bench.text_part import is_unread, without_processors
+from tools.bench.text_part import without_processors
 from tools.bench.weights import check_tensors
 from tools.bench.workbench import Workbench
 from tools.border.hub import locate_sae, offline_mode
@@ -62,10 +62,11 @@ def load_arm(
     hashes = hashes or check_arm_files(study, arm_name)
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
-        loaded = _load_model(str(locate(study, arm.model)), where, compute.precision)
+        change = Change(find_folder(study, arm.adapter) if arm.adapter else None, arm.random_weights)
+        loaded = _load_model(str(locate(study, arm.model)), where, compute.precision, change)
         sae, alive = _load_sae(locate(study, arm.sae), where)
     bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
-    bench.source = loaded.source
+    bench.source, bench.change = loaded.source, loaded.change
     return bench
 
 
@@ -77,45 +78,34 @@ def _silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
-class LoadedModel(NamedTuple):
-    """A model with its tokenizer, as transformers loads them."""
-
-    model: Any
-    tokenizer: Any
-    keys: dict[str, Any]
-    """What transformers found missing, unexpected or of another shape."""
-    source: str
-    """What the weights were read from, where that was no plain folder."""
-
-
 class Bridged(NamedTuple):
     """A model behind TransformerLens' bridge."""
 
     bridge: Any
     source: str
-    """As `LoadedModel`."""
+    change: str
+    """As `Checkpoint`."""
     reference: Reference
     """What the model said before the bridge was laid around it."""
 
 
-def _load_model(name: str, device: str, precision: Precision) -> Bridged:
+def _load_model(name: str, device: str, precision: Precision, change: Change = Change()) -> Bridged:  # noqa: B008
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         try:
-            loaded = _read_weights(name, device, precision)
+            loaded = read_checkpoint(name, device, precision, change)
         except LoadError:
             raise
         except Exception as error:  # the tokenizers library raises bare ones, and every format its own
             raise LoadError(f"model {name} does not load: {_one_line(error)}") from error
-        _check_keys(name, loaded)
         reference = read_reference(loaded.model, loaded.tokenizer)
         bridge = _bridge(name, loaded, reference, device)
     bridge.eval()
     _hand_cache_on(bridge)
-    return Bridged(bridge, loaded.source, reference)
+    return Bridged(bridge, loaded.source, loaded.change, reference)
 
 
-def _bridge(name: str, loaded: LoadedModel, reference: Reference, device: str) -> Any:
+def _bridge(name: str, loaded: Checkpoint, reference: Reference, device: str) -> Any:
     """The model behind TransformerLens' hooks, computing what it computed without them.
 
     Raises:
@@ -142,38 +132,6 @@ def _bridge(name: str, loaded: LoadedModel, reference: Reference, device: str) -
             "TransformerLens does not read its architecture rightly, so that it cannot be studied"
         )
     return bridge
-
-
-def _read_weights(name: str, device: str, precision: Precision) -> LoadedModel:
-    """From a folder or the hub's cache, or a GGUF file."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    memory = device_memory(device)
-    if is_gguf(name):
-        source = read_source(Path(name))
-        dtype = choose_dtype(precision, source.n_elements, memory)
-        return LoadedModel(*load_source(source, dtype), source.description)
-    n_parameters = (
-        count_parameters(AutoConfig.from_pretrained(name, trust_remote_code=False)) if precision == "auto" else 0
-    )
-    dtype = choose_dtype(precision, n_parameters, memory)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        name, dtype=dtype, output_loading_info=True, trust_remote_code=False
-    )
-    model, info = loaded
-    return LoadedModel(model, AutoTokenizer.from_pretrained(name, trust_remote_code=False), info, "")
-
-
-def _check_keys(name: str, loaded: LoadedModel) -> None:
-    unfit = {
-        key: sorted(map(str, loaded.keys[key]))
-        for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
-        if loaded.keys[key]
-    }
-    if unfit:
-        raise LoadError(f"model {name} does not load strictly: {_one_line(unfit)}")
-    read = ((weight, values) for weight, values in loaded.model.named_parameters() if not is_unread(weight))
-    check_tensors(read, f"model {name}")
 
 
 def _hand_cache_on(bridge: Any) -> None:

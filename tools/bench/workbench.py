@@ -75,6 +75,8 @@ class Workbench:
         self.hook_name, self.layer = hook.name, hook.layer
         self.source = ""
         """What the model's weights were read from, where that was no plain folder (`tools.bench.loading`)."""
+        self.change = ""
+        """What was done to them when they were loaded, where something was."""
         self.tokenizer = bridge.tokenizer
         weights: Tensor = next(bridge.original_model.parameters())
         self.device, self.dtype = weights.device, weights.dtype

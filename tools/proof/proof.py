@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from tools.bench.reference import POSITIONS, TEXTS, probe_rows
 from tools.bench.workbench import Workbench
+from tools.border.cache import cache_folder
 from tools.errors import LoadError
 from tools.proof.checks import (
     Subject,
@@ -128,8 +129,8 @@ def installed_packages() -> dict[str, str]:
 
 
 def proof_folder() -> Path:
-    """Where this user's proofs are remembered: `$XDG_CACHE_HOME/unveil/proofs`, by default under `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unveil" / "proofs"
+    """Where this user's proofs are remembered."""
+    return cache_folder("proofs")
 
 
 def _file_of(bench: Workbench, folder: Path) -> Path | None:

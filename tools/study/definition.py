@@ -32,6 +32,20 @@ class Arm(Record):
     """The range that the SAE's published figures claim for it; a run on one that does not reach it is refused."""
     hook_overrides: bool = False
     """The hook stands though the SAE's configuration names another; how much it explains there is measured (`Probe`)."""
+    adapter: str = ""
+    """A folder with a LoRA adapter (PEFT), relative to the study, that is merged into the model when it is loaded."""
+    random_weights: int | None = Field(default=None, ge=0, lt=2**63)
+    """A seed: the model's architecture with weights drawn anew by its own rule, as before any training."""
+
+    @model_validator(mode="after")
+    def _is_trained_or_not(self) -> Arm:
+        if self.adapter and self.random_weights is not None:
+            raise ValueError("an arm has an adapter or random_weights, and not both")
+        return self
+
+    def has_model_of(self, other: Arm) -> bool:
+        """Whether another arm names the same weights, to be read with another SAE perhaps."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("model", "adapter", "random_weights"))
 
 
 class Domain(Record):

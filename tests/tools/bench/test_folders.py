@@ -94,7 +94,7 @@ def test_file_that_is_no_gguf_asks_for_the_folder(model: Path) -> None:
 
 def test_adapter_has_to_be_merged(model: Path) -> None:
     (model / "adapter_config.json").write_text("{}", "utf-8")
-    assert "merge it into its base model" in refused(lambda: check_model_path(model))
+    assert "merge it (PeftModel.from_pretrained(BASE, FOLDER)" in refused(lambda: check_model_path(model))
 
 
 def test_lacking_shard_is_named(model: Path) -> None:
