@@ -63,7 +63,7 @@ def load_arm(
     _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
         change = Change(find_folder(study, arm.adapter) if arm.adapter else None, arm.random_weights)
-        loaded = _load_model(str(locate(study, arm.model)), where, compute.precision, change)
+        loaded = load_model(str(locate(study, arm.model)), where, compute.precision, change)
         sae, alive = _load_sae(locate(study, arm.sae), where)
     bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
     bench.source, bench.change = loaded.source, loaded.change
@@ -89,7 +89,12 @@ class Bridged(NamedTuple):
     """What the model said before the bridge was laid around it."""
 
 
-def _load_model(name: str, device: str, precision: Precision, change: Change = Change()) -> Bridged:  # noqa: B008
+def load_model(name: str, device: str, precision: Precision, change: Change = Change()) -> Bridged:  # noqa: B008
+    """Put a model alone on the bench, as `read_checkpoint` reads it.
+
+    Raises:
+        LoadError: it does not load strictly, or TransformerLens does not read it rightly.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         try:

@@ -63,7 +63,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@door("models, adapters and streamed SAEs go on from their last checkpoint when the step is run again; others start anew")
+@door(
+    "models, adapters and streamed SAEs go on from their last checkpoint when the step is run again; others start anew"
+)
 @guarded(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""

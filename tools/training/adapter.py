@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
 
 from tools.errors import StudyError
 from tools.training.language_model import train_language_model
@@ -48,13 +49,16 @@ def train_adapter(
     torch.manual_seed(recipe.seed)
     settings: Any = LoraConfig(
         r=recipe.rank,
-        lora_alpha=recipe.alpha if recipe.alpha % 1 else math.floor(recipe.alpha),  # pyright: ignore[reportArgumentType]
+        lora_alpha=recipe.alpha,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's matrices
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    adapted: Any = get_peft_model(model, settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between the two libraries
+        adapted: Any = get_peft_model(model, settings)
     losses = train_language_model(
-        adapted,
+        adapted.base_model.model,
         tokenizer,
         recipe,
         data=data,
@@ -63,9 +67,11 @@ def train_adapter(
         context_size=recipe.context_size,
         device=device,
         compile_model=False,
+        save=False,
     )
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.half()
     adapted.save_pretrained(str(work / "adapter"))
+    (work / "adapter" / "README.md").unlink(missing_ok=True)  # an empty form for a model card
     return losses

@@ -136,8 +136,11 @@ def train_language_model(
     context_size: int,
     device: str = "cpu",
     compile_model: bool = True,
+    save: bool = True,
 ) -> dict[str, float]:
     """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
+
+    Only parameters that ask for a gradient are trained; without `save` the caller keeps what it wants of the model.
 
     Returns:
         Held-out loss in nats for each held-out corpus.
@@ -182,7 +185,7 @@ def train_language_model(
                 state = {"step": step, "model": learnt, "optimizers": [o.state_dict() for o in optimizers]}
                 torch.save(state, work / "checkpoint.new")
                 (work / "checkpoint.new").replace(work / "checkpoint.pt")
-    if isinstance(model, PreTrainedModel):
+    if save:
         model.save_pretrained(work / "model")
         tokenizer.save_pretrained(work / "model")
     return {c: mean_loss(model, r, recipe.precision) for c, r in heldout.items()}

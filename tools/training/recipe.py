@@ -68,7 +68,7 @@ class AdapterRecipe(LanguageModelRecipe):
     """A LoRA adapter on all linear layers of given weights, which stay as they are (Hu et al. 2021, arXiv 2106.09685)."""
 
     rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=8.0, gt=0)
+    alpha: int = Field(default=8, ge=1)
     """What the adapter adds is scaled by alpha / rank."""
     context_size: int = Field(default=128, ge=2)
     tokens_per_step: int = 2048

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tools.bench.checkpoint import Change
 from tools.bench.compute import Compute
+from tools.bench.loading import load_model
 from tools.border.hub import is_model_cached, offline_mode, require_hub
 from tools.errors import StudyError
 from tools.study.definition import Arm as StudyArm
@@ -35,7 +36,8 @@ def make_tokenizer(recipe: Recipe, data: Path, work: Path) -> Path:
     """Train the tokenizer on both arms' corpora."""
     if recipe.tokenizer is None or recipe.base is None:
         raise StudyError("the recipe has no [training.tokenizer]: a pretrained model brings its own")
-    train_tokenizer(data, [*recipe.base.corpora, *recipe.finetuned.corpora], recipe.tokenizer, work / "tokenizer")
+    corpora = [corpus for settings in (recipe.base, recipe.finetuned) if settings for corpus in settings.corpora]
+    train_tokenizer(data, corpora, recipe.tokenizer, work / "tokenizer")
     return work / "tokenizer"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,8 @@ def train_side_by_side(
         recipe: of the SAEs.
         rows: token ids, each row opened by BOS.
         seeds: the SAEs.
-        work: folder for the checkpoint and the curve `curve.tsv` (tokens, then explained variance by seed).
+        work: folder for the checkpoint and the curve, `curve.tsv`: tokens, dead features of the first SAE, sinks left out,
+            and for each SAE the share of variance explained in that block.
         device: as `tools.bench.compute.choose_device` returns it.
         stop_after: blocks after which to stop as if killed, for tests.
 
@@ -67,34 +68,32 @@ def train_side_by_side(
     """
     work.mkdir(parents=True, exist_ok=True)
     per_block = recipe.store_batch_size_prompts * recipe.n_batches_in_buffer
-    n_blocks = max(1, round(recipe.training_tokens / (per_block * (recipe.context_size - 1))))
+    in_block = per_block * (recipe.context_size - 1)
+    n_blocks = max(1, round(recipe.training_tokens / in_block))
     plan = {"recipe": recipe.model_dump(mode="json"), "seeds": [seed.number for seed in seeds], "blocks": n_blocks}
     training = _Training(forward, recipe, rows[: n_blocks * per_block], per_block, device)
-    done, scale, dictionaries = training.begin(seeds, work / CHECKPOINT, plan)
+    first, scale, dictionaries = training.begin(seeds, work / CHECKPOINT, plan)
     explained = [0.0] * len(seeds)
     saved = began = time.monotonic()
     with Bars(LineConsole()) as progress, (work / CURVE).open("a", encoding="utf-8") as curve:
-        task = progress.add_task("train        SAE tokens", total=n_blocks * per_block * (recipe.context_size - 1))
-        first = done
-        while done < n_blocks and (stop_after is None or done < stop_after):
-            block = training.read(done, recipe.sink_multiple * scale.median)
-            explained = [training.learn(d, block, scale, done, n_blocks) for d in dictionaries]
-            done += 1
-            tokens = done * per_block * (recipe.context_size - 1)
-            rate = (tokens - first * per_block * (recipe.context_size - 1)) / (time.monotonic() - began)
-            dead = int(dictionaries[0].dead.sum())
-            progress.update(
-                task, completed=tokens, status=f"explained {explained[0]:.3f}, dead {dead}, {rate:,.0f} tokens/s"
+        task = progress.add_task("train        SAE tokens", total=n_blocks * in_block, completed=first * in_block)
+        for number in range(first, n_blocks if stop_after is None else min(stop_after, n_blocks)):
+            block = training.read(number, recipe.sink_multiple * scale.median)
+            explained = [training.learn(dictionary, block, scale, number, n_blocks) for dictionary in dictionaries]
+            dead, tokens = int(dictionaries[0].dead.sum()), (number + 1) * in_block
+            rate = (tokens - first * in_block) / (time.monotonic() - began)
+            told = f"explained {explained[0]:.3f}, dead {dead}, {rate:,.0f} tokens/s"
+            progress.update(task, completed=tokens, status=told)
+            print(
+                tokens, dead, block.n_sinks, *(f"{share:.4f}" for share in explained), sep="\t", file=curve, flush=True
             )
-            curve.write("\t".join(map(str, [tokens, dead, block.n_sinks, *(f"{e:.4f}" for e in explained)])) + "\n")
-            curve.flush()
-            if done == n_blocks or time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                _keep(work / CHECKPOINT, done, scale, dictionaries, plan)
+            if number + 1 == n_blocks or time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                _keep(work / CHECKPOINT, number + 1, scale, dictionaries, plan)
                 saved = time.monotonic()
-    if done == n_blocks:
+    if stop_after is None or stop_after >= n_blocks:
         for dictionary, seed in zip(dictionaries, seeds, strict=True):
             shutil.rmtree(seed.folder, ignore_errors=True)  # what was measured of an earlier one goes with it
-            dictionary.save(seed.folder, scale, tokens=done * per_block * (recipe.context_size - 1))
+            dictionary.save(seed.folder, scale, n_blocks * in_block)
     return explained
 
 
@@ -112,7 +111,7 @@ class _Training(NamedTuple):
         return read_block(self.forward, rows, bound, self.recipe.store_batch_size_prompts, self.device)
 
     def begin(
-        self, seeds: Sequence[Seed], checkpoint: Path, plan: dict[str, object]
+        self, seeds: Sequence[Seed], checkpoint: Path, plan: Mapping[str, object]
     ) -> tuple[int, Scale, list[TopKDictionary]]:
         """From the checkpoint, or from fresh weights and the scale of the first block."""
         stored = _read_checkpoint(checkpoint, plan)
@@ -131,9 +130,7 @@ class _Training(NamedTuple):
     def learn(self, dictionary: TopKDictionary, block: Block, scale: Scale, number: int, n_blocks: int) -> float:
         """One pass over a block in the SAE's own order; the mean of what was explained."""
         activations = block.activations * scale.factor
-        batches = list(
-            split_batches(len(activations), self.recipe.train_batch_size_tokens, (dictionary.seed, number))
-        )
+        batches = list(split_batches(len(activations), self.recipe.train_batch_size_tokens, (dictionary.seed, number)))
         total = 0.0
         for i, batch in enumerate(batches):
             step, steps = number * len(batches) + i, n_blocks * len(batches)
@@ -148,7 +145,7 @@ def rate_at(step: int, steps: int, recipe: SaeRecipe) -> float:
 
 
 def _keep(
-    file: Path, done: int, scale: Scale, dictionaries: Sequence[TopKDictionary], plan: dict[str, object]
+    file: Path, done: int, scale: Scale, dictionaries: Sequence[TopKDictionary], plan: Mapping[str, object]
 ) -> None:
     numbers = {"done": done, "median": scale.median, "factor": scale.factor}
     tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
@@ -159,7 +156,7 @@ def _keep(
         save_file(tensors, new, metadata={"plan": json.dumps(plan, sort_keys=True)})
 
 
-def _read_checkpoint(file: Path, plan: dict[str, object]) -> dict[str, Tensor] | None:
+def _read_checkpoint(file: Path, plan: Mapping[str, object]) -> dict[str, Tensor] | None:
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():

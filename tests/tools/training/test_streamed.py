@@ -169,9 +169,7 @@ def test_another_recipe_does_not_take_up_a_checkpoint(
     train_side_by_side(forward, RECIPE, rows, [Seed(0, tmp_path / "sae")], tmp_path, stop_after=2)
     kept = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(StudyError, match="belongs to another training"):
-        train_side_by_side(
-            forward, RECIPE.model_copy(update={"lr": 1e-5}), rows, [Seed(0, tmp_path / "sae")], tmp_path
-        )
+        train_side_by_side(forward, RECIPE.model_copy(update={"lr": 1e-5}), rows, [Seed(0, tmp_path / "sae")], tmp_path)
     with pytest.raises(StudyError, match="belongs to another training"):
         train_side_by_side(forward, RECIPE, rows, [Seed(1, tmp_path / "sae")], tmp_path)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
@@ -189,7 +187,8 @@ def test_a_damaged_checkpoint_is_told_in_a_line(
 
 
 @pytest.mark.parametrize(
-    "hook", ["blocks.0.hook_resid_pre", "blocks.3.hook_resid_pre", "blocks.1.hook_mlp_out", "blocks.x.hook_resid_pre", ""]
+    "hook",
+    ["blocks.0.hook_resid_pre", "blocks.3.hook_resid_pre", "blocks.1.hook_mlp_out", "blocks.x.hook_resid_pre", ""],
 )
 def test_only_places_before_a_later_block_are_streamed_from(hook: str) -> None:
     bridge = SimpleNamespace(cfg=SimpleNamespace(n_layers=3, n_ctx=64))
