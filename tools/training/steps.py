@@ -133,7 +133,9 @@ def make_saes(
     with offline_mode(_is_at_hand(model)):
         if recipe.sae.trainer == "stream":
             explained = _stream(recipe, arm, model, data, work, wanted, device)
-            told = [f"explained {share:.3f} of the last block" for share in explained]
+            told = [f"explained {share:.3f} of the last block" for share in explained or ()] or ["was ready"] * len(
+                wanted
+            )
         else:
             tokenizer = _read_tokenizer(model)
             if recipe.model.finetuned is not None and arm == "finetuned":
@@ -147,7 +149,7 @@ def make_saes(
 
 def _stream(
     recipe: Recipe, arm: Arm, model: str, data: Path, work: Path, seeds: Sequence[Seed], device: str
-) -> list[float]:
+) -> list[float] | None:
     adapter = _require(work / arm / "adapter", f"adapter --arm {arm}") if arm in recipe.adapters else None
     change = Change(adapter, 0 if arm == recipe.untrained else None)
     bridge = load_model(model, device, recipe.sae.precision, change).bridge

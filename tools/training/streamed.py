@@ -47,7 +47,7 @@ def train_side_by_side(
     work: Path,
     device: str = "cpu",
     stop_after: int | None = None,
-) -> list[float]:
+) -> list[float] | None:
     """Train one SAE for each seed on the same rows and save them; goes on from `work/checkpoint.safetensors`.
 
     Args:
@@ -61,7 +61,7 @@ def train_side_by_side(
         stop_after: blocks after which to stop as if killed, for tests.
 
     Returns:
-        Explained variance of each SAE over the last block.
+        Explained variance of each SAE over the last block; None where nothing was left to train.
 
     Raises:
         StudyError: the checkpoint belongs to another training.
@@ -73,7 +73,7 @@ def train_side_by_side(
     plan = {"recipe": recipe.model_dump(mode="json"), "seeds": [seed.number for seed in seeds], "blocks": n_blocks}
     training = _Training(forward, recipe, rows[: n_blocks * per_block], per_block, device)
     first, scale, dictionaries = training.begin(seeds, work / CHECKPOINT, plan)
-    explained = [0.0] * len(seeds)
+    explained: list[float] | None = None
     saved = began = time.monotonic()
     with Bars(LineConsole()) as progress, (work / CURVE).open("a", encoding="utf-8") as curve:
         task = progress.add_task("train        SAE tokens", total=n_blocks * in_block, completed=first * in_block)

@@ -85,6 +85,7 @@ def test_a_planted_dictionary_is_explained_on_raw_activations(
         left = (text - sae.decode(acts)).square().sum() / (text - text.mean(0)).square().sum()
         torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(32), atol=1e-4, rtol=0)
     assert float((acts > 0).sum(1).float().mean()) <= 3
+    assert explained is not None
     assert 1 - float(left) == pytest.approx(explained[0], abs=0.03)
     assert explained[0] > 0.85
 
@@ -100,6 +101,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(
     for sae in ("sae", "sae-1"):
         first, second = weights(tmp_path / "whole" / sae), weights(tmp_path / "stopped" / sae)
         assert all(torch.equal(first[name], second[name]) for name in first)
+    assert train_side_by_side(forward, RECIPE, rows, seeds, tmp_path / "stopped") is None
     curves = [(tmp_path / name / CURVE).read_text("utf-8") for name in ("whole", "stopped")]
     assert curves[0] == curves[1]
 
