@@ -25,7 +25,8 @@ from tools.errors import LoadError, StudyError
 from tools.training.corpora import bos_id, iterate_batches, load_rows
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 
-HELDOUT_ROWS = 256
+HELDOUT_ROWS, FINAL_ROWS = 256, 512
+"""Rows that losses are measured on along the way, and at the end: the model card's are `measure`'s."""
 
 
 def build_model(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
@@ -188,7 +189,7 @@ def train_language_model(
     if save:
         model.save_pretrained(work / "model")
         tokenizer.save_pretrained(work / "model")
-    return {c: mean_loss(model, r, recipe.precision) for c, r in heldout.items()}
+    return {c: mean_loss(model, r[:FINAL_ROWS], recipe.precision) for c, r in heldout.items()}
 
 
 def _step(
