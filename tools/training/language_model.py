@@ -220,6 +220,9 @@ def _resume(checkpoint: Path, model: PreTrainedModel, optimizers: list[torch.opt
     if not checkpoint.is_file():
         return 0
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    learnt = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if lacking := sorted(learnt - state["model"].keys()):
+        raise StudyError(f"{checkpoint} belongs to another training: it lacks {lacking[0]}; delete it to begin anew")
     model.load_state_dict(state["model"], strict=False)  # tied and frozen weights are not among them
     for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(stored)
