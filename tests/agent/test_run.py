@@ -273,3 +273,63 @@ def test_file_of_another_encoding_is_refused_before_a_run_is_made(
     assert run(study_copy, tmp_path / "runs") == 2
     assert f"{name} is not UTF-8" in capsys.readouterr().err
     assert not list((tmp_path / "runs").glob("*"))
+
+
+# A model of the user's
+
+
+@pytest.fixture
+def own_files(study_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a model and its SAE, as a user may have them."""
+    shutil.copytree(study_folder / "base" / "model", tmp_path / "work" / "models" / "my-llama" / "merged")
+    shutil.copytree(study_folder / "base" / "sae", tmp_path / "work" / "saes" / "mine")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def test_a_users_model_is_named_in_banner_folder_and_report(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ("--model", "models/my-llama/merged", "--sae", "saes/mine", "--limit", "1", "--controls", "0")
+    assert run(study_folder, own_files / "runs", *named) == 0
+    banner = capsys.readouterr().out.splitlines()[0]
+    assert banner.startswith("unveil · model models/my-llama/merged · SAE saes/mine · asked about medicine")
+    folder = only_run(own_files / "runs")
+    assert folder.path.name.split("Z-")[1].startswith("my-llama-merged-saes_mine-")
+    assert "Medicine in my-llama-merged" in (folder.path / "report.html").read_text("utf-8")
+    assert "A tiny study" not in (folder.path / "report.html").read_text("utf-8")
+    assert main(["--replay", str(folder.path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "sae", "said"),
+    [
+        (
+            "models/my-lama/merged",
+            "saes/mine",
+            "there is no model models/my-lama/merged: no folder or file is called so",
+        ),
+        ("./nosuch", "saes/mine", "there is no model ./nosuch"),
+        ("my.gguf", "saes/mine", "there is no model my.gguf"),
+        ("models/my-llama/merged", "saes/mien", "there is no SAE saes/mien"),
+        ("models/my-llama/merged", "base", "base is an arm of study tiny, which names its model"),
+    ],
+)
+def test_a_mistyped_folder_is_missing_and_not_sought_on_the_hub(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str], model: str, sae: str, said: str
+) -> None:
+    assert run(study_folder, own_files / "runs", "--model", model, "--sae", sae) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "hub" not in line
+    assert not (own_files / "runs").exists()
+
+
+def test_a_name_that_may_be_the_hubs_is_also_said_to_be_no_folder(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert run(study_folder, own_files / "runs", "--model", "modles/mine", "--sae", "saes/mine") == 2
+    assert "no folder modles/mine is here, and study tiny needs 'modles/mine' from the" in capsys.readouterr().err
