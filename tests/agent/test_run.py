@@ -333,3 +333,80 @@ def test_a_name_that_may_be_the_hubs_is_also_said_to_be_no_folder(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     assert run(study_folder, own_files / "runs", "--model", "modles/mine", "--sae", "saes/mine") == 2
     assert "no folder modles/mine is here, and study tiny needs 'modles/mine' from the" in capsys.readouterr().err
+
+
+# Arms that are made of one model when they are loaded
+
+
+def write_adapter(folder: Path, seed: int = 0) -> Path:
+    """A LoRA adapter of the tiny model's first attention, as PEFT lays one out."""
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    folder.mkdir(exist_ok=True)
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["h.0.attn.c_attn"]}
+    (folder / "adapter_config.json").write_text(json.dumps(settings), "utf-8")
+    name = "base_model.model.transformer.h.0.attn.c_attn.lora_{}.weight"
+    halves = {"A": (2, 32), "B": (96, 2)}
+    tensors = {name.format(half): torch.randn(shape, generator=generator) * 0.1 for half, shape in halves.items()}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def made(study_copy: Path) -> Path:
+    """The tiny study with an adapted and an untrained arm."""
+    write_adapter(study_copy / "adapter")
+    more = "".join(
+        f'[arms.{name}]\nmodel = "base/model"\nsae = "base/sae"\nhook_name = ""\n{setting}\n'
+        for name, setting in (("medical", 'adapter = "adapter"'), ("untrained", "random_weights = 3"))
+    )
+    file = study_copy / "study.toml"
+    file.write_text(file.read_text("utf-8").replace("[vectors]", f"{more}[vectors]"), "utf-8")
+    return study_copy
+
+
+FEW = ("--limit", "1", "--controls", "0", "--allow-unproved", "the SAE is another model's")
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [("medical", "; LoRA adapter of rank 2 merged"), ("untrained", "; weights drawn anew, seed 3")],
+)
+def test_what_was_done_to_the_model_is_in_the_manifest(made: Path, tmp_path: Path, arm: str, said: str) -> None:
+    assert run(made, tmp_path / "runs", "--sae", arm, *FEW) == 0
+    manifest = only_run(tmp_path / "runs").manifest()
+    assert manifest.computed == f"cpu in float32{said}"
+    assert run(made, tmp_path / "base", *FEW) == 0
+    base = only_run(tmp_path / "base").manifest().provenance.sha256
+    assert manifest.provenance.sha256["model"] != base["model"]
+    assert manifest.provenance.sha256["sae"] == base["sae"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "change", "said"),
+    [
+        ("medical", lambda folder: write_adapter(folder / "adapter", seed=1), "the model"),
+        ("untrained", lambda folder: edit(folder, "random_weights = 3", "random_weights = 4"), "the study's [arm]"),
+    ],
+)
+def test_a_run_goes_on_with_the_model_that_it_was_made_with_only(
+    made: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arm: str,
+    change: Callable[[Path], object],
+    said: str,
+) -> None:
+    assert run(made, tmp_path / "runs", "--sae", arm, *FEW) == 0
+    folder = only_run(tmp_path / "runs").path
+    assert main(["--resume", str(folder)]) == 0
+    capsys.readouterr()
+    change(made)
+    assert main(["--resume", str(folder)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    file = folder / "study.toml"
+    file.write_text(file.read_text("utf-8").replace(old, new), "utf-8")

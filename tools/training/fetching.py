@@ -20,7 +20,8 @@ from zipfile import BadZipFile, ZipFile
 
 from tools.border.egress import installing
 from tools.errors import LoadError, StudyError
-from tools.study.definition import Fetch, Study
+from tools.study.definition import Study
+from tools.study.pinned import Fetch
 from tools.whole_files import replacing
 
 _BLOCK = 2**20

@@ -13,8 +13,8 @@ import pytest
 
 from tests.security.disks import full_disk
 from tools.errors import StudyError
-from tools.study.definition import Fetch
 from tools.study.parts import hash_tables
+from tools.study.pinned import Fetch
 from tools.study.reading import load_study
 from tools.training.__main__ import main, parse_arguments
 
