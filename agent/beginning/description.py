@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 
 def name_run(config: RunConfig, started: datetime) -> str:
-    """`<utc time>-<study>-<arm>-<short hash>`; the hash tells runs of one second apart by their settings."""
+    """`<utc time>-<study>-<arm>-<short hash>`; the hash tells runs of one second apart by their settings.
+
+    For a model of the user's its name stands in the study's place, for the study only asks the question.
+    """
     arm = "".join(letter if letter.isalnum() else "_" for letter in config.sae)[-24:]
     digest = sha256(f"{config.model_dump_json()}{started.timestamp()}".encode()).hexdigest()[:4]
     study = Path(config.study)
     name = study.parent.resolve().name if study.suffix == ".toml" else study.resolve().name
+    if config.model_name is not None:
+        name = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in config.model_name)
     name = name.encode("utf-8", "replace").decode()
     return f"{started:%Y%m%dT%H%M%SZ}-{name}-{arm}-{digest}"
 

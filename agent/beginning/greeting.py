@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 def banner(question: Question, config: RunConfig) -> list[str]:
     """What is about to run, and by whom it is judged."""
-    embedded = question.name == "pocket" and config.evidence is None
-    hint = " (embedded; --study gpt2-medical studies GPT-2 small)" if embedded else ""
-    what = f"arm {config.sae}" if config.evidence is None else f"evidence {config.evidence}"
-    lines = [f"unveil · study {question.name}{hint} · {what} · judge: {judged_by(config)}"]
+    lines = [f"unveil · {_subject(question, config)} · judge: {judged_by(config)}"]
     if config.llm is None:
         lines.append("  no LLM judges this run: set OPENAI_API_KEY or OPENAI_BASE_URL, and --llm-model, to let one")
     return lines
+
+
+def _subject(question: Question, config: RunConfig) -> str:
+    """What is looked at; of a model of the user's the study asks no more than the question."""
+    if config.evidence is not None:
+        return f"study {question.name} · evidence {config.evidence}"
+    if config.model is not None:
+        return f"model {config.model} · SAE {config.sae} · asked about {question.topic}, as in study {question.name}"
+    hint = " (embedded; --study gpt2-medical studies GPT-2 small)" if question.name == "pocket" else ""
+    return f"study {question.name}{hint} · arm {config.sae}"
 
 
 def judged_by(config: RunConfig) -> str:

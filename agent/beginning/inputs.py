@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 
 def check_settings(study: Study, config: RunConfig) -> None:
-    """See that the device is there, and the features named are the SAE's, as its header has it.
+    """See that the device is there, that --model is not passed over, and that features named are the SAE's, by its header.
 
     Raises:
         UnveilError: one is not.
     """
     from tools.bench.arms import count_directions
 
+    if config.model is not None and study.arm(config.sae).model != config.model:
+        raise RunError(
+            f"{config.sae} is an arm of study {study.name}, which names its model: leave out --model, or give the folder "
+            f"of an SAE of your own (./{config.sae})"
+        )
     if config.device not in ("auto", "cpu"):  # the library that knows the others takes a while to load
         from tools.bench.compute import choose_device
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, computed_field, model_validator
@@ -11,6 +12,11 @@ from tools.records import Record
 
 if TYPE_CHECKING:
     from tools.study.definition import Study
+
+
+_ANY_MODEL = ("model", "merged", "final", "checkpoint", "weights", "snapshot", "hf")
+"""Names of a folder that tell one model from another only with the folder that it lies in."""
+_LONGEST_NAME = 40
 
 
 class Limits(Budget):
@@ -58,6 +64,17 @@ class RunConfig(Record):
     """The reason given for going on although the bench does not prove itself."""
     traced: bool = False
     """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
+
+    @property
+    def model_name(self) -> str | None:
+        """What people call the model of `model`, short enough for a file name; None where the study names it."""
+        if self.model is None:
+            return None
+        path = Path(self.model)
+        called = path.name.removesuffix(".gguf") or path.resolve().name
+        if called in _ANY_MODEL and (folder := path.resolve().parent.name):
+            called = f"{folder}-{called}"
+        return called[:_LONGEST_NAME]
 
     @computed_field
     @property

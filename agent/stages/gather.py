@@ -283,7 +283,9 @@ def conclude(
             floors=floors_of(folder.path, manifest, evidence),
             remarks=remark_on(calls),
         )
-        write_report(folder, question.title, summary, evidence, decisions)
+        own = manifest.config.model_name
+        title = f"{question.topic.capitalize()} in {own}" if own else question.title
+        write_report(folder, title, summary, evidence, decisions)
     summary = summary.model_copy(update={"seconds": dict(watch.seconds)})
     write_whole(folder.path / "summary.json", summary.model_dump_json(indent=1) + "\n")
     return summary

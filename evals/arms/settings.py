@@ -84,12 +84,12 @@ def list_settings(arm: RunArm, origin: Origin) -> dict[str, str | None]:
         "candidate limit": "the study's" if config.limit is None else str(config.limit),
         "features chosen": "by the survey" if config.features is None else "by hand",
         "seed": str(config.seed),
-        "precision": None if arm.manifest.computed is None else _precision(arm.manifest.computed),
+        "precision": None if arm.manifest.computed is None else precision_of(arm.manifest.computed),
         "judge": "; ".join(sorted(" ".join(judge) for judge in judges)) or None,
     }
 
 
-def _precision(computed: str) -> str:
+def precision_of(computed: str) -> str:
     """Dtype and source of the weights; what was done to them, an adapter merged, is what arms may differ by."""
     return computed.partition(";")[0].rpartition(" in ")[2]
 

@@ -273,3 +273,140 @@ def test_file_of_another_encoding_is_refused_before_a_run_is_made(
     assert run(study_copy, tmp_path / "runs") == 2
     assert f"{name} is not UTF-8" in capsys.readouterr().err
     assert not list((tmp_path / "runs").glob("*"))
+
+
+# A model of the user's
+
+
+@pytest.fixture
+def own_files(study_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a model and its SAE, as a user may have them."""
+    shutil.copytree(study_folder / "base" / "model", tmp_path / "work" / "models" / "my-llama" / "merged")
+    shutil.copytree(study_folder / "base" / "sae", tmp_path / "work" / "saes" / "mine")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def test_a_users_model_is_named_in_banner_folder_and_report(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ("--model", "models/my-llama/merged", "--sae", "saes/mine", "--limit", "1", "--controls", "0")
+    assert run(study_folder, own_files / "runs", *named) == 0
+    banner = capsys.readouterr().out.splitlines()[0]
+    assert banner.startswith("unveil · model models/my-llama/merged · SAE saes/mine · asked about medicine")
+    folder = only_run(own_files / "runs")
+    assert folder.path.name.split("Z-")[1].startswith("my-llama-merged-saes_mine-")
+    assert "Medicine in my-llama-merged" in (folder.path / "report.html").read_text("utf-8")
+    assert "A tiny study" not in (folder.path / "report.html").read_text("utf-8")
+    assert main(["--replay", str(folder.path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "sae", "said"),
+    [
+        (
+            "models/my-lama/merged",
+            "saes/mine",
+            "there is no model models/my-lama/merged: no folder or file is called so",
+        ),
+        ("./nosuch", "saes/mine", "there is no model ./nosuch"),
+        ("my.gguf", "saes/mine", "there is no model my.gguf"),
+        ("models/my-llama/merged", "saes/mien", "there is no SAE saes/mien"),
+        ("models/my-llama/merged", "base", "base is an arm of study tiny, which names its model"),
+    ],
+)
+def test_a_mistyped_folder_is_missing_and_not_sought_on_the_hub(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str], model: str, sae: str, said: str
+) -> None:
+    assert run(study_folder, own_files / "runs", "--model", model, "--sae", sae) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "hub" not in line
+    assert not (own_files / "runs").exists()
+
+
+def test_a_name_that_may_be_the_hubs_is_also_said_to_be_no_folder(
+    study_folder: Path, own_files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert run(study_folder, own_files / "runs", "--model", "modles/mine", "--sae", "saes/mine") == 2
+    assert "no folder modles/mine is here, and study tiny needs 'modles/mine' from the" in capsys.readouterr().err
+
+
+# Arms that are made of one model when they are loaded
+
+
+def write_adapter(folder: Path, seed: int = 0) -> Path:
+    """A LoRA adapter of the tiny model's first attention, as PEFT lays one out."""
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    folder.mkdir(exist_ok=True)
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["h.0.attn.c_attn"]}
+    (folder / "adapter_config.json").write_text(json.dumps(settings), "utf-8")
+    name = "base_model.model.transformer.h.0.attn.c_attn.lora_{}.weight"
+    halves = {"A": (2, 32), "B": (96, 2)}
+    tensors = {name.format(half): torch.randn(shape, generator=generator) * 0.1 for half, shape in halves.items()}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def made(study_copy: Path) -> Path:
+    """The tiny study with an adapted and an untrained arm."""
+    write_adapter(study_copy / "adapter")
+    more = "".join(
+        f'[arms.{name}]\nmodel = "base/model"\nsae = "base/sae"\nhook_name = ""\n{setting}\n'
+        for name, setting in (("medical", 'adapter = "adapter"'), ("untrained", "random_weights = 3"))
+    )
+    file = study_copy / "study.toml"
+    file.write_text(file.read_text("utf-8").replace("[vectors]", f"{more}[vectors]"), "utf-8")
+    return study_copy
+
+
+FEW = ("--limit", "1", "--controls", "0", "--allow-unproved", "the SAE is another model's")
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [("medical", "; LoRA adapter of rank 2 merged"), ("untrained", "; weights drawn anew, seed 3")],
+)
+def test_what_was_done_to_the_model_is_in_the_manifest(made: Path, tmp_path: Path, arm: str, said: str) -> None:
+    assert run(made, tmp_path / "runs", "--sae", arm, *FEW) == 0
+    manifest = only_run(tmp_path / "runs").manifest()
+    assert manifest.computed == f"cpu in float32{said}"
+    assert run(made, tmp_path / "base", *FEW) == 0
+    base = only_run(tmp_path / "base").manifest().provenance.sha256
+    assert manifest.provenance.sha256["model"] != base["model"]
+    assert manifest.provenance.sha256["sae"] == base["sae"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "change", "said"),
+    [
+        ("medical", lambda folder: write_adapter(folder / "adapter", seed=1), "the model"),
+        ("untrained", lambda folder: edit(folder, "random_weights = 3", "random_weights = 4"), "the study's [arm]"),
+    ],
+)
+def test_a_run_goes_on_with_the_model_that_it_was_made_with_only(
+    made: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arm: str,
+    change: Callable[[Path], object],
+    said: str,
+) -> None:
+    assert run(made, tmp_path / "runs", "--sae", arm, *FEW) == 0
+    folder = only_run(tmp_path / "runs").path
+    assert main(["--resume", str(folder)]) == 0
+    capsys.readouterr()
+    change(made)
+    assert main(["--resume", str(folder)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    file = folder / "study.toml"
+    file.write_text(file.read_text("utf-8").replace(old, new), "utf-8")

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tools.bench.folders import check_header, read_object, refuse_pickles
 from tools.errors import LoadError, first_problem
@@ -54,6 +54,15 @@ class AdapterSettings(BaseModel):
     inference_mode: bool = True
     fan_in_fan_out: bool = False
     """How the base model stores a matrix, which its module tells as well."""
+
+    @field_validator("target_modules", "exclude_modules")
+    @classmethod
+    def _is_expression(cls, wanted: list[str] | str | None) -> list[str] | str | None:
+        try:
+            re.compile(wanted if isinstance(wanted, str) else "")
+        except re.error as error:
+            raise ValueError(f"no expression: {error}") from None
+        return wanted
 
     @property
     def scale(self) -> float:
@@ -144,9 +153,13 @@ def merge(adapter: Adapter, model: Any) -> None:
             f"adapter {adapter.folder} does not load strictly: it names {len(lacking)} places that it has no tensors for, "
             f"the first {lacking[0]}"
         )
+    for name, (down, up) in pairs.items():
+        _check_place(adapter, name, model, modules[name], (up.shape[0], down.shape[1]))
     with torch.no_grad():
         for name, (down, up) in pairs.items():
-            _add(adapter, name, model, modules[name], adapter.settings.scale * (up.float() @ down.float()))
+            change = adapter.settings.scale * (up.float() @ down.float())
+            weight = modules[name].weight
+            weight.add_((change.T if _is_turned(modules[name]) else change).to(weight.dtype))
 
 
 def _pair(adapter: Adapter, tensors: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -173,20 +186,21 @@ def _pair(adapter: Adapter, tensors: dict[str, Tensor]) -> dict[str, tuple[Tenso
     return {name: (half["A"], half["B"]) for name, half in halves.items()}
 
 
-def _add(adapter: Adapter, name: str, model: Any, module: Any, change: Tensor) -> None:
+def _check_place(adapter: Adapter, name: str, model: Any, module: Any, shape: tuple[int, int]) -> None:
+    weight, wanted = getattr(module, "weight", None), shape[::-1] if _is_turned(module) else shape
+    if weight is None or tuple(weight.shape) != wanted:
+        found = "no matrix" if weight is None else f"{tuple(weight.shape)}, not {wanted}"
+        raise LoadError(_foreign(adapter, f"whose {name} is {found}"))
+    embedding = model.get_input_embeddings()
+    if module is not embedding and weight is embedding.weight:
+        raise LoadError(f"adapter {adapter.folder} changes {name}, which is one with the embedding: that is not read")
+
+
+def _is_turned(module: Any) -> bool:
+    """GPT-2 stores its matrices the other way round."""
     from transformers.pytorch_utils import Conv1D
 
-    if isinstance(module, Conv1D):  # GPT-2 stores its matrices the other way round
-        change = change.T
-    weight = getattr(module, "weight", None)
-    if weight is None or weight.shape != change.shape:
-        shape = "no matrix" if weight is None else f"{tuple(weight.shape)}, not {tuple(change.shape)}"
-        raise LoadError(_foreign(adapter, f"whose {name} is {shape}"))
-    if module is not model.get_input_embeddings() and weight is model.get_input_embeddings().weight:
-        raise LoadError(
-            f"adapter {adapter.folder} changes {name}, which is one with the model's embedding: that is not read"
-        )
-    weight.add_(change.to(weight.dtype))
+    return isinstance(module, Conv1D)
 
 
 def _is_target(settings: AdapterSettings, name: str, module: Any) -> bool:

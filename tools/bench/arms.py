@@ -11,7 +11,7 @@ from tools.bench.folders import GGUF, check_header, check_model_path, find_sae, 
 from tools.bench.hooks import choose_hook, hook_of
 from tools.bench.sparsify_format import place_of
 from tools.border.hub import is_model_cached, is_sae_cached, require_hub
-from tools.errors import LoadError
+from tools.errors import LoadError, StudyError
 from tools.records import Record
 from tools.study.definition import Arm, Study
 
@@ -34,6 +34,10 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
         LoadError: weights are corrupt or unreachable, or two arms are the same model.
     """
     arm = study.arm(arm_name)
+    is_own = arm_name == arm.sae
+    for what, name in (("model", arm.model), ("SAE", arm.sae)) if is_own else ():
+        if not (_is_on_hub(study, name) or _is_here(study, name)):
+            raise StudyError(f"there is no {what} {name}: no folder or file is called so")
     if not _is_on_hub(study, arm.model):
         check_model_path(find_folder(study, arm.model))
     if arm.adapter:
@@ -42,8 +46,8 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
         check_sae_path(find_folder(study, arm.sae), arm)
     files: dict[str, str] = {}
     hashes = ArmHashes(model=_identify_model(study, arm, files), sae=_identify(study, arm.sae, is_sae_cached))
-    if arm_name == arm.sae:
-        return hashes  # an SAE of the user's own, called by where it lies: it may be for the model of any arm
+    if is_own:
+        return hashes  # an SAE of the user's, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
         if other.has_model_of(arm) or not all(_is_here(study, name) for name in (other.model, other.adapter) if name):
             continue  # by the same name it is meant to be the same model, with another SAE; or it is still to be trained
@@ -153,13 +157,20 @@ def _identify(study: Study, name: str, is_cached: Callable[[str], bool]) -> str:
         return hash_weights(find_sae(found).path if is_cached is is_sae_cached else found)
     if not is_cached(name):
         remedy = "connect once to download it, or use --study pocket, which needs no network"
-        require_hub(f"study {study.name}", name, remedy)
+        require_hub(f"no folder {name} is here, and study {study.name}", name, remedy)
     return f"hub:{name}"
 
 
 def _is_on_hub(study: Study, name: str) -> bool:
-    is_path = name.startswith((".", "/")) or name.lower().endswith(GGUF)
-    return study.hub and not is_path and not _is_here(study, name)
+    """Whether a name that is no folder here may be one on the hub, rather than a folder's that was mistyped."""
+    return study.hub and not _is_here(study, name) and not _is_path(study, name)
+
+
+def _is_path(study: Study, name: str) -> bool:
+    if name.startswith((".", "/", "~")) or name.lower().endswith(("/", GGUF)) or "\\" in name:
+        return True
+    first = name.partition("/")[0]  # `modles/mine` may be on the hub, `models/mien` beside a folder `models` is not
+    return "/" in name and ((study.folder / first).is_dir() or Path(first).is_dir())
 
 
 def _is_here(study: Study, name: str) -> bool:

@@ -2,8 +2,9 @@
 
 Every command's `main` is `guarded`. Within it a connection, the lookup of a name and the start of an installer raise
 `Refused` and are counted, and the command says at its end what was stopped. What the user did ask for is opened for as
-long as it is needed, by `reaching`. Python's audit events are what is looked at: native code that opens sockets of its
-own, and the children that a process starts, are not seen (docs/machine.md).
+long as it is needed, by `reaching`, and by `installing` for the one command that fetches with pip. Python's audit events
+are what is looked at: native code that opens sockets of its own, and the children that a process starts, are not seen
+(docs/machine.md).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.places: list[Place] = []
+        self.installers: list[str] = []
         self.names: dict[str, set[str]] = {}
         """Addresses -> the permitted names that were looked up and led there."""
         self.connections: Counter[str] = Counter()
@@ -70,9 +72,9 @@ class Guard:
         """Whether a program may be started.
 
         Raises:
-            Refused: it installs or downloads.
+            Refused: it installs or downloads, and nobody asked for that (`installing`).
         """
-        if installer := name_installer(command):
+        if (installer := name_installer(command)) and installer not in self.installers:
             self.starts[installer] += 1
             raise Refused(f"{installer} was stopped: nothing is installed or downloaded unless you ask for it")
 
@@ -146,6 +148,23 @@ def reaching(*urls: str) -> Generator[None]:
     finally:
         for place in places:
             guard.places.remove(place)
+
+
+@contextmanager
+def installing(program: str) -> Generator[None]:
+    """Within the block one installer may be started: by whoever typed a command that says so.
+
+    Where it goes is up to its own configuration, and is not seen from here.
+
+    Args:
+        program: as `name_installer` names it.
+    """
+    guard = _GUARDS[-1] if _GUARDS else Guard()
+    guard.installers.append(program)
+    try:
+        yield
+    finally:
+        guard.installers.remove(program)
 
 
 @cache

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Record, StrengthUnit
+from tools.study.pinned import Fetch
 from tools.study.wording import Line, read_guideline
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -212,6 +213,7 @@ class Study(Record):
     controls: ControlDefaults = ControlDefaults()
     candidate_limit: int = Field(default=60, ge=0, le=10**6)
     """Most candidates investigated by default; those with the most hits come first."""
+    fetch: Fetch | None = None
     hub: bool = False
     """Some asset comes from a hub and may have to be downloaded."""
 
@@ -227,11 +229,17 @@ class Study(Record):
             StudyError: it is not there.
         """
         path = self.folder / name
-        if not path.exists():
+        if path.exists():
+            return path
+        if self.fetch is not None and path == self.folder / self.fetch.to:
+            called = self.name if self.folder == Path("studies", self.name) else self.folder
             raise StudyError(
-                f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+                f"study {self.name}: {path} is missing; python -m tools.training fetch --study {called} obtains it "
+                f"({self.fetch.description})"
             )
-        return path
+        raise StudyError(
+            f"study {self.name}: {path} is missing; restore it (git checkout) or build it (python -m tools.training)"
+        )
 
     def arm(self, name: str) -> Arm:
         """The arm of that name.

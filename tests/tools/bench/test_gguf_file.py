@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,7 @@ import torch
 
 from tests.tools.models import D_MODEL, N_LAYERS, build_model
 from tools.bench.arms import check_arm_files
-from tools.bench.gguf_file import read_source
+from tools.bench.gguf_file import load_source, read_source
 from tools.bench.loading import load_arm
 from tools.errors import LoadError
 from tools.study.definition import Arm, Study
@@ -265,3 +269,141 @@ def test_damaged_file_is_found_before_anything_heavy_is_loaded(study: Study, tmp
     own = Arm(model=str(file), sae=str(study.folder / "base" / "sae"), hook_name="")
     held = study.model_copy(update={"arms": {"own": own}, "hub": True})
     refused(lambda: check_arm_files(held, "own"), "is no GGUF file")
+
+
+# Kept once it is de-quantised
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, with nothing in it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "unveil" / "models"
+
+
+def test_second_reading_is_the_first_bit_for_bit_and_does_not_dequantise(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, tokens: torch.Tensor, kept: Path
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, quantised=True, rule="smollm")
+    first = load(file)
+    assert [folder.name.split("-")[1:] for folder in kept.iterdir()] == [["float32", "1"]]
+    before = next(kept.rglob("model.safetensors")).stat().st_mtime_ns
+    again = load(file)
+    assert next(kept.rglob("model.safetensors")).stat().st_mtime_ns == before
+    assert torch.equal(first.logits(tokens), again.logits(tokens))
+    assert (first.token_strings, first.bos, first.source) == (again.token_strings, again.bos, again.source)
+    text = "The doctor 1842 was in the river."
+    assert first.tokenize(text) == again.tokenize(text)
+    said = [one.tokenizer.backend_tokenizer.to_str() for one in (first, again)]
+    assert said[0] == said[1]
+
+
+def test_each_precision_is_kept_by_itself(tmp_path: Path, llama: Any, tokenizer: Path, kept: Path) -> None:
+    source = read_source(write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, quantised=True))
+    fresh, again = (load_source(source, torch.bfloat16)[0] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), again.parameters(), strict=True))
+    exact = load_source(source, torch.float32)[0]
+    assert all(torch.equal(a.bfloat16(), b) for a, b in zip(exact.parameters(), again.parameters(), strict=True))
+    assert len(list(kept.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "kept.json"])
+def test_damaged_copy_is_made_anew(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, tokens: torch.Tensor, kept: Path, damage: str
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    expected = load(file).logits(tokens)
+    whole = next(kept.rglob(damage)).read_bytes()
+    next(kept.rglob(damage)).write_bytes(whole[:-40] + bytes(40))
+    assert torch.equal(load(file).logits(tokens), expected)
+    assert next(kept.rglob(damage)).read_bytes() == whole
+
+
+def test_copy_of_another_file_is_not_this_ones(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, kept: Path
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    load(file)
+    write_gguf(file, llama, tokenizer, quantised=True)
+    assert load(file).source.startswith("GGUF (Q8_0")
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_cache_that_takes_nothing_costs_a_line(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    kept.parent.mkdir(parents=True)
+    kept.write_text("a file in its place", "utf-8")
+    load(file)
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if "are not kept in" in line]) == 1
+
+
+def test_full_disk_costs_a_line_and_leaves_nothing(
+    tmp_path: Path,
+    llama: Any,
+    tokenizer: Path,
+    load: Any,
+    kept: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    load(file)
+    assert "0 MB are free" in capsys.readouterr().err
+    assert list(kept.iterdir()) == []
+
+
+def test_file_of_ollamas_store_loads_though_its_name_says_nothing(
+    tmp_path: Path, llama: Any, tokenizer: Path, load: Any, tokens: torch.Tensor, kept: Path
+) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    expected = load(file)
+    blob = file.rename(tmp_path / f"sha256-{'0' * 64}")
+    for _ in range(2):  # de-quantised, and recalled
+        found = load(blob)
+        assert torch.equal(found.logits(tokens), expected.logits(tokens))
+        assert (found.source, found.hashes) == (expected.source, expected.hashes)
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def test_file_that_is_neither_is_told_from_a_model(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "sha256-0").write_bytes(b"{}")
+    own = Arm(model=str(tmp_path / "sha256-0"), sae=str(study.folder / "base" / "sae"), hook_name="")
+    refused(
+        lambda: check_arm_files(study.model_copy(update={"arms": {"own": own}, "hub": True}), "own"),
+        "is a file, and no GGUF",
+    )
+
+
+def test_untrained_model_has_the_shape_of_the_files(
+    tmp_path: Path, llama: Any, tokenizer: Path, study: Study, make_sae: Callable[..., Any], tokens: torch.Tensor
+) -> None:
+    make_sae(seed=0, hook_name=HOOK, d_in=D_MODEL).save_model(str(tmp_path / "sae"))
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer)
+    arms = {
+        name: Arm(model=str(file), sae=str(tmp_path / "sae"), hook_name="", random_weights=seed)
+        for name, seed in (("trained", None), ("a", 0), ("b", 1))
+    }
+    own = study.model_copy(update={"arms": arms, "hub": True})
+    trained, a, b = (load_arm(own, name) for name in arms)
+    shapes = [{n: w.shape for n, w in one.bridge.original_model.named_parameters()} for one in (trained, a, b)]
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert a.tokenize("The doctor") == trained.tokenize("The doctor")
+    assert not torch.allclose(a.logits(tokens), b.logits(tokens), atol=1e-3)
+    assert len({one.hashes.model for one in (trained, a, b)}) == 3
+    assert a.source == trained.source
+
+
+def test_precision_asked_for_brings_no_warning(tmp_path: Path, llama: Any, tokenizer: Path, kept: Path) -> None:
+    """Of transformers, whose own default from 5.24 on is to leave weights packed."""
+    file = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, quantised=True)
+    code = (
+        "import sys, torch; from pathlib import Path; from tools.bench.gguf_file import load_source, read_source\n"
+        "print(next(load_source(read_source(Path(sys.argv[1])), torch.bfloat16)[0].parameters()).dtype)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code, file], cwd=root, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("torch.bfloat16\n", "")

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.listener import listen
-from tools.border.egress import Refused, behind_border, guarded, reaching
+from tools.border.egress import Refused, behind_border, guarded, installing, reaching
 from tools.border.places import Place, find_proxy
 from tools.border.quiet import QUIET
 
@@ -336,3 +336,16 @@ def test_every_door_of_the_project_is_guarded() -> None:
         (main,) = [node for node in functions if node.name == "main"]
         opened, guarded = [ast.unparse(each) for each in main.decorator_list]
         assert opened.startswith("door(") and guarded == "guarded(__name__)", file
+
+
+def test_installer_is_started_where_it_was_asked_for_and_nowhere_else(capfd: pytest.CaptureFixture[str]) -> None:
+    pip = [sys.executable, "-m", "pip", "--version"]
+    with behind_border() as guard:
+        with installing("pip"):
+            assert subprocess.run(pip, capture_output=True, check=False).returncode == 0
+            with pytest.raises(Refused):
+                subprocess.run(["uv", "--version"], capture_output=True, check=False)
+        with pytest.raises(Refused):
+            subprocess.run(pip, capture_output=True, check=False)
+        assert dict(guard.starts) == {"uv": 1, "pip": 1}
+    assert "1 start of uv, 1 start of pip" in capfd.readouterr().err
