@@ -66,6 +66,7 @@ def load_arm(
         sae, alive = _load_sae(locate(study, arm.sae), where)
     bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
     bench.source = loaded.source
+    bench.sink_multiple = study.observation.sink_multiple
     return bench
 
 
