@@ -43,6 +43,6 @@ class LensReport(Record):
     def sentence(self) -> str:
         """For the console: what it is, and whether it came to rest."""
         moved = f", the last moved the mean by {self.curve[-1]:.1%}" if self.curve else ""
-        rest = {None: "", True: f" (at rest: below {self.tolerance:.1%})", False: " (NOT at rest)"}
+        rest = "" if self.converged is None else " (at rest)" if self.converged else " (NOT at rest)"
         made = "kept from an earlier run" if self.remembered else f"made in {self.seconds:.0f} s"
-        return f"{self.name} lens over {self.rows:,} rows{moved}{rest[self.converged]}, {made}"
+        return f"{self.name} lens over {self.rows:,} rows{moved}{rest}, {made}"
