@@ -188,7 +188,7 @@ class ActivationEvidence(Record):
     near_misses: tuple[Context, ...] = ()
     """The feature is silent, although a word it is most active at is there, or the feature most like it is active."""
     position: PositionEvidence | None = Field(default=None, exclude_if=_is_none)
-    """None where less than half of its activation is at the beginnings of rows."""
+    """None where not even most of its activation is at the beginnings of rows."""
 
 
 class TokenChange(Record):
