@@ -8,7 +8,7 @@ All lenses are matrices [d_model, d_vocab], so that every feature can be project
   to first order and on average over text, per unit step along the direction at all positions: the same intervention as
   steering makes. On a small model the difference is large. Rare words share a direction of the unembedding, which later
   layers and the final norm damp; read directly it leads the lists of dead features and of random directions alike.
-- `jacobian`: the Jacobian lens as it was published (transformer-circuits.pub, 2026, and its reference code `jlens`).
+- `jacobian`: the Jacobian lens as Anthropic published it in 2026, with its reference code `jlens`.
 
 The effect lens is a Jacobian lens but for two things. The published one transports a *state*: it takes a residual to where
 it would stand in the last layer, and applies the final norm to that. Ours reads a *step*: a direction has no norm of its own

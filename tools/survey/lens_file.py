@@ -15,7 +15,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -96,16 +96,16 @@ def read_mean(file: Path, fingerprint: str, d_model: int) -> Mean:
     stored = _unpack(file)
     if stored.get("of") != fingerprint:
         raise StudyError(f"{file} is of another model or text")
-    kept = stored.get("mean")
+    kept: Any = stored.get("mean")
     try:
         part, curve = kept.pop("part"), [float(shift) for shift in kept.pop("curve")]
         mean = Mean(**kept, curve=curve, part=[] if part is None else list(part))
     except (TypeError, ValueError, AttributeError, KeyError):
         raise StudyError(f"{file} holds no mean") from None
-    begun = mean.total is not None
+    total, begun = mean.total, mean.total is not None
     counts = all(_is_count(count) and (count > 0) == begun for count in (mean.positions, mean.rows))
     widths = all(row.ndim == 2 and row.shape[1] == d_model for row in mean.part)
-    if not counts or not widths or (begun and not _is_square(mean.total, d_model)):
+    if not counts or not widths or (begun and not _is_square(total, d_model)):
         raise StudyError(f"{file} does not fit a model of {d_model} dimensions")
     return mean
 
@@ -141,7 +141,7 @@ def _check_size(file: Path) -> None:
         raise StudyError(f"{file} unpacks to {unpacked:,} bytes, more than it takes: it is not read")
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

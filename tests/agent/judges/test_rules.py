@@ -155,5 +155,7 @@ def test_feature_of_a_place_is_not_relevant_whatever_it_promotes_and_is_called_b
     judgement = judge_by_rules(found, SurveyDefaults())
     assert (judgement.label, judgement.relevant, judgement.confidence) == ("start of a row of text", "no", 0.97)
     assert any(place.sentence in reason for reason in judgement.reasons)
-    half = evidence(PASS_K, PASS_C, PASS_S, PASS_A.model_copy(update={"position": place.model_copy(update={"share": 0.6})}))
+    half = evidence(
+        PASS_K, PASS_C, PASS_S, PASS_A.model_copy(update={"position": place.model_copy(update={"share": 0.6})})
+    )
     assert judge_by_rules(half, SurveyDefaults()).relevant == "yes"

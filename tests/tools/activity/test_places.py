@@ -83,7 +83,9 @@ def test_handful_of_cases_and_half_of_the_activation_are_not_worth_saying() -> N
 def test_shares_are_those_of_a_count_by_hand(seed: int, lengths: list[int]) -> None:
     rows = rows_of(lengths)
     rng = np.random.default_rng(seed)
-    values = np.where(rows.real & (rng.random(rows.real.shape) < 0.05), rng.random(rows.real.shape), 0).astype(np.float32)
+    values = np.where(rows.real & (rng.random(rows.real.shape) < 0.05), rng.random(rows.real.shape), 0).astype(
+        np.float32
+    )
     values[:, 1] += rows.real[:, 1]
     found = describe_position(rows, values)
     early = total = opening = tokens = 0.0

@@ -35,7 +35,8 @@ class Stop(Exception):
 
 
 def lens_study(study: Study, **settings: Any) -> Study:
-    survey = SurveyDefaults(**{"lens": "effect", "lens_rows": 12, "lens_width": WIDTH, "null_directions": 50, **settings})
+    usual = {"lens": "effect", "lens_rows": 12, "lens_width": WIDTH, "null_directions": 50}
+    survey = SurveyDefaults.model_validate({**usual, **settings})
     return study.model_copy(update={"survey": survey})
 
 
@@ -51,7 +52,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             counted.append(mean.passes)
             after(mean)
 
-        return average_jacobian(*arguments[:4], and_count, *arguments[5:], **named)
+        made: Any = average_jacobian
+        return made(*arguments[:4], and_count, *arguments[5:], **named)
 
     monkeypatch.setattr(study_lens, "average_jacobian", count)
     return counted
@@ -236,7 +238,7 @@ class Runs:
     """What a pickle may do when it is opened by something careless."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, ("touch ran",)
+        return os.mkdir, ("ran",)
 
 
 STRANGE: dict[str, tuple[Any, str]] = {
