@@ -296,4 +296,22 @@ def _write_sae(folder: Path, seed: int) -> None:
     sae = _make_sae(seed, HOOK)
     with torch.no_grad():
         sae.W_dec[PLANTED_FEATURE] = unembedding[ids].mean(0) - unembedding.mean(0)
+        _centre(sae, folder / "model")
     sae.save_model(str(folder / "sae"))
+
+
+def _centre(sae: Any, model: Path) -> None:
+    """Half way to the bias that explains most, so that the SAE explains something; its activations stay what they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tokenizers import Tokenizer
+        from transformers import GPT2LMHeadModel
+
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    loaded: Any = GPT2LMHeadModel.from_pretrained(model)
+    rows = [torch.tensor([[0, *tokenizer.encode(text).ids[: CONTEXT - 1]]]) for _, _, text in _texts()]
+    states = torch.cat([loaded(row, output_hidden_states=True).hidden_states[1][0, 1:] for row in rows])
+    written = torch.relu((states - sae.b_dec) @ sae.W_enc + sae.b_enc) @ sae.W_dec
+    moved = ((states - written).mean(0) - sae.b_dec) / 2
+    sae.b_dec += moved
+    sae.b_enc += moved @ sae.W_enc

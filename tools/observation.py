@@ -94,7 +94,7 @@ def observe(
     check_room(bench, study.steering.prompts, study.steering.new_tokens)
     chosen = prepare(bench, study, survey, selected, seed)
     real = torch.tensor(chosen.features) >= 0
-    rows = bench.read_text(study, "train", bench.context_size)
+    rows = bench.read_text(study, "train", bench.row_width)
     recording = record_activations(
         bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
     )

@@ -129,6 +129,45 @@ class Context(Record):
         return self
 
 
+class PositionEvidence(Record):
+    """How much of a feature's activation lies at the first tokens of rows of text, wherever those were cut."""
+
+    first: int
+    """Tokens of a row that count as first."""
+    share: float
+    """Of the activation, summed over tokens."""
+    token_share: float
+    """Of all tokens: what a feature would have there that is active anywhere."""
+    active: int
+    """First tokens at which it is active."""
+    opening_share: float | None = None
+    """Of the activation, at first tokens of rows that begin a text; the rest goes on with one."""
+    opening_token_share: float | None = None
+
+    @property
+    def is_artefact(self) -> bool:
+        """It answers to the place: nearly all of it is there, where few tokens are, and not by a handful of cases."""
+        return self.share >= NEARLY_ALL and self.token_share <= FEW_TOKENS and self.active >= LEAST_ACTIVE
+
+    @property
+    def sentence(self) -> str:
+        """What to say of it."""
+        where = f"{self.share:.0%} of its activation is at the first {self.first} tokens of a row of text"
+        said = f"{where}, where {self.token_share:.1%} of the tokens are"
+        if self.opening_share is not None and self.opening_share >= NEARLY_ALL:
+            said = f"{said}, and {self.opening_share:.0%} where a text begins"
+        return f"{said}: it answers to the place, which is no meaning" if self.is_artefact else said
+
+
+NEARLY_ALL, FEW_TOKENS, LEAST_ACTIVE = 0.9, 0.25, 5
+"""What makes a feature one of a place (`PositionEvidence.is_artefact`)."""
+
+
+def _is_none(value: object) -> bool:
+    """For fields that are left out of what is stored where there is nothing to say, as they always were."""
+    return value is None
+
+
 class ActivationEvidence(Record):
     """Where the feature is active in the `train` split of the corpus."""
 
@@ -148,6 +187,8 @@ class ActivationEvidence(Record):
     quantiles: tuple[Context, ...] = ()
     near_misses: tuple[Context, ...] = ()
     """The feature is silent, although a word it is most active at is there, or the feature most like it is active."""
+    position: PositionEvidence | None = Field(default=None, exclude_if=_is_none)
+    """None where not even most of its activation is at the beginnings of rows."""
 
 
 class TokenChange(Record):

@@ -152,6 +152,8 @@ def _activations(found: ActivationEvidence, n_top: int, n_quantiles: int, cap: i
     ]
     if any(known):
         yield "; ".join(filter(None, known))
+    if found.position is not None:
+        yield found.position.sentence
     ranked = found.max_activation is not None
     for title, contexts in (
         ("contexts with the largest activations" if ranked else "contexts at which it is active", found.top[:n_top]),

@@ -11,6 +11,8 @@ from agent.llm.records import Failure, Usage
 from tools.proof.floors import DeadFloor
 from tools.proof.outcome import Probe, Proof
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
+from tools.study.definition import CandidateRule
+from tools.survey.lens_report import LensReport
 
 Verdict = Literal["yes", "no", "undecided"]
 SteeringWord = Literal["passes", "fails", "undecided"]
@@ -117,6 +119,29 @@ class Selection(Record):
 
     items: tuple[SelectedFeature, ...]
     sizes: tuple[StratumSize, ...]
+    rule: CandidateRule | None = None
+    """How candidates were told from the others; None where they were named, imported, or chosen before it was kept."""
+    least_hits: int | None = None
+    """Keyword hits that make a candidate by that rule; None where no number of hits is beyond the null."""
+
+
+class SinkCount(Record):
+    """Positions of the observed text that counted as no text (`tools.bench.positions`)."""
+
+    positions: int
+    of: int
+    usual_norm: float
+    """Median length of the residual stream at the hook."""
+    multiple: float
+    """A longer one than so many times that makes a sink."""
+
+    @property
+    def sentence(self) -> str:
+        """For the console."""
+        return (
+            f"{self.positions:,} of {self.of:,} positions are attention sinks (residual stream over {self.multiple:g} times "
+            f"the usual {self.usual_norm:.0f}): left out of contexts, maxima, strengths and figures"
+        )
 
 
 class Provenance(Record):
@@ -167,6 +192,10 @@ class Manifest(Record):
     """What `config` says differently from how the run began."""
     proof: Proof | None = None
     """Of the bench that the evidence was measured on, the parent's for a run that judges its evidence again."""
+    lens: LensReport | None = None
+    """What directions were read through, and how its mean came to rest; None for the direct lens, and before it was kept."""
+    sinks: SinkCount | None = None
+    """Attention sinks in the observed text; None before it was observed, and in runs from before they were left out."""
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
     study_sha256: dict[str, str] = {}

@@ -24,6 +24,7 @@ from tools.records import (
     CoherenceEvidence,
     Evidence,
     KeywordEvidence,
+    PositionEvidence,
     SteeringEvidence,
 )
 from tools.study.definition import Question, SurveyDefaults
@@ -60,7 +61,8 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = 
     Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
     active near words of the domain more often than chance, and steering wins more often than its null, and the two tail
     probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided. Evidence that
-    is missing can neither pass nor fail and leaves a feature undecided; so does evidence that measured nothing.
+    is missing can neither pass nor fail and leaves a feature undecided; so does evidence that measured nothing. A feature
+    that answers to a place in a row of text has no meaning: it is not relevant, whatever words it promotes.
 
     Args:
         evidence: of one feature.
@@ -73,7 +75,7 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = 
     contexts = _contexts_tail(evidence.activations)
     explained: dict[Instrument, Iterable[str]] = {
         "keywords": (_explain_keywords(evidence.keywords),),
-        "contexts": (_explain_contexts(evidence.activations, contexts),),
+        "contexts": _explain_contexts(evidence.activations, contexts),
         "coherence": (_explain_coherence(evidence.coherence),),
         "steering": (_explain_steering(steering, combined),),
         "causal check": _explain_effect(evidence.causal),
@@ -91,11 +93,18 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = 
             judged = "no", min(0.99, max(0.5, keywords.null_share))
         elif wins_more and all(tail <= ALPHA for tail in tails):
             judged = "yes", 1 - max(keywords.null_share, *tails)
+    if (place := _place_of(evidence)) is not None:
+        judged = "no", min(0.99, place.share)
     return Judgement(name_feature(evidence), *judged, None, steering, reasons)
 
 
 def name_feature(evidence: Evidence) -> str:
-    """A label of at most eight words: the different words the top tokens stand for, or the tokens themselves."""
+    """A label of at most eight words: the different words the top tokens stand for, or the tokens themselves.
+
+    Of a feature that answers to a place, the place.
+    """
+    if _place_of(evidence) is not None:
+        return "start of a row of text"
     if evidence.projection is None:
         return "unnamed"
     words = dict.fromkeys(entry.word for entry in evidence.projection.top if entry.word)
@@ -111,15 +120,21 @@ def _explain_keywords(evidence: KeywordEvidence | None) -> str:
     return f"keywords: {len(evidence.hits)} of {evidence.n_top} top tokens ({listed}); {share}"
 
 
-def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -> str:
+def _place_of(evidence: Evidence) -> PositionEvidence | None:
+    found = evidence.activations and evidence.activations.position
+    return found if found and found.is_artefact else None
+
+
+def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -> tuple[str, ...]:
     if evidence is None or evidence.domain_share is None:
-        return "contexts: no evidence"
+        return ("contexts: no evidence",)
     if tail is None:
-        return "contexts: never active in the corpus"
-    return (
+        return ("contexts: never active in the corpus",)
+    near = (
         f"contexts: in {evidence.domain_peaks} of the {evidence.peak_documents} documents it is most active in, a word of "
         f"the domain stands near; {evidence.domain_share:.0%} of all tokens have one near, by chance {tail:.1%}"
     )
+    return (near,) if evidence.position is None else (near, f"contexts: {evidence.position.sentence}")
 
 
 def _explain_coherence(evidence: CoherenceEvidence | None) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from agent.errors import RunError, Unwritable
 from agent.folder.config import RunConfig
 from agent.folder.floors import find_floors, floors_of
-from agent.folder.records import Decision, SelectedFeature, Selection, Summary
+from agent.folder.records import Decision, SelectedFeature, Selection, SinkCount, Summary
 from agent.folder.store import RunFolder, write_whole
 from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tools.bench.arms import ArmHashes
     from tools.bench.workbench import Workbench
     from tools.study.corpus import Corpus
+    from tools.survey.features import Survey
     from tools.survey.lexicon import Lexicon
 
 
@@ -114,6 +115,11 @@ def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmH
             f"note: {probe.without_direction:,} of {bench.d_sae:,} features have no direction, for their decoder row is 0: "
             "none of them is selected"
         )
+    if probe.sinks:
+        console.print(
+            f"note: {probe.sinks} of {probe.sinks + probe.n_tokens:,} positions of a short text are attention sinks "
+            f"(residual stream over {probe.sink_multiple:g} times the usual {probe.usual_norm:.0f}), and count as no text"
+        )
     if probe.doubt:
         console.print(f"warning: the SAE of arm {bench.arm_name} {probe.doubt}")
     for check in proof.failed:
@@ -143,16 +149,25 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
         with replacing(folder.path / "features.parquet") as fresh:
             table.to_parquet(fresh, index=False)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
+    if survey.report is not None:
+        console.print(f"             {survey.report.sentence}")
+        if survey.report.note:
+            console.print(f"note: {survey.report.note}")
+    for line in describe_hits(survey, study):
+        console.print(f"             {line}")
     selection = select_features(table, study, config)
-    folder.amend(selection=selection)
+    folder.amend(selection=selection, lens=survey.report)
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
+    sinks = count_sinks(opened.bench, study, evidence)
+    if sinks and sinks.positions:
+        console.print(f"observe      {sinks.sentence}")
     null = NullSample(survey.null.hits, survey.null.coherence.deduplicated)
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
         console.print(floor.text)
-    folder.amend(floors=floors)
+    folder.amend(floors=floors, sinks=sinks)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
 
@@ -163,11 +178,39 @@ def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study
         f"{size.drawn} {size.stratum}" + (f" of {size.population:,}" if size.population else "")
         for size in selection.sizes
     ]
-    chance = float((null_hits >= study.survey.candidate_hits).mean())
-    return (
-        ", ".join(parts or [f"{len(selection.items)} features"])
-        + f"; {chance:.1%} of random directions have as many hits"
-    )
+    drawn = ", ".join(parts or [f"{len(selection.items)} features"])
+    if study.survey.candidates == "null" and selection.rule is not None and selection.least_hits is None:
+        return f"{drawn}; no number of hits is reached by {study.survey.alpha:.1%} of random directions or fewer"
+    least = selection.least_hits or study.survey.candidate_hits
+    chance = float((null_hits >= least).mean())
+    rule = f"candidates have {least} hits or more, the fewest that so few" if selection.rule == "null" else ""
+    said = f"{chance:.1%} of random directions have as many hits"
+    return f"{drawn}; {f'{rule} of random directions have: {chance:.1%}' if rule else said}"
+
+
+def describe_hits(survey: Survey, study: Study) -> list[str]:
+    """How many features, and random directions, have keyword hits under the study's lens and under the direct one."""
+    if survey.report is None:
+        return []
+    least = study.survey.candidate_hits
+    lenses = {
+        survey.report.name: (survey.features.hits, survey.null.hits),
+        "direct": (survey.direct_hits, survey.null_direct_hits),
+    }
+    return [
+        f"{least} hits or more by the {name} lens: {(hits >= least).mean():.1%} of features, "
+        f"{(null >= least).mean():.1%} of random directions"
+        for name, (hits, null) in lenses.items()
+    ]
+
+
+def count_sinks(bench: Workbench, study: Study, evidence: Sequence[Evidence]) -> SinkCount | None:
+    """How many positions of the observed text counted as none; None where nothing was observed."""
+    counted = next((e.activations.n_tokens for e in evidence if e.activations and e.activations.n_tokens), None)
+    if counted is None:
+        return None
+    real = int(bench.read_text(study, "train", bench.row_width).real.sum())
+    return SinkCount(positions=real - counted, of=real, usual_norm=bench.usual_norm, multiple=bench.sink_multiple)
 
 
 def investigate(

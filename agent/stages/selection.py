@@ -1,7 +1,8 @@
 """Which features are investigated: every candidate up to a limit, and controls without which no rate means anything.
 
-Candidates have keyword hits, as in the published study. Controls are drawn at random from strata of known size: features
-without hits but near the domain by word vectors, the remaining features, and random directions that are no feature.
+Candidates have keyword hits: two, as in the published study, or as many as it takes to be beyond the null. Controls are
+drawn at random from strata of known size: features with fewer hits but near the domain by word vectors, the remaining
+features, and random directions that are no feature.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from agent.errors import RunError
 from agent.folder.config import RunConfig
 from agent.folder.records import SelectedFeature, Selection, StratumSize
 from tools.records import FeatureRef, Stratum
-from tools.study.definition import Study
+from tools.study.definition import Study, SurveyDefaults
 
+NO_NUMBER = 10**9
+"""More hits than any list is long."""
 NEAR_SHARE = 0.1
 """The tenth of the keyword-negative features nearest to the domain makes the stratum of near controls."""
 
@@ -28,12 +31,13 @@ def select_features(table: pd.DataFrame, study: Study, config: RunConfig) -> Sel
     if config.features is not None:
         return _select_named(table, study, config)
     hits = table["keyword_hits"].to_numpy()
+    least = least_hits(table, study.survey)
     lead = np.array([weights[0] for weights in table["top_weights"]])
     alive = table["alive"].to_numpy()
-    candidates = np.flatnonzero(alive & (hits >= study.survey.candidate_hits))
+    candidates = np.flatnonzero(alive & (hits >= least))
     limit = study.candidate_limit if config.limit is None else config.limit
     ranked = candidates[np.lexsort((candidates, -lead[candidates], -hits[candidates]))]
-    negatives = np.flatnonzero(alive & (hits < study.survey.candidate_hits))
+    negatives = np.flatnonzero(alive & (hits < least))
     similarity = np.nan_to_num(table["domain_similarity"].to_numpy()[negatives], nan=-1.0)
     n_near = round(NEAR_SHARE * len(negatives))
     by_nearness = negatives[np.argsort(-similarity, kind="stable")]
@@ -48,7 +52,22 @@ def select_features(table: pd.DataFrame, study: Study, config: RunConfig) -> Sel
     ]
     items = [_item(study, config, int(i), stratum) for stratum, chosen, _ in strata for i in chosen]
     sizes = [StratumSize(stratum=s, population=population, drawn=len(chosen)) for s, chosen, population in strata]
-    return Selection(items=tuple(items), sizes=tuple(sizes))
+    found = None if least == NO_NUMBER else least
+    return Selection(items=tuple(items), sizes=tuple(sizes), rule=study.survey.candidates, least_hits=found)
+
+
+def least_hits(table: pd.DataFrame, settings: SurveyDefaults) -> int:
+    """Keyword hits that make a candidate; `NO_NUMBER` if none that a feature has is beyond the null.
+
+    Args:
+        table: the survey, a row a feature.
+        settings: of the study: its own number, and whether it has to be beyond the null.
+    """
+    if settings.candidates == "hits":
+        return settings.candidate_hits
+    hits, shares = table["keyword_hits"].to_numpy(), table["keyword_null_share"].to_numpy()
+    beyond = hits[(hits >= settings.candidate_hits) & (shares <= settings.alpha)]
+    return int(beyond.min()) if len(beyond) else NO_NUMBER
 
 
 def _select_named(table: pd.DataFrame, study: Study, config: RunConfig) -> Selection:
@@ -57,9 +76,10 @@ def _select_named(table: pd.DataFrame, study: Study, config: RunConfig) -> Selec
     if unknown:
         raise RunError(f"the SAE has features 0 to {len(table) - 1}, not {unknown[0]}")
     items: list[SelectedFeature] = []
+    hits = table["keyword_hits"].to_numpy()
+    least = least_hits(table, study.survey)
     for i in chosen:
-        hits = int(table["keyword_hits"].iloc[i])
-        stratum: Stratum = "candidates" if hits >= study.survey.candidate_hits else "unrelated controls"
+        stratum: Stratum = "candidates" if hits[i] >= least else "unrelated controls"
         items.append(_item(study, config, i, stratum))
     return Selection(items=tuple(items), sizes=())
 

@@ -86,6 +86,8 @@ def _activations(found: ActivationEvidence) -> Iterator[str]:
     known = "; ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     if known:
         yield known
+    if found.position is not None:
+        yield found.position.sentence
     for name, contexts in (
         ("contexts with the largest activations", found.top),
         ("contexts by falling activation", found.quantiles),

@@ -218,8 +218,11 @@ STUDY_FIELDS = {
     "arms.base": ("model", "sae", "hook_name", "explained_variance", "hook_overrides"),
     "vectors": ("file", "words", "gensim"),
     "corpus": ("file", "texts", "documents", "held_out_share", "gensim_test_data"),
-    "survey": ("lens", "top_k", "candidate_hits", "null_directions", "alpha"),
-    "observation": ("context_tokens", "top_contexts", "quantile_contexts"),
+    "survey": (
+        *("lens", "lens_rows", "lens_width", "lens_skip", "lens_tolerance", "lens_file"),
+        *("top_k", "candidate_hits", "candidates", "null_directions", "alpha"),
+    ),
+    "observation": ("context_tokens", "top_contexts", "quantile_contexts", "sink_multiple"),
     "steering": (
         *("prompts", "new_tokens", "seeds", "temperature", "top_k", "kind", "policy", "unit", "target_kl", "strength"),
         *("max_strength", "fluency_factor"),
@@ -384,6 +387,9 @@ EXTREMES: tuple[dict[tuple[str, str], Any], ...] = (
     {("steering", "unit"): "residual_norm", ("steering", "strength"): 1e6, ("steering", "fluency_factor"): 1e-300},
     {("controls", "near"): 0, ("controls", "unrelated"): 0, ("controls", "random_directions"): 0, ("", "candidate_limit"): 0},
     {("steering", "prompts"): ["\x00"], ("corpus", "held_out_share"): 0.999},
+    {("survey", "lens"): "jacobian", ("survey", "lens_skip"): 1, ("survey", "lens_width"): 3, ("survey", "candidates"): "null"},
+    {("survey", "lens"): "effect", ("survey", "lens_rows"): 100_000, ("survey", "lens_tolerance"): 1e-300},
+    {("survey", "lens"): "effect", ("survey", "lens_skip"): 10**6, ("observation", "sink_multiple"): 1.001},
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Where directions are active in text: one pass over a corpus for all of them, then contexts, density, enrichment.
 
+Attention sinks count as no text here, nor in anything that is made of a recording (`tools.bench.positions`).
+
 A random direction has no encoder. It is read as a linear feature: its component of the residual stream above a
 threshold at which it is active as often as the median real feature, so that it is observed like one.
 """
@@ -16,6 +18,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tools.activity.contexts import cut_context, find_near_misses
+from tools.activity.places import describe_position
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
 from tools.study.corpus import TokenRows
@@ -50,6 +53,7 @@ class Recording(NamedTuple):
     """Activations of n directions at every token of a corpus."""
 
     rows: TokenRows
+    """Attention sinks are no real tokens in it."""
     activations: Float[np.ndarray, "rows width n"]
     residual_norm: float
     """Mean length of the residual stream at real tokens, the unit of steering strength."""
@@ -88,10 +92,12 @@ def record_activations(
     places = np.empty(peaks.shape, dtype=np.int64)
     counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
+    text = rows.real.copy()
     task = progress.add_task("observe      contexts", total=len(rows.tokens)) if progress else None
     for part, tokens, real in _batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
-        padding = ~real[..., None].to(residuals.device)
+        counted = bench.is_text(residuals, real)
+        text[part], padding = counted.cpu().numpy(), ~counted[..., None]
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
         own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
@@ -99,14 +105,16 @@ def record_activations(
         highest = near.max(dim=1)  # of each row, [batch, n + m]
         peaks[part], places[part] = highest.values.numpy(), highest.indices.numpy()
         counts += (drawn > 0).sum(dim=(0, 1)).numpy()
-        norms += float(residuals.norm(dim=-1)[real.to(residuals.device)].sum())
+        norms += float(residuals.norm(dim=-1)[counted].sum())
         if progress and task is not None:
             progress.update(task, completed=part.stop)
-    n_real = int(rows.real.sum())
+    n_real = int(text.sum())
     density = counts / n_real
     usual = float(np.median(density[density > 0])) if (density > 0).any() else USUAL_DENSITY
-    _threshold(activations, n, rows.real, usual)
-    return Recording(rows, activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places))
+    _threshold(activations, n, text, usual)
+    return Recording(
+        rows._replace(real=text), activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places)
+    )
 
 
 def nearest_features(
@@ -218,6 +226,7 @@ def describe_activations(
         near_misses=tuple(
             cut_context(rows, values, row, place, token_strings, context_tokens) for row, place in missed
         ),
+        position=describe_position(rows, values),
     )
 
 

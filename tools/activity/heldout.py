@@ -99,7 +99,7 @@ def draw_held_out(
     if not features:
         return []
     ids = [bench.tokenize(passage.text) for passage in passages]
-    rows = cut_rows(ids, [passage.document for passage in passages], bench.context_size, bench.bos)
+    rows = cut_rows(ids, [passage.document for passage in passages], bench.row_width, bench.bos)
     real = [ref.index for ref in features if ref.kind == "feature"]
     randoms = [ref.index for ref in features if ref.kind != "feature"]
     directions = draw_random_stratum(bench, directions_seed, 1 + max(randoms, default=-1)).to(bench.directions)

@@ -67,6 +67,7 @@ def load_arm(
         sae, alive = _load_sae(locate(study, arm.sae), where)
     bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
     bench.source, bench.change = loaded.source, loaded.change
+    bench.sink_multiple = study.observation.sink_multiple
     return bench
 
 

@@ -11,10 +11,12 @@ What the other instruments rely on:
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +28,9 @@ from tools.bench.arms import ArmHashes
 from tools.bench.autoencoder import Autoencoder
 from tools.bench.compute import BUDGET
 from tools.bench.hooks import choose_hook, hook_of
+from tools.bench.positions import SINK_MULTIPLE, choose_row_width, without_sinks
 from tools.bench.readout import measure_readout
-from tools.bench.reference import Reference
+from tools.bench.reference import Reference, probe_rows
 from tools.bench.tokens import TokenReader, first_token
 from tools.errors import LoadError, StudyError
 from tools.study.corpus import Corpus, TokenRows, cut_rows
@@ -38,6 +41,8 @@ ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor,
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 _PROBE_ROWS, _PROBE_POSITIONS = 2, 12
+_PLAIN_POSITIONS = 24
+"""Of each of the plain texts that the usual length of the residual stream is read off."""
 
 
 class Decoded(NamedTuple):
@@ -82,6 +87,8 @@ class Workbench:
         self.device, self.dtype = weights.device, weights.dtype
         self.budget = budget
         self.reference = reference
+        self.sink_multiple = SINK_MULTIPLE
+        """Positions with a residual stream that many times as long as usual count as no text (`tools.bench.positions`)."""
         self._cache_argument = name_cache_argument(bridge.original_model)
         self.lock = threading.RLock()
         self.reader = TokenReader(self.tokenizer, int(bridge.W_U.shape[1]))
@@ -118,6 +125,36 @@ class Workbench:
         named = [getattr(config, name, None) for name in _CONTEXT_NAMES]
         known = [size for size in named if isinstance(size, int) and size > 0]
         return min(known) if known else int(self.bridge.cfg.n_ctx)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the model's weights as they were loaded, whatever file they came from and what was done to them."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.bridge.original_model.state_dict().items()):
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @property
+    def row_width(self) -> int:
+        """Positions of a row of text, for everything that reads a corpus: what the SAE was trained on.
+
+        What the model was made for, `context_size`, is asked where text is continued.
+        """
+        return choose_row_width(self.context_size, getattr(self.sae.cfg.metadata, "context_size", None))
+
+    @cached_property
+    def usual_norm(self) -> float:
+        """Median length of the residual stream at the hook, BOS left out, in a few plain texts that no study chooses."""
+        width = min(_PLAIN_POSITIONS, self.context_size)
+        rows = probe_rows(self.tokenizer, self.bos, self.n_tokens, width)
+        return float(self.residuals(rows)[:, 1:].norm(dim=-1).median())
+
+    def is_text(
+        self, residuals: Float[Tensor, "*batch d_model"], real: Bool[Tensor, "*batch"]
+    ) -> Bool[Tensor, "*batch"]:
+        """The real positions that are no attention sinks, by the residual stream at the hook."""
+        return without_sinks(residuals, real, self.sink_multiple * self.usual_norm)
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text, no BOS; special tokens that the model has no row for are left out."""
@@ -169,6 +206,12 @@ class Workbench:
         self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
     ) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream that the final norm reads, edited at the hook when asked."""
+        return self.last_residual(tokens, edit)
+
+    def last_residual(
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """The same, differentiable in what the edit returns."""
         caught: list[Tensor] = []
 
         def keep(residual: Tensor, hook: Any) -> Tensor:
@@ -183,7 +226,7 @@ class Workbench:
     def normed_final_residual(
         self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit
     ) -> Float[Tensor, "rows positions d_model"]:
-        """What the unembedding reads; differentiable in what the edit returns, unlike everything else here."""
+        """What the unembedding reads; differentiable in what the edit returns."""
         with self._editing(edit):
             model = self.bridge.original_model.base_model
             return model(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state.float()
@@ -258,6 +301,7 @@ def name_cache_argument(model: Any) -> str:
 
 
 def _check_shapes(bench: Workbench) -> None:
+    _ = bench.row_width  # refused before anything is read
     if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
         raise StudyError(
             f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}"

@@ -21,9 +21,9 @@ from tools.errors import ToolError
 from tools.records import Evidence
 from tools.study.corpus import TokenRows
 from tools.study.definition import Study
-from tools.survey.features import study_lens
 from tools.survey.lexicon import Lexicon, build_lexicon
 from tools.survey.projection import draw_random_stratum
+from tools.survey.study_lens import find_lens
 
 SAMPLE_ROWS = 256
 SAMPLE_WIDTH = 128
@@ -38,6 +38,7 @@ class Sample(NamedTuple):
     """A part of the `train` split whose residual stream is kept at hand."""
 
     rows: TokenRows
+    """Attention sinks are no real tokens in it."""
     residuals: Float[Tensor, "rows width d_model"]
     residual_norm: float
     """Mean length at real tokens, the unit of steering strength."""
@@ -147,18 +148,19 @@ class Laboratory:
     @cached_property
     def lens(self) -> Float[Tensor, "d_model d_vocab"]:
         """What directions are projected on (`tools.survey.lens`), made at its first use if it was not given."""
-        return study_lens(self.bench, self.study) if self._lens is None else self._lens
+        return find_lens(self.bench, self.study).matrix if self._lens is None else self._lens
 
     @cached_property
     def sample(self) -> Sample:
         """Rows spread evenly over the `train` split; made at the first use."""
-        rows = self.bench.read_text(self.study, "train", min(self.bench.context_size, SAMPLE_WIDTH))
+        rows = self.bench.read_text(self.study, "train", min(self.bench.row_width, SAMPLE_WIDTH))
         kept = np.unique(np.linspace(0, len(rows.tokens) - 1, SAMPLE_ROWS).round().astype(int))
         rows = TokenRows(rows.tokens[kept], rows.real[kept], tuple(rows.documents[row] for row in kept))
         tokens = torch.from_numpy(rows.tokens)
         residuals = torch.cat([self.bench.residuals(batch).cpu() for batch in tokens.split(ROWS_PER_BATCH)])
-        norm = float(residuals[torch.from_numpy(rows.real)].norm(dim=-1).mean())
-        return Sample(rows, residuals, norm)
+        text = self.bench.is_text(residuals, torch.from_numpy(rows.real))
+        norm = float(residuals[text].norm(dim=-1).mean())
+        return Sample(rows._replace(real=text.numpy()), residuals, norm)
 
     def _level(self, direction: Float[Tensor, " d_model"], density: float) -> float:
         component = (self.sample.residuals @ direction)[torch.from_numpy(self.sample.rows.real)]

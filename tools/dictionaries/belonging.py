@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tools.bench.positions import without_sinks
 from tools.bench.workbench import Workbench
 from tools.dictionaries.reconstruction import batches, explained_variance, spread_rows
 from tools.errors import LoadError
@@ -44,6 +45,18 @@ LEAST_ADVANTAGE = 0.005
 at most 0.001 from 0 with two of one arm."""
 SAME_MODEL_NATS = 1e-3
 """A copy of `pocket`'s base model in bfloat16 differs by 0.00004, the fine-tuned model by 0.5."""
+
+
+class _Stream(NamedTuple):
+    """The residual stream at the hook, BOS left out, and which of it is text."""
+
+    body: Float[Tensor, "rows text d_model"]
+    text: Bool[Tensor, "rows text"]
+
+    @classmethod
+    def read(cls, bench: Workbench, rows: TokenRows) -> _Stream:
+        residuals = bench.residuals(torch.from_numpy(rows.tokens))
+        return cls(residuals[:, 1:], bench.is_text(residuals, torch.from_numpy(rows.real))[:, 1:])
 
 
 class ArmsProbe(Record):
@@ -75,7 +88,7 @@ def probe_rows(bench: Workbench, study: Study, split: SplitName = "train", most:
     Raises:
         StudyError, LoadError: as `Corpus.passages`.
     """
-    return spread_rows(bench.read_text(study, split, min(bench.context_size, PROBE_WIDTH)), most)
+    return spread_rows(bench.read_text(study, split, min(bench.row_width, PROBE_WIDTH)), most)
 
 
 def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:
@@ -84,11 +97,15 @@ def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:
     Raises:
         LoadError: somewhere that is no number, so that nothing could be said by it.
     """
-    tokens, text = torch.from_numpy(rows.tokens), torch.from_numpy(rows.real[:, 1:]).to(bench.device)
+    tokens, real = torch.from_numpy(rows.tokens), torch.from_numpy(rows.real)
     places = _residual_hooks(bench)
     streams = _read_stream(bench, tokens, [name for name in places if name != bench.hook_name])
-    explained = {name: explained_variance(bench.autoencoder, stream[:, 1:], text) for name, stream in streams.items()}
-    explained[bench.hook_name] = explained_variance(bench.autoencoder, bench.residuals(tokens)[:, 1:], text)
+    explained = {
+        name: explained_variance(bench.autoencoder, stream[:, 1:], without_sinks(stream, real)[:, 1:])
+        for name, stream in streams.items()
+    }
+    own = _Stream.read(bench, rows)
+    explained[bench.hook_name] = explained_variance(bench.autoencoder, *own)
     for name, share in explained.items():
         if not math.isfinite(share):
             raise LoadError(
@@ -96,12 +113,15 @@ def probe_reconstruction(bench: Workbench, rows: TokenRows) -> Probe:
             )
     return Probe(
         hook_name=bench.hook_name,
-        n_tokens=int(rows.real.sum()),
+        n_tokens=int(own.text.sum()),
         explained_variance=explained.pop(bench.hook_name),
         elsewhere=explained,
         lowest=LOWEST_EXPLAINED,
         margin=MARGIN,
         without_direction=int(bench.autoencoder.empty.sum()),
+        usual_norm=bench.usual_norm,
+        sink_multiple=bench.sink_multiple,
+        sinks=int(rows.real.sum()) - int(own.text.sum()),
     )
 
 
@@ -137,15 +157,14 @@ def check_arms(left: Workbench, right: Workbench, rows: TokenRows) -> ArmsProbe:
         )
     if left.directions.shape == right.directions.shape and torch.equal(left.directions, right.directions):
         raise LoadError(f"{names} are read with the same SAE: give each the SAE trained on its own model")
-    tokens, text = torch.from_numpy(rows.tokens), torch.from_numpy(rows.real[:, 1:]).to(left.device)
-    on_left, on_right = (bench.residuals(tokens)[:, 1:] for bench in (left, right))
+    on_left, on_right = (_Stream.read(bench, rows) for bench in (left, right))
     probe = ArmsProbe(
         n_tokens=int(rows.real.sum()),
         divergence=divergence,
-        left_own=explained_variance(left.autoencoder, on_left, text),
-        left_by_right=explained_variance(right.autoencoder, on_left, text),
-        right_own=explained_variance(right.autoencoder, on_right, text),
-        right_by_left=explained_variance(left.autoencoder, on_right, text),
+        left_own=explained_variance(left.autoencoder, *on_left),
+        left_by_right=explained_variance(right.autoencoder, *on_left),
+        right_own=explained_variance(right.autoencoder, *on_right),
+        right_by_left=explained_variance(left.autoencoder, *on_right),
         least_advantage=LEAST_ADVANTAGE,
     )
     if not math.isfinite(probe.advantage + probe.divergence):

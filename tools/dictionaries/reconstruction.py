@@ -1,11 +1,13 @@
 """How well an SAE stands in for the residual stream: squared error, loss of the next token, sparsity.
 
-BOS is left out of everything: SAEs are seldom trained on it, and its residual is far longer than any other.
+BOS and attention sinks are left out of everything but the loss, and are never replaced: SAEs are seldom trained on
+them, and their residuals are far longer than any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +78,17 @@ class Rebuilt(NamedTuple):
     residuals: Float[Tensor, "rows text d_model"]
 
 
+class _Bare(NamedTuple):
+    """Running sums of a text without an SAE."""
+
+    losses: Float[np.ndarray, " losses"]
+    """With the residual as it is, with 0 and with the mean in its place."""
+    variance: float
+    n_predicted: int
+    n_counted: int
+    """Without attention sinks."""
+
+
 class _Tally:
     """Running sums of one SAE over a text."""
 
@@ -117,33 +130,36 @@ def measure_side_by_side(
     """The same for several SAEs, which share the passes of the model without one."""
     mean = mean_residual(bench, rows)
     tallies = [_Tally(autoencoder, bench.device) for autoencoder in autoencoders]
-    bare = np.zeros(3)  # loss with the residual as it is, with 0 and with the mean in its place
-    variance = 0.0
+    bare = _Bare(np.zeros(3), 0.0, int(rows.real.sum()), 0)
     parts = list(batches(rows, tokens_per_batch))
     for tokens, real in track(parts, description, len(parts)) if description else parts:
         residuals = bench.residuals(tokens)
-        text, body = real[:, 1:].to(bench.device), residuals[:, 1:]
-        variance += float((body[text].double() - mean).pow(2).sum())
-        edits = [None, *(_replace(residuals, each) for each in (torch.zeros_like(body), mean.to(body).expand_as(body)))]
-        bare += [next_token_loss(bench, tokens, real, edit) for edit in edits]
+        text, body = bench.is_text(residuals, real)[:, 1:], residuals[:, 1:]
+        put = partial(_replace, residuals, real[:, 1:].to(text.device) & ~text)
+        edits = [None, *(put(each) for each in (torch.zeros_like(body), mean.to(body).expand_as(body)))]
+        bare = bare._replace(
+            losses=bare.losses + [next_token_loss(bench, tokens, real, edit) for edit in edits],
+            variance=bare.variance + float((body[text].double() - mean).pow(2).sum()),
+            n_counted=bare.n_counted + int(text.sum()),
+        )
         for tally in tallies:
             activations, rebuilt = rebuild(tally.autoencoder, body)
             tally.counts += (activations[text] != 0).sum(dim=0)
             tally.error += float((body - rebuilt)[text].double().pow(2).sum())
-            tally.spliced += next_token_loss(bench, tokens, real, _replace(residuals, rebuilt))
-    return [_describe(tally, bare, variance, int(rows.real.sum())) for tally in tallies]
+            tally.spliced += next_token_loss(bench, tokens, real, put(rebuilt))
+    return [_describe(tally, bare) for tally in tallies]
 
 
-def _describe(tally: _Tally, bare: Float[np.ndarray, " losses"], variance: float, n_tokens: int) -> Measured:
-    clean, zeroed, averaged = (bare / n_tokens).tolist()
+def _describe(tally: _Tally, bare: _Bare) -> Measured:
+    clean, zeroed, averaged = (bare.losses / bare.n_predicted).tolist()
     figures = Reconstruction(
-        n_tokens=n_tokens,
-        fvu=tally.error / variance,
+        n_tokens=bare.n_counted,
+        fvu=tally.error / bare.variance,
         ce_clean=clean,
-        ce_spliced=tally.spliced / n_tokens,
+        ce_spliced=tally.spliced / bare.n_predicted,
         ce_zeroed=zeroed,
         ce_mean=averaged,
-        l0=float(tally.counts.sum()) / n_tokens,
+        l0=float(tally.counts.sum()) / bare.n_counted,
         dead_share=float((tally.counts == 0).double().mean()),
     )
     return Measured(figures, tally.counts.cpu())
@@ -167,9 +183,13 @@ def explained_variance(
 def mean_residual(bench: Workbench, rows: TokenRows) -> Float[Tensor, " d_model"]:
     """Over the text, in double precision."""
     summed = torch.zeros(bench.W_U.shape[0], dtype=torch.float64, device=bench.device)
+    counted = 0
     for tokens, real in batches(rows):
-        summed += bench.residuals(tokens)[real.to(bench.device)].double().sum(dim=0)
-    return summed / int(rows.real.sum())
+        residuals = bench.residuals(tokens)
+        text = bench.is_text(residuals, real)
+        summed += residuals[text].double().sum(dim=0)
+        counted += int(text.sum())
+    return summed / counted
 
 
 def next_token_loss(
@@ -200,7 +220,9 @@ def spread_rows(rows: TokenRows, most: int) -> TokenRows:
     return TokenRows(rows.tokens[kept], rows.real[kept], tuple(rows.documents[row] for row in kept))
 
 
-def _replace(residuals: Float[Tensor, "rows positions d_model"], body: Tensor) -> ResidualEdit:
-    """Everything but BOS replaced; padding too, which no real token sees."""
-    replaced = torch.cat([residuals[:, :1], body], dim=1)
+def _replace(
+    residuals: Float[Tensor, "rows positions d_model"], sinks: Bool[Tensor, "rows text"], body: Tensor
+) -> ResidualEdit:
+    """Everything but BOS and sinks replaced; padding too, which no real token sees."""
+    replaced = torch.cat([residuals[:, :1], torch.where(sinks[..., None], residuals[:, 1:], body)], dim=1)
     return lambda residual: replaced.to(residual.dtype)

@@ -20,6 +20,23 @@ class Probe(Record):
     """By so much another place may be explained better by chance."""
     without_direction: int = 0
     """Features whose decoder row is 0: there is nothing to look at, and they are never selected."""
+    usual_norm: float | None = None
+    """Median length of the residual stream at the hook; None in runs from before sinks were looked for."""
+    sink_multiple: float | None = None
+    """Positions that many times as long count as no text: attention sinks."""
+    sinks: int = 0
+    """How many of the text's positions are, which `n_tokens` and the figures leave out."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing could be said by such an SAE; None if something can."""
+        own = self.explained_variance
+        if own >= 0:
+            return None
+        return (
+            f"explains less than nothing of the residual stream at {self.hook_name} ({own:.0%} of the variance, where "
+            "their mean explains 0 %): give the SAE that was trained on this model at this hook"
+        )
 
     @property
     def doubt(self) -> str | None:

@@ -97,8 +97,10 @@ def require_proof(bench: Workbench, probe: Probe, allowed: str | None = None, ca
         cache: folder in which proofs are remembered; None for the user's (`proof_folder`).
 
     Raises:
-        LoadError: a check failed and nobody gave a reason to go on.
+        LoadError: a check failed, or the SAE explains less than nothing, and nobody gave a reason to go on.
     """
+    if probe.refusal is not None and allowed is None:
+        raise LoadError(f"the SAE of arm {bench.arm_name} {probe.refusal}, or go on with --allow-unproved REASON")
     file = _file_of(bench, cache or proof_folder())
     remembered = _recall(file)
     if remembered is not None:

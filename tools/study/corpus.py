@@ -29,6 +29,8 @@ class TokenRows(NamedTuple):
     real: Bool[np.ndarray, "rows width"]
     """True at text, False at BOS and padding."""
     documents: tuple[str, ...]
+    opens: Bool[np.ndarray, " rows"] | None = None
+    """True for rows that begin a passage, False for those that go on with one; None where nobody needs to know."""
 
 
 class Corpus:
@@ -142,14 +144,16 @@ def cut_rows(
 ) -> TokenRows:
     """Rows of at most `width` tokens with BOS, as wide as the longest needs; a longer text goes on in the next row."""
     pieces = [
-        (document, ids[start : start + width - 1])
+        (document, ids[start : start + width - 1], start == 0)
         for document, ids in zip(documents, token_ids, strict=True)
         for start in range(0, len(ids), width - 1)
     ]
-    width = 1 + max((len(ids) for _, ids in pieces), default=width - 1)
+    width = 1 + max((len(ids) for _, ids, _ in pieces), default=width - 1)
     tokens = np.full((len(pieces), width), bos, dtype=np.int64)
     real = np.zeros((len(pieces), width), dtype=bool)
-    for row, (_, ids) in enumerate(pieces):
+    for row, (_, ids, _) in enumerate(pieces):
         tokens[row, 1 : 1 + len(ids)] = ids
         real[row, 1 : 1 + len(ids)] = True
-    return TokenRows(tokens, real, tuple(document for document, _ in pieces))
+    return TokenRows(
+        tokens, real, tuple(document for document, *_ in pieces), np.array([new for *_, new in pieces], bool)
+    )

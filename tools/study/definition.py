@@ -16,7 +16,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 """What TOML may also write as `nan` or `inf`, which no setting may be."""
 
 
-LensName = Literal["direct", "effect"]
+LensName = Literal["direct", "effect", "jacobian"]
+CandidateRule = Literal["hits", "null"]
 SplitName = Literal["train", "held_out"]
 
 
@@ -97,10 +98,22 @@ class SurveyDefaults(Record):
 
     lens: LensName = "direct"
     """How directions are read as tokens (`tools.survey.lens`); the published study reads directly."""
-
+    lens_rows: int = Field(default=8, ge=1, le=100_000)
+    """Most rows of text that the mean Jacobian is taken over."""
+    lens_width: int = Field(default=64, ge=2, le=10**6)
+    """Their positions, BOS included; no more than a row has."""
+    lens_skip: int | None = Field(default=None, ge=1, le=10**6)
+    """Positions at a row's beginning that are left out, BOS among them; None: BOS alone, and 16 for `jacobian`."""
+    lens_tolerance: Number | None = Field(default=None, gt=0, lt=1)
+    """Rows are added until none of the last eight moves the mean by more than this share of its length; None: all are taken."""
+    lens_file: str = ""
+    """A fitted Jacobian lens in its authors' format, relative to the study, for `jacobian`; without one it is made."""
     top_k: int = Field(default=10, ge=1, le=1000)
     candidate_hits: int = Field(default=2, ge=1)
     """Keyword hits among the top tokens that make a candidate, as in the published study."""
+    candidates: CandidateRule = "hits"
+    """`hits`: so many make one, as in the published study. `null`: as many more as it takes until at most `alpha` of
+    random directions have them, so that no feature becomes a candidate that the null rules out."""
     null_directions: int = Field(default=4000, ge=1, le=10**6)
     """Random directions the survey's null is estimated from."""
     alpha: Number = Field(default=0.01, gt=0, lt=1)
@@ -113,6 +126,8 @@ class ObservationDefaults(Record):
     context_tokens: int = Field(default=32, ge=2, le=10**6)
     top_contexts: int = Field(default=8, ge=1, le=1000)
     quantile_contexts: int = Field(default=4, ge=0, le=1000)
+    sink_multiple: Number = Field(default=4.0, gt=1, le=1e6)
+    """Positions with a residual stream that many times as long as the median one count as no text (`tools.bench.positions`)."""
 
 
 class SteeringDefaults(Record):

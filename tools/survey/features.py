@@ -1,6 +1,6 @@
 """The survey: every feature's projection, keyword hits and coherence, with the null they are read against.
 
-No LLM, and no forward pass but the few of the effect lens.
+No LLM, and no forward pass but those of the lens.
 
 The null is a sample of random directions, projected and scored exactly as the features are.
 It is needed because rare words share a direction of the unembedding: on a small model many random directions list
@@ -9,12 +9,10 @@ several words of any specialist domain, and a raw count of keyword hits would ta
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 from torch import Tensor
@@ -29,12 +27,11 @@ from tools.survey.coherence import (
     score_coherence,
 )
 from tools.survey.keywords import count_substring_hits, match_keywords
-from tools.survey.lens import make_lens
+from tools.survey.lens_report import LensReport
 from tools.survey.lexicon import Lexicon, build_lexicon
 from tools.survey.projection import ProjectionTable, project, random_directions
+from tools.survey.study_lens import find_lens, pick_rows
 
-LENS_ROWS, LENS_WIDTH = 8, 64
-"""Text that the effect lens is averaged over: about five hundred positions."""
 SCORED_ROWS = 16_384
 """Directions whose words are looked at together: what that takes besides the table does not grow with their number."""
 
@@ -59,8 +56,12 @@ class Survey(NamedTuple):
     """What all directions were projected on (`tools.survey.lens`)."""
     direct_hits: Int64[np.ndarray, " d_sae"]
     """Keyword hits of the features under the direct lens, the published definition, whatever lens the study uses."""
+    null_direct_hits: Int64[np.ndarray, " n"]
+    """The same of the null's random directions."""
     alive: Bool[np.ndarray, " d_sae"]
     """False for features known to be dead: they are never selected."""
+    report: LensReport | None = None
+    """Of the lens; None for the direct one."""
 
 
 def prepare_survey(bench: Workbench, study: Study) -> Lexicon:
@@ -73,8 +74,10 @@ def prepare_survey(bench: Workbench, study: Study) -> Lexicon:
     if study.survey.top_k > bench.W_U.shape[1]:
         raise StudyError(f"survey.top_k = {study.survey.top_k}: the model knows {bench.W_U.shape[1]} tokens")
     lexicon = build_lexicon(bench.token_strings, study)
-    if study.survey.lens != "direct":
-        _full_rows(bench, study)
+    if study.survey.lens_file:
+        find_lens(bench, study)
+    elif study.survey.lens != "direct":
+        pick_rows(bench, study)
     return lexicon
 
 
@@ -84,42 +87,24 @@ def survey_features(
     """Look at every feature of the SAE and at the null's random directions; without `lexicon` it is read anew."""
     lexicon = lexicon or build_lexicon(bench.token_strings, study)
     k = study.survey.top_k
-    lens = study_lens(bench, study, progress)
+    lens, report = find_lens(bench, study, progress)
     null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
-    features = survey_directions(bench.directions, lens, lexicon, k)
-    direct = study.survey.lens == "direct"
+    features, null = (survey_directions(rows, lens, lexicon, k) for rows in (bench.directions, null_directions))
+    is_direct = study.survey.lens == "direct"
+    direct, null_direct = (
+        table.hits if is_direct else survey_directions(rows, bench.W_U, lexicon, k).hits
+        for table, rows in ((features, bench.directions), (null, null_directions))
+    )
     return Survey(
         features=features,
-        null=survey_directions(null_directions, lens, lexicon, k),
+        null=null,
         lexicon=lexicon,
         lens=lens,
-        direct_hits=features.hits if direct else survey_directions(bench.directions, bench.W_U, lexicon, k).hits,
+        direct_hits=direct,
+        null_direct_hits=null_direct,
         alive=bench.alive.cpu().numpy(),
+        report=report,
     )
-
-
-def study_lens(bench: Workbench, study: Study, progress: Progress | None = None) -> Float[Tensor, "d_model d_vocab"]:
-    """The study's lens, averaged over rows of the `train` split if it needs text: those whose own hash is lowest.
-
-    So a corpus that loses or gains a few passages keeps most of them.
-
-    Raises:
-        StudyError: the corpus has no row long enough.
-    """
-    if study.survey.lens == "direct":
-        return bench.W_U
-    tokens = _full_rows(bench, study)
-    kept = sorted(tokens, key=lambda row: hashlib.sha256(row.tobytes()).digest())[:LENS_ROWS]
-    return make_lens(bench, study.survey.lens, torch.from_numpy(np.stack(kept)), progress)
-
-
-def _full_rows(bench: Workbench, study: Study) -> Int64[np.ndarray, "rows width"]:
-    width = min(bench.context_size, LENS_WIDTH)
-    rows = bench.read_text(study, "train", width)
-    full = rows.real.sum(axis=1) == width - 1
-    if not full.any():
-        raise StudyError(f"the effect lens needs passages of at least {width - 1} tokens; set survey.lens to direct")
-    return rows.tokens[full]
 
 
 def survey_directions(

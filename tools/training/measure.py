@@ -16,8 +16,7 @@ from tools.records import Record
 from tools.study.corpus import TokenRows
 from tools.study.definition import Study
 from tools.survey.coherence import WordVectors
-from tools.survey.features import survey_directions, survey_features
-from tools.survey.projection import random_directions
+from tools.survey.features import survey_features
 from tools.training.corpora import cut_rows, tokenize_corpus
 
 
@@ -68,9 +67,9 @@ def measure_arm(
     n_tokens = 0
     for corpus in corpora:
         stream = tokenize_corpus(data, corpus, bench.tokenizer, cache)
-        half = (bench.context_size - 1) // 2
+        half = (bench.row_width - 1) // 2
         cut, later = (
-            spread_rows(_text_rows(cut_rows(part, bench.context_size, bench.bos)), rows)
+            spread_rows(_text_rows(cut_rows(part, bench.row_width, bench.bos)), rows)
             for part in (stream, stream[half:])
         )
         in_context[corpus] = _loss_in_context(bench, later, half)
@@ -83,8 +82,6 @@ def measure_arm(
         n_tokens += measured.n_tokens
     survey = survey_features(bench, study, seed=0)
     alive = (counts > 0).numpy()
-    null_directions = random_directions(study.survey.null_directions, bench.W_U.shape[0], seed=0)
-    direct = survey_directions(null_directions, bench.W_U, survey.lexicon, study.survey.top_k)
     enough = (survey.features.hits >= study.survey.candidate_hits) & alive
     null = np.array([(survey.null.hits >= h).mean() for h in survey.features.hits])
     words = [survey.lexicon.words[i].word for i in survey.features.projection.top_ids.numpy()[enough].ravel()]
@@ -98,7 +95,7 @@ def measure_arm(
         medical_candidates=int(enough.sum()),
         direct_candidates=int(((survey.direct_hits >= study.survey.candidate_hits) & alive).sum()),
         beyond_null=int((enough & (null <= study.survey.alpha)).sum()),
-        random_with_direct_hits=float((direct.hits >= study.survey.candidate_hits).mean()),
+        random_with_direct_hits=float((survey.null_direct_hits >= study.survey.candidate_hits).mean()),
         random_with_hits=float((survey.null.hits >= study.survey.candidate_hits).mean()),
         vector_coverage=sum(word in survey.lexicon.vectors.row for word in named) / max(1, len(named)),
     )

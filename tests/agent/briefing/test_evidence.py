@@ -32,7 +32,7 @@ from tests.agent.cases import (
     measure_activations,
     promote_words,
 )
-from tools.records import Context, Evidence, FeatureRef
+from tools.records import Context, Evidence, FeatureRef, PositionEvidence
 
 MOST_JUDGE_TOKENS = 3000
 
@@ -91,6 +91,17 @@ def test_missing_kinds_are_left_out() -> None:
     assert "top tokens" in tokens_only
     for word in ("contexts", "ablation", "cosine", "vocabulary", "None", "nan"):
         assert word not in tokens_only
+
+
+def test_a_feature_of_a_place_is_said_to_be_one_before_its_contexts() -> None:
+    evidence = make_evidence()
+    assert evidence.activations is not None
+    place = PositionEvidence(first=2, share=0.97, token_share=0.02, active=40)
+    placed = evidence.model_copy(update={"activations": evidence.activations.model_copy(update={"position": place})})
+    for brief in (brief_investigator, brief_judge, brief_rater):
+        text = brief(placed)
+        assert place.sentence in text and place.sentence not in brief(evidence)
+        assert text.index(place.sentence) < text.index("contexts with the largest activations")
 
 
 def test_the_judge_reads_nothing_that_unblinds_it() -> None:

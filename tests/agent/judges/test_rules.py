@@ -16,6 +16,7 @@ from tools.records import (
     FeatureRef,
     KeywordEvidence,
     KeywordHit,
+    PositionEvidence,
     Projection,
     SteeringEvidence,
     TokenWeight,
@@ -146,3 +147,15 @@ def test_a_feature_without_reference_words_has_not_failed_steering() -> None:
     assert judged is not None
     assert judged.verdict == "undecided"
     assert judge_by_rules(evidence(PASS_K, coherence(0.9, 0.001), nothing), SurveyDefaults()).relevant == "undecided"
+
+
+def test_feature_of_a_place_is_not_relevant_whatever_it_promotes_and_is_called_by_the_place() -> None:
+    place = PositionEvidence(first=2, share=0.97, token_share=0.02, active=40)
+    found = evidence(PASS_K, PASS_C, PASS_S, PASS_A.model_copy(update={"position": place}))
+    judgement = judge_by_rules(found, SurveyDefaults())
+    assert (judgement.label, judgement.relevant, judgement.confidence) == ("start of a row of text", "no", 0.97)
+    assert any(place.sentence in reason for reason in judgement.reasons)
+    half = evidence(
+        PASS_K, PASS_C, PASS_S, PASS_A.model_copy(update={"position": place.model_copy(update={"share": 0.6})})
+    )
+    assert judge_by_rules(half, SurveyDefaults()).relevant == "yes"

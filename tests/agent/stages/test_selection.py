@@ -11,7 +11,15 @@ import pytest
 from agent.errors import RunError
 from agent.folder.config import RunConfig
 from agent.stages.selection import select_features
-from tools.study.definition import ControlDefaults, CorpusSource, Domain, SteeringDefaults, Study, VectorsSource
+from tools.study.definition import (
+    ControlDefaults,
+    CorpusSource,
+    Domain,
+    SteeringDefaults,
+    Study,
+    SurveyDefaults,
+    VectorsSource,
+)
 
 STUDY = Study(
     name="tiny",
@@ -110,3 +118,51 @@ def test_named_features_are_taken_as_they_are(table: pd.DataFrame) -> None:
 def test_a_feature_the_sae_does_not_have_is_refused(table: pd.DataFrame) -> None:
     with pytest.raises(RunError, match="0 to 199, not 200"):
         select_features(table, STUDY, RunConfig(features=(200,)))
+
+
+def with_rule(**settings: object) -> Study:
+    return STUDY.model_copy(update={"survey": SurveyDefaults.model_validate({"candidates": "null", **settings})})
+
+
+@pytest.fixture
+def surveyed(table: pd.DataFrame) -> pd.DataFrame:
+    """With the null: 4 % of random directions have two hits, 2 % have three, 0.5 % four, 0.1 % five."""
+    shares = {0: 1.0, 2: 0.04, 3: 0.02, 4: 0.005, 5: 0.001}
+    return table.assign(keyword_null_share=[shares[hits] for hits in table["keyword_hits"]])
+
+
+def test_candidates_beyond_the_null_are_the_only_ones_where_the_study_says_so(surveyed: pd.DataFrame) -> None:
+    selection = select_features(surveyed, with_rule(), RunConfig())
+    assert of(selection, "candidates") == [3, 11]
+    assert (selection.rule, selection.least_hits) == ("null", 4)
+    assert selection.sizes[0].population == 2
+    wider = select_features(surveyed, with_rule(alpha=0.03), RunConfig())
+    assert of(wider, "candidates") == [3, 11, 120]
+    assert wider.least_hits == 3
+
+
+def test_published_rule_takes_the_same_features_whatever_the_null_says(
+    table: pd.DataFrame, surveyed: pd.DataFrame
+) -> None:
+    blind, seeing = (select_features(survey, STUDY, RunConfig()) for survey in (table, surveyed))
+    assert blind == seeing
+    assert (seeing.rule, seeing.least_hits) == ("hits", 2)
+
+
+def test_features_short_of_the_null_may_be_controls(surveyed: pd.DataFrame) -> None:
+    many = with_rule().model_copy(update={"controls": ControlDefaults(near=20, unrelated=500, random_directions=0)})
+    selection = select_features(surveyed, many, RunConfig())
+    controls = {*of(selection, "near controls"), *of(selection, "unrelated controls")}
+    assert controls == set(range(200)) - {3, 11}
+
+
+def test_null_that_no_feature_beats_leaves_no_candidate(surveyed: pd.DataFrame) -> None:
+    selection = select_features(surveyed, with_rule(alpha=1e-4), RunConfig())
+    assert of(selection, "candidates") == []
+    assert selection.least_hits is None
+    named = select_features(surveyed, with_rule(alpha=1e-4), RunConfig(features=(3,)))
+    assert [item.stratum for item in named.items] == ["unrelated controls"]
+
+
+def test_study_may_ask_for_more_hits_than_the_null_does(surveyed: pd.DataFrame) -> None:
+    assert select_features(surveyed, with_rule(candidate_hits=5), RunConfig()).least_hits == 5

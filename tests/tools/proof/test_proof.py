@@ -249,3 +249,19 @@ def test_a_model_in_bfloat16_proves_itself_to_a_coarser_bound(study: Study, prob
     proof = prove(bench, probe)
     assert failed(proof) == set()
     assert next(c.limit for c in proof.checks if c.name == "source") > TOLERANCE[torch.float32]
+
+
+def test_an_sae_that_explains_less_than_nothing_is_refused_in_one_line(
+    fresh: Workbench, probe: Probe, tmp_path: Path
+) -> None:
+    require_proof(fresh, probe, cache=tmp_path)
+    worse = probe.model_copy(update={"explained_variance": -0.01})
+    with pytest.raises(LoadError) as caught:
+        require_proof(fresh, worse, cache=tmp_path)
+    said = str(caught.value)
+    assert said.startswith(
+        "the SAE of arm base explains less than nothing of the residual stream at blocks.1.hook_resid_pre"
+    )
+    assert "(-1% of the variance" in said and "\n" not in said
+    assert not require_proof(fresh, worse, "it is a null", cache=tmp_path).failed
+    assert probe.model_copy(update={"explained_variance": 0.0}).refusal is None
