@@ -22,11 +22,12 @@ from tools.activity.activations import (
 )
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
-from tools.effects.continuations import Targets, steer, write_usual_texts
-from tools.effects.contrast import draw_panel, score_steering
+from tools.effects.continuations import Targets, write_usual_texts
+from tools.effects.contrast import draw_panel
 from tools.effects.fluency import draw_bounds
 from tools.effects.intervention import Readers
 from tools.effects.promise import describe_effect, order_by_frequency
+from tools.effects.rounds import Referee, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
@@ -91,7 +92,7 @@ def observe(
     """
     if not selected:
         return []
-    check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    check_room(bench, study.steering.prompts, study.steering.new_tokens, study.steering.prompt_form)
     chosen = prepare(bench, study, survey, selected, seed)
     real = torch.tensor(chosen.features) >= 0
     rows = bench.read_text(study, "train", bench.row_width)
@@ -150,10 +151,9 @@ def observe_steering(
     levels = torch.zeros(len(peaks)) if study.steering.kind == "add" else read_levels(bench, chosen, recording)
     readers = Readers(chosen.directions, torch.tensor(chosen.features), levels.to(chosen.directions))
     targets = Targets(chosen.keys, readers, torch.from_numpy(chosen.top_ids), torch.from_numpy(peaks))
-    texts = steer(bench, study, targets, recording.residual_norm, seed, progress)
     bounds = draw_bounds(write_usual_texts(bench, study, seed), study.steering.fluency_factor)
-    panel = draw_panel(survey, seed)
-    scored = score_steering(study, texts, survey.lexicon, chosen.top_ids, chosen.features, panel, bounds)
+    referee = Referee(survey.lexicon, draw_panel(survey, seed), bounds)
+    scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress)
     listed = own_tokens(bench, chosen.directions)
     outputs = score_output(bench, chosen.directions, listed).tolist()
     evidence: list[SteeringEvidence | None] = []

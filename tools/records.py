@@ -206,7 +206,12 @@ InterventionKind = Literal["add", "clamp", "ablate"]
 """Add the direction; hold its activation at a value; hold it at 0."""
 StrengthUnit = Literal["kl", "residual_norm", "max_activation"]
 """What a strength is asked for in: nats of effect, mean residual norms, the direction's largest activations."""
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of a language model: `auto` is float32 unless its weights would take more than half of the memory."""
+PromptForm = Literal["plain", "chat"]
+"""How a prompt is put to the model: as it stands, or as what a user says."""
 CausalVerdict = Literal["confirmed", "projection only", "reversed"]
+SteeringWord = Literal["passes", "fails", "undecided"]
 
 
 class SteeredPair(Record):
@@ -216,10 +221,10 @@ class SteeredPair(Record):
     seed: int
     unsteered: str
     steered: str
-    random: str
-    """The same was written along a random direction."""
-    flipped: str
-    """The same was written with the sign turned."""
+    random: str | None
+    """The same was written along a random direction; None for a pair that was written without controls."""
+    flipped: str | None
+    """The same was written with the sign turned; None as for `random`."""
     score_unsteered: float | None
     score_steered: float | None
     score_random: float | None
@@ -245,6 +250,32 @@ class SteeredPair(Record):
         if self.score_steered is None or self.score_unsteered is None:
             return False
         return self.score_steered > self.score_unsteered and not self.collapsed
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_plain(form: PromptForm) -> bool:
+    return form == "plain"
+
+
+class SequentialTest(Record):
+    """Pairs were written until they decided: what was asked of them, and what they said (`tools.effects.sequence`)."""
+
+    win_rate: float
+    alpha: float
+    power: float
+    """Share of the directions that win as often as `win_rate` which passes, where chance wins half."""
+    most: int
+    """Pairs after which a direction is left undecided."""
+    opening: int
+    """Pairs that every direction was given before any was looked at: what strata are compared by."""
+    null: tuple[float, ...]
+    """For each pair, the share of other features' words that win it."""
+    verdict: SteeringWord
+    p_value: float
+    """Holds whenever one stops."""
 
 
 class SteeringEvidence(Record):
@@ -289,6 +320,9 @@ class SteeringEvidence(Record):
     """Share of the texts it is active in whose most active token is among its tokens; None for fewer than ten texts."""
     output_score: float | None = None
     """How near its tokens are to being the next token when it is added ten times as strong as the strongest feature."""
+    prompt_form: PromptForm = Field(default="plain", exclude_if=_is_plain)
+    sequence: SequentialTest | None = Field(default=None, exclude_if=_is_none)
+    """None where every direction was given the same number of pairs. Left out of what is stored then, as it always was."""
 
 
 class CausalEvidence(Record):

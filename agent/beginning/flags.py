@@ -120,7 +120,7 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", "float32", "bfloat16"],
         default="auto",
-        help="of the model; auto: float32 unless its weights would take more than half of the memory",
+        help="of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory",
     )
     how.add_argument(
         "--memory-gib",

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, create_model
 
-from agent.folder.records import ConceptRating, SteeringWord, Verdict
-from tools.records import Record
+from agent.folder.records import ConceptRating, Verdict
+from tools.records import Record, SteeringWord
 
 LABEL_WORDS = 8
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, computed_field, model_validator
 
 from agent.llm.settings import Budget, LlmChoice
-from tools.records import Record
+from tools.records import Precision, Record
 
 if TYPE_CHECKING:
     from tools.study.definition import Study
@@ -56,8 +56,8 @@ class RunConfig(Record):
     seed: int = 0
     device: str = "auto"
     """CUDA where there is one, then MPS, then the processor."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the language model: float32 unless its weights would take more than half of the memory."""
+    precision: Precision = "auto"
+    """Of the language model; `auto` leaves it to the study, which leaves it to the memory there is."""
     memory_gib: float = Field(default=1.0, gt=0)
     """What the working arrays of one step may take, weights aside."""
     allow_unproved: str | None = None

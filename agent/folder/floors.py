@@ -96,7 +96,7 @@ def keep_living_row(row: StratumRow, floors: Sequence[DeadFloor], place: Stratum
     dead = reasons_in(floors, place)
     update: dict[str, object] = {"median_coherence": None} if "coherence" in dead else {}
     if "steering" in dead:
-        update |= {"steering_wins": 0, "steering_n": 0, "null_win_rate": None}
+        update |= {"steering_wins": 0, "steering_n": 0, "null_win_rate": None, "steering_passes": None}
     return row.model_copy(update=update) if update else row
 
 

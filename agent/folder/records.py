@@ -10,12 +10,11 @@ from agent.folder.config import RunConfig
 from agent.llm.records import Failure, Usage
 from tools.proof.floors import DeadFloor
 from tools.proof.outcome import Probe, Proof
-from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
+from tools.records import SCHEMA_VERSION, FeatureRef, Record, SteeringWord, Stratum
 from tools.study.definition import CandidateRule
 from tools.survey.lens_report import LensReport
 
 Verdict = Literal["yes", "no", "undecided"]
-SteeringWord = Literal["passes", "fails", "undecided"]
 _DECIDED = ([True, False, True], [False, True, True])
 """Of relevance, ratings and confidence."""
 
@@ -239,9 +238,31 @@ class StratumRow(Record):
     failed: int
     median_coherence: float | None
     steering_wins: int
-    """Texts won, of `steering_n`, all features of the stratum together."""
+    """Texts won, of `steering_n`, all features of the stratum together; of pairs in sequence, those that all were given."""
     steering_n: int
     null_win_rate: float | None
+    steering_passes: int | None = None
+    """Directions for whom their pairs in sequence decided; None where none were written so."""
+    nats_unsteered: float | None = None
+    nats_steered: float | None = None
+    """A token, under the unsteered model, mean over the continuations; None where it was not recorded."""
+    collapsed: float | None = None
+    """Share of the steered texts."""
+
+
+class SequenceNote(Record):
+    """How pairs were spent in sequence, and what they are good for: as `tools.records.SequentialTest`, over all directions."""
+
+    win_rate: float
+    alpha: float
+    power: float
+    opening: int
+    most: int
+    pairs: int
+    """Written in all."""
+    directions: int
+    undecided: int
+    """Directions that had had the most."""
 
 
 class ConceptRow(Record):
@@ -265,6 +286,7 @@ class Summary(Record):
     """The features found relevant, as a row of their own."""
     floors: tuple[DeadFloor, ...] = ()
     """Instruments that measured nothing: they have no figure in any row, and no text counted in one."""
+    sequence: SequenceNote | None = None
     concepts: tuple[ConceptRow, ...] = ()
     failures: dict[str, int]
     examples: dict[str, str] = {}

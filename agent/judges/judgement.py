@@ -8,9 +8,9 @@ from statistics import fmean, median_low
 from typing import NamedTuple, TypeVar
 
 from agent.briefing.forms import JudgeReply
-from agent.folder.records import ConceptRating, SteeringVerdict, SteeringWord, Verdict
+from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
 from tools.maths import binomial_tail
-from tools.records import SteeringEvidence
+from tools.records import SteeringEvidence, SteeringWord
 
 T = TypeVar("T")
 ALPHA = 0.05
@@ -99,8 +99,16 @@ class Judgement(NamedTuple):
 
 
 def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:
-    """What the measure says, its wins held against the null."""
+    """What the measure says, its wins held against the null; of texts in sequence, what they were written to decide."""
     if evidence is None:
         return None
     share, n, null = evidence.win_rate, evidence.n, evidence.null_win_rate
-    return SteeringVerdict(verdict=hold_against_chance(share, n, null), win_rate=share, n=n, null_win_rate=null)
+    verdict = evidence.sequence.verdict if evidence.sequence else hold_against_chance(share, n, null)
+    return SteeringVerdict(verdict=verdict, win_rate=share, n=n, null_win_rate=null)
+
+
+def tail_of_wins(evidence: SteeringEvidence) -> float:
+    """How often chance alone wins as many pairs; of texts in sequence, however many would have been written."""
+    if evidence.sequence:
+        return evidence.sequence.p_value
+    return binomial_tail(round(evidence.win_rate * evidence.n), evidence.n, evidence.null_win_rate)

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from agent.folder.records import JudgeRef, SteeringVerdict, Verdict
 from agent.judges.judge import Case, Model, Ruling
-from agent.judges.judgement import ALPHA, Judgement, steering_verdict
+from agent.judges.judgement import ALPHA, Judgement, steering_verdict, tail_of_wins
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from tools.maths import binomial_tail, combine_tails
@@ -176,5 +176,4 @@ def _contexts_tail(evidence: ActivationEvidence | None) -> float | None:
 def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:
     if coherence is None or coherence.null_share is None or steering is None or not steering.n:
         return None
-    wins = binomial_tail(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
-    return combine_tails(coherence.null_share, wins)
+    return combine_tails(coherence.null_share, tail_of_wins(steering))

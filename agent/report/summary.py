@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Iterable, Sequence
+from statistics import fmean, median
+from typing import NamedTuple
 
 from agent.folder.floors import keep_living_row
-from agent.folder.records import ConceptRow, Decision, Selection, StratumRow, StratumSize, Summary
+from agent.folder.records import ConceptRow, Decision, Selection, SequenceNote, StratumRow, StratumSize, Summary
 from agent.llm.records import Usage
 from agent.report.closing import first_messages
 from tools.proof.floors import ACCEPTED, DeadFloor, keep_alive, reasons_in, steering_reason
-from tools.records import STRATA, Evidence, Stratum
+from tools.records import STRATA, Evidence, SteeringEvidence, Stratum
 
 
 def summarise(
@@ -60,6 +62,7 @@ def summarise(
         strata=tuple(rows),
         accepted=keep_living_row(_row("candidates", accepted, by_key, None), found, ACCEPTED) if accepted else None,
         floors=found,
+        sequence=note_sequence(by_key.values()),
         concepts=count_ratings(decisions, concepts),
         failures=dict(sorted(Counter(d.failure.type for d in decisions if d.failure).items())),
         examples=first_messages(decisions),
@@ -91,7 +94,10 @@ def _row(
     found = [evidence[d.feature.key] for d in decisions if d.feature.key in evidence]
     scores = [e.coherence.deduplicated for e in found if e.coherence and e.coherence.deduplicated is not None]
     steering = [e.steering for e in found if e.steering]
-    n = sum(s.n for s in steering)
+    counted = [count_opening(s) for s in steering]
+    n = sum(each.n for each in counted)
+    pairs = [pair for s in steering for pair in s.pairs]
+    tested = [s.sequence for s in steering if s.sequence]
     return StratumRow(
         stratum=stratum,
         population=population,
@@ -102,7 +108,51 @@ def _row(
         rated=sum(d.ratings is not None for d in decisions),
         failed=sum(d.status == "failed" for d in decisions),
         median_coherence=median(scores) if scores else None,
-        steering_wins=sum(round(s.win_rate * s.n) for s in steering),
+        steering_wins=sum(each.wins for each in counted),
         steering_n=n,
-        null_win_rate=sum(s.null_win_rate * s.n for s in steering) / n if n else None,
+        null_win_rate=sum(each.null * each.n for each in counted) / n if n else None,
+        steering_passes=sum(test.verdict == "passes" for test in tested) if tested else None,
+        nats_unsteered=_mean_nats(pair.perplexity_unsteered for pair in pairs),
+        nats_steered=_mean_nats(pair.perplexity_steered for pair in pairs),
+        collapsed=fmean(pair.collapsed for pair in pairs) if pairs else None,
+    )
+
+
+class Counted(NamedTuple):
+    """Pairs of one direction."""
+
+    wins: int
+    n: int
+    null: float
+
+
+def count_opening(steering: SteeringEvidence) -> Counted:
+    """The pairs that every direction was given: where further ones are spent on the undecided, those would weigh more."""
+    test = steering.sequence
+    if test is None:
+        return Counted(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
+    first = steering.pairs[: test.opening]
+    return Counted(sum(pair.win for pair in first), len(first), fmean(test.null[: test.opening]))
+
+
+def _mean_nats(perplexities: Iterable[float | None]) -> float | None:
+    known = [math.log(value) for value in perplexities if value]
+    return fmean(known) if known else None
+
+
+def note_sequence(evidence: Iterable[Evidence]) -> SequenceNote | None:
+    """How many pairs were spent on what; None where every direction was given the same number."""
+    found = [(test, record.steering.n) for record in evidence if record.steering and (test := record.steering.sequence)]
+    if not found:
+        return None
+    test = found[0][0]
+    return SequenceNote(
+        win_rate=test.win_rate,
+        alpha=test.alpha,
+        power=test.power,
+        opening=test.opening,
+        most=test.most,
+        pairs=sum(n for _, n in found),
+        directions=len(found),
+        undecided=sum(one.verdict == "undecided" for one, _ in found),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.folder.records import Decision, StratumRow, Summary
+from agent.folder.records import Decision, SequenceNote, StratumRow, Summary
 from agent.report.closing import failure_lines
 from tools.display.spreadsheets import to_csv
 from tools.display.tables import as_text
@@ -16,11 +16,15 @@ VERDICTS = ("yes", "no", "undecided")
 DEAD = "dead"
 """In the place of a figure whose instrument measured nothing; a note under the table says why."""
 MEASURES = ("coherence", "steering wins [95 %]", "null")
+IN_SEQUENCE = ("passes", "nats a token")
+"""Where pairs were spent in sequence: directions that they decided for, and how probable both texts are to the model."""
 
 
 def format_summary(summary: Summary) -> list[str]:
     """Aligned lines: strata by verdict or concepts by rating, failures, and what was measured of it."""
     lines = as_text([header_of(summary), *format_cells(summary)]) + [floor.text for floor in summary.floors]
+    if summary.sequence:
+        lines += describe_sequence(summary.sequence)
     if summary.concepts:
         counts = [(row.concept, *map(str, row.counts)) for row in summary.concepts]
         lines += ["", *as_text([("concept", *(f"rated {n}" for n in range(5))), *counts])]
@@ -35,7 +39,20 @@ def format_summary(summary: Summary) -> list[str]:
 def header_of(summary: Summary) -> tuple[str, ...]:
     """Names of the columns: the form of judgement decides the first, what was measured the last."""
     verdicts = ("rated",) if summary.concepts else VERDICTS
-    return ("stratum", "n", *verdicts, "failed", *(MEASURES if _is_measured(summary) else ()))
+    measures = (*MEASURES, *(IN_SEQUENCE if summary.sequence else ())) if _is_measured(summary) else ()
+    return ("stratum", "n", *verdicts, "failed", *measures)
+
+
+def describe_sequence(note: SequenceNote) -> list[str]:
+    """What the columns of pairs in sequence mean, and what they can show."""
+    return [
+        f"steering wins and null are of the first {note.opening} pairs of texts of each direction; "
+        f"{note.pairs:,} were written in all, at most {note.most} each, until they decided "
+        f"({note.undecided} of {note.directions} directions are still undecided)",
+        f"of directions that win {note.win_rate:.0%} where chance wins half, {note.power:.0%} pass; "
+        f"of those that win no more than chance, at most {note.alpha:.1%}",
+        "nats a token: of unsteered texts → steered ones, to the unsteered model",
+    ]
 
 
 def format_cells(summary: Summary) -> list[tuple[str, ...]]:
@@ -60,10 +77,19 @@ def _cells(row: StratumRow, name: str, summary: Summary) -> tuple[str, ...]:
         _absent(row, name, "coherence", summary) if row.median_coherence is None else f"{row.median_coherence:.2f}"
     )
     if not row.steering_n or row.null_win_rate is None:
-        return (*counts, coherence, *2 * (_absent(row, name, "steering", summary),))
+        columns = 2 + len(IN_SEQUENCE) * (summary.sequence is not None)
+        return (*counts, coherence, *columns * (_absent(row, name, "steering", summary),))
     interval = wilson_interval(row.steering_wins, row.steering_n)
     wins = f"{row.steering_wins / row.steering_n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
-    return (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
+    measures = (*counts, coherence, wins, f"{row.null_win_rate:.0%}")
+    return (*measures, *_cells_in_sequence(row)) if summary.sequence else measures
+
+
+def _cells_in_sequence(row: StratumRow) -> tuple[str, str]:
+    passes = "-" if row.steering_passes is None else str(row.steering_passes)
+    if row.nats_unsteered is None or row.nats_steered is None:
+        return passes, "-"
+    return passes, f"{row.nats_unsteered:.2f} → {row.nats_steered:.2f}"
 
 
 def _absent(row: StratumRow, name: str, instrument: Instrument, summary: Summary) -> str:
@@ -91,7 +117,7 @@ def strata_csv(summary: Summary) -> str:
         cells |= {"low": f"{interval.low:.4f}", "high": f"{interval.high:.4f}"}
         dead = [one for one in INSTRUMENTS if _is_dead(row, name, one, summary)]
         if "steering" in dead:
-            cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "low", "high"))
+            cells |= dict.fromkeys(("steering_wins", "steering_n", "null_win_rate", "steering_passes", "low", "high"))
         table.append([name if name != ACCEPTED else "accepted", *cells.values(), "; ".join(dead)])
     return to_csv(table)
 

@@ -89,7 +89,7 @@ def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmH
     """
     study, watch = corpus.study, Stopwatch()
     with watch.time("load"), waiting(console, "load         model and SAE"):
-        from tools.bench.compute import Compute, count_threads
+        from tools.bench.compute import Compute, count_threads, settle_precision
         from tools.bench.loading import load_arm
         from tools.bench.text_part import describe_unread
         from tools.dictionaries.belonging import probe_reconstruction, probe_rows
@@ -99,10 +99,11 @@ def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmH
 
         if note := describe_load(look(), count_threads()):
             console.print(note)
-        compute = Compute(config.device, config.precision, int(config.memory_gib * 2**30))
+        precision = settle_precision(config.precision, study.precision)
+        compute = Compute(config.device, precision, int(config.memory_gib * 2**30))
         bench = load_arm(study, config.sae, compute, hashes)
     bench.take_up(corpus)
-    check_room(bench, study.steering.prompts, study.steering.new_tokens)
+    check_room(bench, study.steering.prompts, study.steering.new_tokens, study.steering.prompt_form)
     with watch.time("load"), waiting(console, "load         words and their vectors"):
         lexicon = prepare_survey(bench, study)
     if unread := describe_unread(bench.bridge.original_model):

@@ -125,7 +125,7 @@ def _steering(found: SteeringEvidence) -> Iterator[str]:
             "along a random direction": pair.random,
             "with the sign turned": pair.flipped,
         }
-        yield from (f"     {name}: {_one_line(text)}" for name, text in written.items())
+        yield from (f"     {name}: {_one_line(text)}" for name, text in written.items() if text is not None)
     yield ""
 
 

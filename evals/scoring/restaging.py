@@ -7,7 +7,7 @@ from typing import NamedTuple
 from agent.errors import RunError
 from agent.folder.entrusted import open_recorded_corpus
 from agent.folder.records import Manifest
-from tools.bench.compute import Compute
+from tools.bench.compute import Compute, settle_precision
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
 from tools.dictionaries.belonging import probe_reconstruction, probe_rows
@@ -41,7 +41,8 @@ def restage(manifest: Manifest, device: str, allow_unproved: str | None = None) 
         )
     corpus = open_recorded_corpus(manifest)
     study, held_out = corpus.study, corpus.passages("held_out")
-    compute = Compute(device, config.precision, int(config.memory_gib * 2**30))
+    precision = settle_precision(config.precision, study.precision)
+    compute = Compute(device, precision, int(config.memory_gib * 2**30))
     bench = load_arm(study, config.sae, compute)
     bench.take_up(corpus)
     proof = require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), allow_unproved)

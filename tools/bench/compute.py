@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from tools.errors import LoadError
+from tools.records import Precision
 
-Precision = Literal["auto", "float32", "bfloat16"]
 BUDGET = 2**30
 """Bytes that the working arrays of one step may take, weights aside."""
 SHARE = 0.5
@@ -24,6 +24,11 @@ class Compute(NamedTuple):
     precision: Precision = "float32"
     """Of the language model; the SAE and every statistic are float32 in either case."""
     budget: int = BUDGET
+
+
+def settle_precision(asked: Precision, of_study: Precision) -> Precision:
+    """What a command asks for; `auto` leaves it to the study, whose `auto` leaves it to the memory there is."""
+    return of_study if asked == "auto" else asked
 
 
 def choose_device(name: str) -> str:

@@ -22,6 +22,7 @@ from tools.effects.steering import (
     MOST_ROWS,
     Generated,
     generate,
+    read_prompt,
     row_noise,
     rows_per_batch,
     score_perplexity,
@@ -47,6 +48,11 @@ class Targets(NamedTuple):
     """The tokens that each is said to promote."""
     peaks: Float[Tensor, " n"]
     """Largest activation in the corpus; 0 for a direction that is never active."""
+
+    def take(self, places: Int64[Tensor, " taken"]) -> Targets:
+        """Some of them, in that order; one may be taken more than once."""
+        keys = [self.keys[int(place)] for place in places]
+        return Targets(keys, self.readers.take(places), self.token_ids[places], self.peaks[places])
 
 
 class SteeredTexts(NamedTuple):
@@ -84,22 +90,33 @@ def steer(
     seed: int,
     progress: Progress | None = None,
     *,
+    strengths: Strengths | None = None,
+    arms: int = len(ARMS),
     most_rows: int = MOST_ROWS,
 ) -> SteeredTexts:
-    """Choose each direction's strength, then continue every prompt in all four arms, at most so many rows at a time."""
-    settings = study.steering
-    prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
-    strengths = find_strengths(bench, study, targets, residual_norm)
-    directions = targets.readers.directions
-    n, d_model = directions.shape
-    controls = torch.stack([control_direction(seed, key, d_model) for key in targets.keys]).to(directions)
-    writes = torch.stack([torch.zeros_like(directions), directions, controls, -directions], dim=1)  # [n, 4, d_model]
+    """Choose each direction's strength, then continue every prompt in all arms, at most so many rows at a time.
 
-    shape = (n, len(prompts), len(settings.seeds), len(ARMS))
+    Args:
+        bench: model and SAE.
+        study: for its prompts, seeds and settings.
+        targets: the directions.
+        residual_norm: mean length of the residual stream, the unit of strengths.
+        seed: of the run.
+        progress: where it is shown how far it is.
+        strengths: where they are known already.
+        arms: the first so many of `ARMS`.
+        most_rows: of one batch.
+    """
+    settings = study.steering
+    prompts = [read_prompt(bench, prompt, settings.prompt_form) for prompt in settings.prompts]
+    strengths = strengths or find_strengths(bench, study, targets, residual_norm)
+    n = len(targets.keys)
+    writes = _writes(targets, seed)[:, :arms]  # [n, arms, d_model]
+    shape = (n, len(prompts), len(settings.seeds), arms)
     texts = np.empty(shape, dtype=object)
     log_mass = np.zeros(shape, dtype=np.float32)
     perplexity = np.zeros((*shape[:3], 2), dtype=np.float32)
-    group = len(settings.seeds) * len(ARMS)
+    group = len(settings.seeds) * arms
     task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
@@ -107,18 +124,14 @@ def steer(
         for rows in split_rows(n * group, limit):
             which, sample, arm = np.unravel_index(rows.numpy(), (n, *shape[2:]))
             chosen = torch.from_numpy(which)
-            change = make_change(
-                settings.kind,
-                bench,
-                targets.readers.take(chosen),
-                strengths.norms[chosen].to(directions),
-                writes[chosen, torch.from_numpy(arm)],
-            )
-            keys = [
-                f"{seed}|{targets.keys[i]}|{settings.prompts[place]}|{settings.seeds[s]}"
-                for i, s in zip(which, sample, strict=True)
+            part = targets.take(chosen)
+            norms = strengths.norms[chosen].to(writes)
+            change = make_change(settings.kind, bench, part.readers, norms, writes[chosen, torch.from_numpy(arm)])
+            said = [
+                f"{seed}|{key}|{settings.prompts[place]}|{settings.seeds[s]}"
+                for key, s in zip(part.keys, sample, strict=True)
             ]
-            made = _continue(bench, study, prompt, change, keys, targets.token_ids[chosen])
+            made = _continue(bench, study, prompt, change, said, part.token_ids)
             counter = made.counter
             texts[which, place, sample, arm] = [bench.decode(row) for row in made.tokens.tolist()]
             log_mass[which, place, sample, arm] = made.log_mass
@@ -131,14 +144,21 @@ def steer(
                 progress.update(task, completed=n * place + (int(rows[-1]) + 1) // group)
     pairs = (n, -1)
     return SteeredTexts(
-        texts=texts.reshape(*pairs, len(ARMS)),
-        log_mass=log_mass.reshape(*pairs, len(ARMS)),
+        texts=texts.reshape(*pairs, arms),
+        log_mass=log_mass.reshape(*pairs, arms),
         perplexity=perplexity.reshape(*pairs, 2),
         strengths=(strengths.norms / residual_norm).numpy(),
         kl=strengths.kl.numpy(),
         moves=strengths.moves,
         counter=counter,
     )
+
+
+def _writes(targets: Targets, seed: int) -> Float[Tensor, "n arms d_model"]:
+    """What each arm writes, as unit vectors; the first writes nothing."""
+    directions = targets.readers.directions
+    controls = [control_direction(seed, key, directions.shape[1]) for key in targets.keys]
+    return torch.stack([torch.zeros_like(directions), directions, torch.stack(controls).to(directions), -directions], 1)
 
 
 def _continue(
@@ -169,7 +189,7 @@ def find_strengths(bench: Workbench, study: Study, targets: Targets, residual_no
     A policy that leaves positions alone uses the same strength, so that policies can be compared.
     """
     settings = study.steering
-    prompts = [bench.tokenize(prompt) for prompt in settings.prompts]
+    prompts = [read_prompt(bench, prompt, settings.prompt_form) for prompt in settings.prompts]
     readers, n = targets.readers, len(targets.keys)
 
     def change(which: Int64[Tensor, " rows"], norms: Float[Tensor, " rows"]) -> Change:
@@ -194,7 +214,7 @@ def write_usual_texts(bench: Workbench, study: Study, seed: int) -> UsualTexts:
     for prompt in settings.prompts:
         unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
         keys = [f"{seed}|usual|{prompt}|{i}" for i in range(n)]
-        made = _continue(bench, study, bench.tokenize(prompt), unchanged, keys)
+        made = _continue(bench, study, read_prompt(bench, prompt, settings.prompt_form), unchanged, keys)
         texts += [bench.decode(row) for row in made.tokens.tolist()]
         perplexity.append(np.exp(-made.log_probs.mean(axis=1)))
     return UsualTexts(texts, np.concatenate(perplexity))

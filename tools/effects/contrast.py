@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from tools.effects.continuations import FLIPPED, RANDOM, STEERED, UNSTEERED, SteeredTexts
+from tools.effects.continuations import ARMS, FLIPPED, RANDOM, STEERED, UNSTEERED, SteeredTexts
 from tools.effects.fluency import Bounds, repetition_of
 from tools.effects.promise import list_changes
+from tools.effects.sequence import describe_test
 from tools.records import SteeredPair, SteeringEvidence
 from tools.study.definition import Study
 from tools.survey.features import Survey
@@ -57,6 +58,26 @@ def draw_panel(survey: Survey, seed: int) -> Panel:
     return Panel(lists, owners)
 
 
+class Contest(NamedTuple):
+    """One direction's steered pairs, scored, in the order in which they were written."""
+
+    pairs: tuple[SteeredPair, ...]
+    wins: Bool[np.ndarray, " pairs"]
+    null: Bool[np.ndarray, "pairs lists"]
+    """Won under each of other features' words."""
+    lift: Float[np.ndarray, " pairs"]
+    """Change of the log-probability of the direction's tokens, in nats."""
+    grade: float
+    """Mean over the pairs, if they have controls."""
+    measurable: bool
+    """The direction has words that texts could be compared with."""
+
+    @property
+    def chance(self) -> Float[np.ndarray, " pairs"]:
+        """For each pair, the share of other features' words that win it; a half where there are none."""
+        return self.null.mean(axis=1) if self.null.size else np.full(len(self.wins), 0.5)
+
+
 def score_steering(
     study: Study,
     steered: SteeredTexts,
@@ -66,10 +87,26 @@ def score_steering(
     panel: Panel,
     bounds: Bounds,
 ) -> list[SteeringEvidence]:
-    """Scores, wins and the null of every direction.
+    """Scores, wins and the null of every direction whose pairs were all written at once; arguments as `score_pairs`."""
+    contests = score_pairs(study, steered, lexicon, token_ids, owners, panel, bounds)
+    return [
+        describe_steering(study, steered, place, [contest], bounds, lexicon) for place, contest in enumerate(contests)
+    ]
+
+
+def score_pairs(
+    study: Study,
+    steered: SteeredTexts,
+    lexicon: Lexicon,
+    token_ids: Int64[np.ndarray, "n k"],
+    owners: Sequence[int],
+    panel: Panel,
+    bounds: Bounds,
+) -> list[Contest]:
+    """Who wins each pair, by the direction's own words and by those of the panel.
 
     Args:
-        study: for its prompts, seeds and settings.
+        study: for the prompts and seeds of the pairs.
         steered: all continuations.
         lexicon: words of tokens, and their vectors.
         token_ids: the tokens that each direction is said to promote; their words are its reference.
@@ -79,17 +116,17 @@ def score_steering(
     """
     both = score_texts(steered.texts[:, :, : STEERED + 1].ravel().tolist(), panel.lists, lexicon)
     under_panel = both.reshape(*steered.texts.shape[:2], 2, len(panel.lists))
-    evidence: list[SteeringEvidence] = []
+    contests: list[Contest] = []
     for place, owner in enumerate(owners):
         reference = reference_words(lexicon, token_ids[place])
         texts = steered.texts[place]
         scores = score_texts(texts.ravel().tolist(), [reference], lexicon).reshape(texts.shape)
         null = under_panel[place][..., [owner < 0 or other != owner for other in panel.owners]]
-        evidence.append(_describe(study, steered, place, scores, null, bool(reference), bounds, lexicon))
-    return evidence
+        contests.append(_score(study, steered, place, scores, null, bool(reference), bounds))
+    return contests
 
 
-def _describe(
+def _score(
     study: Study,
     steered: SteeredTexts,
     place: int,
@@ -97,38 +134,71 @@ def _describe(
     under_panel: Float[np.ndarray, "pairs 2 lists"],
     measurable: bool,
     bounds: Bounds,
-    lexicon: Lexicon,
-) -> SteeringEvidence:
-    settings = study.steering
+) -> Contest:
     texts, perplexity = steered.texts[place], steered.perplexity[place]
     repetition = np.array([[repetition_of(text) for text in pair[: STEERED + 1]] for pair in texts])
     collapsed = (repetition[:, 1] > bounds.repetition) | (perplexity[:, 1] > bounds.perplexity)
-    wins = (scores[:, STEERED] > scores[:, UNSTEERED]) & ~collapsed
-    null = (under_panel[:, 1] > under_panel[:, 0]) & ~collapsed[:, None]
-    lift = steered.log_mass[place, :, STEERED] - steered.log_mass[place, :, UNSTEERED]
-    moves = steered.moves
+    has_controls = texts.shape[1] == len(ARMS)
+    return Contest(
+        pairs=_pairs(study, texts, scores, perplexity, repetition, collapsed),
+        wins=(scores[:, STEERED] > scores[:, UNSTEERED]) & ~collapsed,
+        null=(under_panel[:, 1] > under_panel[:, 0]) & ~collapsed[:, None],
+        lift=steered.log_mass[place, :, STEERED] - steered.log_mass[place, :, UNSTEERED],
+        grade=grade_pairs(scores, perplexity[:, 1], collapsed, bounds) if has_controls else 0.0,
+        measurable=measurable,
+    )
+
+
+def describe_steering(
+    study: Study,
+    opening: SteeredTexts,
+    place: int,
+    rounds: Sequence[Contest],
+    bounds: Bounds,
+    lexicon: Lexicon,
+) -> SteeringEvidence:
+    """One direction's record.
+
+    Args:
+        study: for its settings.
+        opening: the texts of the first round, and the strengths of all.
+        place: of the direction among them.
+        rounds: its pairs, round by round; the first has controls.
+        bounds: beyond which a text has collapsed.
+        lexicon: for the tokens' text.
+    """
+    settings, moves = study.steering, opening.moves
+    first, measurable = rounds[0], rounds[0].measurable
+    wins, null, lift = (
+        np.concatenate(parts) for parts in zip(*((r.wins, r.null, r.lift) for r in rounds), strict=True)
+    )
+    chance = np.concatenate([contest.chance for contest in rounds])
     return SteeringEvidence(
         metric=METRIC,
         kind=settings.kind,
         policy=settings.policy,
         unit="residual_norm",
-        strength=float(steered.strengths[place]),
+        strength=float(opening.strengths[place]),
         asked_unit=settings.unit,
         asked=settings.target_kl if settings.strength is None else settings.strength,
-        kl=float(steered.kl[place]),
-        hook_calls=steered.counter.calls,
-        positions_steered=steered.counter.positions,
-        pairs=_pairs(study, texts, scores, perplexity, repetition, collapsed),
+        kl=float(opening.kl[place]),
+        hook_calls=opening.counter.calls,
+        positions_steered=opening.counter.positions,
+        pairs=tuple(pair for contest in rounds for pair in contest.pairs),
         win_rate=float(wins.mean()) if measurable else 0.0,
         n=len(wins) if measurable else 0,
         null_win_rate=_null_rate(null) if measurable else 0.0,
-        null_lists=under_panel.shape[-1],
+        null_lists=null.shape[-1],
         log_probability_lift=float(lift.mean()),
-        graded_score=grade_pairs(scores, perplexity[:, 1], collapsed, bounds) if measurable else None,
+        graded_score=first.grade if measurable else None,
         perplexity_bound=bounds.perplexity,
         repetition_bound=bounds.repetition,
         raised=list_changes(moves.raised_ids[place], moves.raised[place], lexicon.tokens),
         lowered=list_changes(moves.lowered_ids[place], moves.lowered[place], lexicon.tokens),
+        prompt_form=settings.prompt_form,
+        sequence=describe_test(settings.sequence, wins, chance, len(first.wins))
+        if settings.sequence and measurable
+        else None,
     )
 
 
@@ -147,18 +217,19 @@ def _pairs(
     keys = [(prompt, seed) for prompt in study.steering.prompts for seed in study.steering.seeds]
     rounded = [[_number(score) for score in pair] for pair in scores.astype(float).tolist()]
     likely, repeated = perplexity.astype(float).round(2).tolist(), repetition.round(4).tolist()
+    has_controls = texts.shape[1] == len(ARMS)
     return tuple(
         SteeredPair(
             prompt=prompt,
             seed=seed,
             unsteered=texts[row, UNSTEERED],
             steered=texts[row, STEERED],
-            random=texts[row, RANDOM],
-            flipped=texts[row, FLIPPED],
+            random=texts[row, RANDOM] if has_controls else None,
+            flipped=texts[row, FLIPPED] if has_controls else None,
             score_unsteered=rounded[row][UNSTEERED],
             score_steered=rounded[row][STEERED],
-            score_random=rounded[row][RANDOM],
-            score_flipped=rounded[row][FLIPPED],
+            score_random=rounded[row][RANDOM] if has_controls else None,
+            score_flipped=rounded[row][FLIPPED] if has_controls else None,
             collapsed=bool(collapsed[row]),
             perplexity_unsteered=likely[row][0],
             perplexity_steered=likely[row][1],

@@ -19,7 +19,7 @@ from tools.bench.workbench import Workbench
 from tools.effects.intervention import Change, HookCounter, Intervention
 from tools.errors import StudyError
 from tools.maths import seed_of
-from tools.records import Policy
+from tools.records import Policy, PromptForm
 
 FEWEST_ROWS, MOST_ROWS = 8, 384
 
@@ -56,14 +56,29 @@ def split_rows(n_rows: int, limit: int) -> tuple[Int64[Tensor, " rows"], ...]:
     return torch.arange(n_rows).tensor_split(max(1, -(-n_rows // limit)))
 
 
-def check_room(bench: Workbench, prompts: Sequence[str], new_tokens: int) -> None:
+def read_prompt(bench: Workbench, prompt: str, form: PromptForm = "plain") -> list[int]:
+    """Token ids of a prompt, without BOS, up to where the model goes on.
+
+    Raises:
+        StudyError: it is to be put as what a user says, and the model's tokenizer has no template for that.
+    """
+    if form == "plain":
+        return bench.tokenize(prompt)
+    if not bench.tokenizer.chat_template:
+        raise StudyError('steering.prompt_form is "chat", but the tokenizer of the model has no chat template')
+    said = [{"role": "user", "content": prompt}]
+    ids = bench.tokenize(bench.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+    return ids[1:] if ids[:1] == [bench.bos] else ids
+
+
+def check_room(bench: Workbench, prompts: Sequence[str], new_tokens: int, form: PromptForm = "plain") -> None:
     """See that every prompt and its continuation fit into the model's context.
 
     Raises:
-        StudyError: one does not.
+        StudyError: one does not, or a prompt cannot be put in the form that is asked for.
     """
     for prompt in prompts:
-        n = 1 + len(bench.tokenize(prompt))
+        n = 1 + len(read_prompt(bench, prompt, form))
         if n + new_tokens > bench.context_size:
             raise StudyError(
                 f"steering.prompts: {prompt[:40]!r} takes {n} positions, which leaves {bench.context_size - n} of the "

@@ -47,6 +47,10 @@ class Strengths(NamedTuple):
     """Nats."""
     moves: TokenMoves
 
+    def take(self, places: Int64[Tensor, " taken"]) -> Strengths:
+        """Those of some directions, in that order."""
+        return Strengths(self.norms[places], self.kl[places], TokenMoves(*(part[places] for part in self.moves)))
+
 
 def choose_strengths(
     bench: Workbench,

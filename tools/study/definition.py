@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tools.errors import StudyError
-from tools.records import InterventionKind, Policy, Record, StrengthUnit
+from tools.records import InterventionKind, Policy, Precision, PromptForm, Record, StrengthUnit
 from tools.study.pinned import Fetch
 from tools.study.wording import Line, read_guideline
 
@@ -130,10 +130,23 @@ class ObservationDefaults(Record):
     """Positions with a residual stream that many times as long as the median one count as no text (`tools.bench.positions`)."""
 
 
+class SteeringSequence(Record):
+    """Texts are spent in sequence: further ones only on directions that those so far do not decide (`tools.effects.sequence`)."""
+
+    win_rate: Number = Field(default=0.75, ge=0.55, le=0.95)
+    """Share of texts won, where chance wins half, that is to be found; where it wins more or less, the same odds."""
+    power: Number = Field(default=0.8, ge=0.5, le=0.99)
+    """Share of the directions that win so often which is to pass."""
+    alpha: Number = Field(default=0.01, ge=0.001, le=0.1)
+    """Share of the directions that win no more than chance which may pass."""
+
+
 class SteeringDefaults(Record):
     """How text is continued with the feature added."""
 
     prompts: tuple[str, ...] = Field(min_length=1)
+    prompt_form: PromptForm = "plain"
+    """Continued as they stand, or answered as what a user says, in the chat template of the model's tokenizer."""
     new_tokens: int = Field(default=20, ge=1, le=10**6)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0, 1), min_length=1, max_length=1000)
     temperature: Number = Field(default=0.8, ge=0, le=100)
@@ -150,6 +163,8 @@ class SteeringDefaults(Record):
     """In mean residual norms; a feature that needs more to reach `target_kl` is steered at this."""
     fluency_factor: Number = Field(default=5.0, gt=0, le=1e6)
     """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
+    sequence: SteeringSequence | None = None
+    """How texts beyond the seeds above are spent; without it every direction is given these alone."""
 
     @model_validator(mode="after")
     def _names_one_strength(self) -> SteeringDefaults:
@@ -229,6 +244,8 @@ class Study(Record):
     candidate_limit: int = Field(default=60, ge=0, le=10**6)
     """Most candidates investigated by default; those with the most hits come first."""
     fetch: Fetch | None = None
+    precision: Precision = "auto"
+    """Of the language model, where a command asks for none: the one its decisions were measured in."""
     hub: bool = False
     """Some asset comes from a hub and may have to be downloaded."""
 

@@ -105,19 +105,22 @@ def pile_contexts(evidence: Evidence) -> list[Pile]:
 
 
 def line_up(pair: SteeredPair) -> list[Continuation]:
-    """The four continuations of one prompt and seed."""
+    """The continuations of one prompt and seed: four, or two where it was written without controls."""
+    controls = (
+        ("random direction", pair.random, pair.score_random),
+        ("sign flipped", pair.flipped, pair.score_flipped),
+    )
     return [
         Continuation("unsteered", pair.unsteered, pair.score_unsteered, None),
         Continuation("steered", pair.steered, pair.score_steered, pair.win),
-        Continuation("random direction", pair.random, pair.score_random, _beats(pair.score_random, pair)),
-        Continuation("sign flipped", pair.flipped, pair.score_flipped, _beats(pair.score_flipped, pair)),
+        *(Continuation(name, text, score, _beats(score, pair)) for name, text, score in controls if text is not None),
     ]
 
 
 def count_wins(steering: SteeringEvidence) -> dict[str, int]:
-    """Pairs won against the unsteered text: by the steered one and by each control."""
+    """Pairs won against the unsteered text, of those with controls: by the steered one and by each control."""
     counts: dict[str, int] = {}
-    for pair in steering.pairs:
+    for pair in (pair for pair in steering.pairs if pair.random is not None):
         for text in line_up(pair):
             if text.wins is not None:
                 counts[text.name] = counts.get(text.name, 0) + text.wins

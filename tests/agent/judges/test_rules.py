@@ -18,7 +18,9 @@ from tools.records import (
     KeywordHit,
     PositionEvidence,
     Projection,
+    SequentialTest,
     SteeringEvidence,
+    SteeringWord,
     TokenWeight,
 )
 from tools.study.definition import SurveyDefaults
@@ -159,3 +161,36 @@ def test_feature_of_a_place_is_not_relevant_whatever_it_promotes_and_is_called_b
         PASS_K, PASS_C, PASS_S, PASS_A.model_copy(update={"position": place.model_copy(update={"share": 0.6})})
     )
     assert judge_by_rules(half, SurveyDefaults()).relevant == "yes"
+
+
+def in_sequence(verdict: SteeringWord, p_value: float, wins: int = 20, n: int = 30) -> SteeringEvidence:
+    test = SequentialTest(
+        win_rate=0.75, alpha=0.01, power=0.82, most=60, opening=10, null=(0.5,) * n, verdict=verdict, p_value=p_value
+    )
+    return typical_steering(win_rate=wins / n, n=n, null_win_rate=0.5, sequence=test)
+
+
+@pytest.mark.parametrize("verdict", ["passes", "fails", "undecided"])
+def test_pairs_in_sequence_decide_what_they_were_written_to_decide(verdict: SteeringWord) -> None:
+    """20 of 30 are 5 % likely by chance were there always 30; how many there are was decided by the wins."""
+    found = steering_verdict(in_sequence(verdict, 0.2))
+    assert found is not None
+    assert (found.verdict, found.n, found.null_win_rate) == (verdict, 30, 0.5)
+
+
+def test_the_tail_of_pairs_in_sequence_is_the_one_that_holds_whenever_one_stops() -> None:
+    words, alike = keywords(5, 0.001), coherence(0.6, 0.5)
+    surely, hardly = (
+        judge_by_rules(evidence(words, alike, in_sequence("passes", p)), SurveyDefaults()) for p in (0.001, 0.2)
+    )
+    assert (surely.relevant, hardly.relevant) == ("yes", "undecided")
+    assert "with coherence, by chance 0.4%" in " ".join(surely.reasons)
+
+
+def test_a_direction_that_its_pairs_decide_against_is_not_relevant_by_coherence_alone() -> None:
+    assert (
+        judge_by_rules(
+            evidence(keywords(5, 0.001), coherence(0.9, 0.0001), in_sequence("fails", 1.0)), SurveyDefaults()
+        ).relevant
+        == "undecided"
+    )

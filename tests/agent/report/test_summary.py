@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import e
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from agent.llm.records import Failure, Usage
 from agent.report.figures import draw_figures
 from agent.report.summary import summarise
 from agent.report.tables import decisions_csv, format_summary, strata_csv
-from benchmarks.evidence import typical_steering
-from tools.records import CoherenceEvidence, Evidence, FeatureRef, Stratum
+from benchmarks.evidence import typical_pair, typical_steering
+from tools.records import CoherenceEvidence, Evidence, FeatureRef, SequentialTest, SteeringWord, Stratum
 
 
 def feature(index: int, stratum: Stratum) -> FeatureRef:
@@ -144,3 +145,55 @@ def test_ratings_are_counted_by_concept_and_are_neither_yes_nor_no() -> None:
     assert "rated 4" in text
     assert "undecided" not in text
     assert "dentist 4; nurse 0" in decisions_csv(rated[:1], [evidence(1, "imported", 0, None)])
+
+
+def in_sequence(index: int, stratum: Stratum, wins: str, verdict: SteeringWord, opening: int = 4) -> Evidence:
+    """A direction whose pairs are won (w) or lost (l), four of which every direction was given."""
+    pairs = [
+        typical_pair(place, score_steered=0.4 if won == "w" else 0.0, perplexity_unsteered=e, perplexity_steered=e**2)
+        for place, won in enumerate(wins)
+    ]
+    test = SequentialTest(
+        win_rate=0.75,
+        alpha=0.01,
+        power=0.82,
+        most=60,
+        opening=opening,
+        null=(0.25,) * opening + (0.75,) * (len(wins) - opening),
+        verdict=verdict,
+        p_value=0.5,
+    )
+    found = typical_steering(pairs, win_rate=wins.count("w") / len(wins), n=len(wins), sequence=test)
+    return evidence(index, stratum, 0, None).model_copy(update={"steering": found})
+
+
+def test_pairs_in_sequence_are_compared_by_those_that_every_direction_was_given() -> None:
+    """Where further pairs go to the undecided, these would weigh more than the rest."""
+    found = [
+        in_sequence(1, "candidates", "wwlw" + "llllllll", "fails"),
+        in_sequence(2, "candidates", "wwww", "passes"),
+        in_sequence(0, "random directions", "wlwl" + "lwlw", "undecided"),
+    ]
+    decisions = [decided(1, "candidates", "no"), decided(2, "candidates", "yes"), DECISIONS[3]]
+    summary = summarise("r", decisions, found, None, 48, usage=Usage())
+    row = summary.strata[0]
+    assert (row.steering_wins, row.steering_n, row.null_win_rate, row.steering_passes) == (7, 8, 0.25, 1)
+    assert row.nats_unsteered == pytest.approx(1.0)
+    assert row.nats_steered == pytest.approx(2.0)
+    assert summary.sequence is not None
+    assert (summary.sequence.pairs, summary.sequence.directions, summary.sequence.undecided) == (24, 3, 1)
+    lines = format_summary(summary)
+    assert lines[0].endswith("null   passes   nats a token")
+    assert lines[1].endswith("25%        1    1.00 → 2.00")
+    text = "\n".join(lines)
+    assert "first 4 pairs" in text
+    assert "24 were written in all, at most 60 each" in text
+    assert "of directions that win 75% where chance wins half, 82% pass" in text
+    assert "at most 1.0%" in text
+
+
+def test_a_table_of_fixed_numbers_of_pairs_says_nothing_of_sequences() -> None:
+    lines = format_summary(SUMMARY)
+    assert lines[0].endswith("null")
+    assert "sequence" not in "\n".join(lines)
+    assert SUMMARY.strata[0].steering_passes is None

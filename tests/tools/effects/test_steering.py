@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from tools.effects.steering import (
     Generated,
     check_room,
     generate,
+    read_prompt,
     row_noise,
     rows_per_batch,
     sample,
@@ -215,6 +217,42 @@ def test_texts_that_do_not_fit_the_context_are_named_in_one_line(bench: Workbenc
         "steering.prompts: 'In the market' takes 4 positions, which leaves 20 of the model's 24 for "
         "steering.new_tokens = 21"
     )
+
+
+# Prompts
+
+
+class Templated(Workbench):
+    """The bench, with a chat template that opens as the model's rows do."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.__dict__.update(bench.__dict__)
+        self.tokenizer = copy.deepcopy(bench.tokenizer)
+        self.tokenizer.chat_template = (
+            "{{ bos_token }}{% for m in messages %}In the {{ m.role }}: {{ m.content }}{% endfor %}"
+            "{% if add_generation_prompt %} and{% endif %}"
+        )
+
+
+def test_a_chat_prompt_is_what_a_user_says_and_opens_with_one_bos(bench: Workbench) -> None:
+    templated = Templated(bench)
+    ids = read_prompt(templated, "the river", "chat")
+    assert templated.decode(ids) == "In the user: the river and"
+    assert bench.bos not in ids, "the row brings its own"
+    assert read_prompt(templated, "the river") == bench.tokenize("the river")
+
+
+def test_a_tokenizer_without_a_chat_template_is_said_to_have_none(bench: Workbench) -> None:
+    with pytest.raises(StudyError, match="no chat template"):
+        check_room(bench, ["In the market"], 5, "chat")
+
+
+def test_a_chat_prompt_takes_the_room_of_its_template(bench: Workbench) -> None:
+    templated = Templated(bench)
+    room = templated.context_size - 1 - len(read_prompt(templated, "the river", "chat"))
+    check_room(templated, ["the river"], room, "chat")
+    with pytest.raises(StudyError, match="which leaves"):
+        check_room(templated, ["the river"], room + 1, "chat")
 
 
 # Sampling

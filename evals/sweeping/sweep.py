@@ -1,0 +1,194 @@
+"""Texts under one setting of steering after the other, on the instruments that a run uses itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from tools.bench.compute import Compute, Precision, settle_precision
+from tools.bench.loading import load_arm
+from tools.bench.workbench import Workbench
+from tools.dictionaries.belonging import probe_reconstruction, probe_rows
+from tools.effects.continuations import STEERED, UNSTEERED, SteeredTexts, Targets, steer, write_usual_texts
+from tools.effects.contrast import Contest, draw_panel, score_pairs
+from tools.effects.fluency import draw_bounds
+from tools.effects.intervention import Readers
+from tools.effects.sequence import follow
+from tools.effects.steering import check_room
+from tools.proof.proof import require_proof
+from tools.records import Policy, PromptForm, SteeredPair
+from tools.study.corpus import Corpus
+from tools.study.definition import SteeringDefaults, SteeringSequence, Study
+from tools.survey.features import Survey, prepare_survey, survey_features
+from tools.survey.projection import draw_random_stratum, project
+
+NORM_ROWS = 64
+"""Rows of the corpus over which the residual stream's mean length is taken."""
+HEADER = (
+    "form", "policy", "KL", "tokens", "directions", "n", "strength", "wins", "null", "lift", "nats plain", "nats steered",
+    "collapsed", "pass", "others pass",
+)  # fmt: skip
+
+
+class Setting(NamedTuple):
+    """What is tried."""
+
+    form: PromptForm
+    policy: Policy
+    kl: float
+    new_tokens: int
+
+
+class Stage(NamedTuple):
+    """What every setting is tried on."""
+
+    bench: Workbench
+    study: Study
+    survey: Survey
+    residual_norm: float
+    targets: Targets
+    seed: int
+
+
+class Swept(NamedTuple):
+    """What came of one setting, for features or random directions."""
+
+    setting: Setting
+    kind: str
+    n: int
+    strength: float
+    """Median, in mean residual norms."""
+    wins: float
+    null: float
+    lift: float
+    """Nats, of the log-probability of a direction's tokens."""
+    nats: tuple[float, float]
+    """A token, of unsteered and of steered texts, to the unsteered model."""
+    collapsed: float
+    passing: float
+    """Share of directions that pass the study's sequential test, were all pairs written."""
+    others: float
+    """The same under the words of other features: how often the test errs."""
+    shown: tuple[str, ...]
+    """Texts to be read."""
+
+
+def open_stage(study: Study, arm: str, precision: Precision, device: str, n: int, seed: int) -> Stage:
+    """The bench, proved, with its survey and the directions: live features and random ones.
+
+    Raises:
+        UnveilError: it does not load, or does not prove itself.
+    """
+    corpus = Corpus(study)
+    bench = load_arm(study, arm, Compute(device, settle_precision(precision, study.precision)))
+    bench.take_up(corpus)
+    lexicon = prepare_survey(bench, study)
+    require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), None)
+    survey = survey_features(bench, study, seed, lexicon=lexicon)
+    alive = np.flatnonzero(survey.alive)
+    features = np.sort(np.random.default_rng([seed, 5_000_011]).permutation(alive)[:n]).tolist()
+    directions = torch.cat([bench.directions[features], draw_random_stratum(bench, seed, n).to(bench.directions)])
+    numbers = torch.tensor([*features, *[-1] * n])
+    readers = Readers(directions, numbers, torch.zeros(len(numbers)))
+    ids = project(directions.to(survey.lens), survey.lens, study.survey.top_k).top_ids.cpu()
+    keys = [*(f"{arm}-{i:06d}" for i in features), *(f"{arm}-r{i:06d}" for i in range(n))]
+    rows = bench.read_text(study, "train", bench.context_size)
+    norms = bench.residuals(torch.from_numpy(rows.tokens[:NORM_ROWS])).norm(dim=-1)
+    residual_norm = float(norms.cpu()[torch.from_numpy(rows.real[:NORM_ROWS])].mean())
+    return Stage(bench, study, survey, residual_norm, Targets(keys, readers, ids, torch.ones(len(keys))), seed)
+
+
+def sweep(stage: Stage, setting: Setting, seeds: int, show: int) -> list[Swept]:
+    """One setting, for features and for random directions.
+
+    Raises:
+        StudyError: the prompts have no room, or cannot be put in that form.
+    """
+    asked = {
+        "prompt_form": setting.form,
+        "policy": setting.policy,
+        "unit": "kl",
+        "target_kl": setting.kl,
+        "strength": None,
+        "new_tokens": setting.new_tokens,
+        "seeds": tuple(range(seeds)),
+    }
+    steering = SteeringDefaults.model_validate({**stage.study.steering.model_dump(), **asked})
+    study = stage.study.model_copy(update={"steering": steering})
+    check_room(stage.bench, steering.prompts, steering.new_tokens, steering.prompt_form)
+    texts = steer(stage.bench, study, stage.targets, stage.residual_norm, stage.seed, arms=STEERED + 1)
+    bounds = draw_bounds(write_usual_texts(stage.bench, study, stage.seed), steering.fluency_factor)
+    owners = stage.targets.readers.features.tolist()
+    ids, panel = stage.targets.token_ids.numpy(), draw_panel(stage.survey, stage.seed)
+    contests = score_pairs(study, texts, stage.survey.lexicon, ids, owners, panel, bounds)
+    test = steering.sequence or SteeringSequence()
+    kinds = {"features": [i for i, own in enumerate(owners) if own >= 0]}
+    kinds["random"] = [i for i, own in enumerate(owners) if own < 0]
+    return [_sum_up(setting, kind, places, texts, contests, test, show) for kind, places in kinds.items() if places]
+
+
+def _sum_up(
+    setting: Setting,
+    kind: str,
+    places: Sequence[int],
+    texts: SteeredTexts,
+    contests: Sequence[Contest],
+    test: SteeringSequence,
+    show: int,
+) -> Swept:
+    nats = np.log(texts.perplexity[places]).mean(axis=(0, 1)).tolist()
+    own = [contest for i in places if (contest := contests[i]).measurable]
+    return Swept(
+        setting=setting,
+        kind=kind,
+        n=len(own),
+        strength=float(np.median(texts.strengths[places])),
+        wins=float(np.mean([contest.wins.mean() for contest in own])),
+        null=float(np.mean([contest.chance.mean() for contest in own])),
+        lift=float(np.mean([contest.lift.mean() for contest in own])),
+        nats=(nats[UNSTEERED], nats[STEERED]),
+        collapsed=float(np.mean([pair.collapsed for contest in own for pair in contest.pairs])),
+        passing=float(np.mean([follow(test, contest.wins, contest.chance)[0] == "passes" for contest in own])),
+        others=float(np.mean([share_of_others(test, contest) for contest in own])),
+        shown=tuple(line for i in places[:show] for line in _spell(contests[i].pairs[0])),
+    )
+
+
+def share_of_others(test: SteeringSequence, contest: Contest) -> float:
+    """Of the panel's lists, the share that would pass for the direction's own, each against all the others."""
+    n = contest.null.shape[1]
+    everyone = contest.null.sum(axis=1)
+    passes = [
+        follow(test, contest.null[:, other], (everyone - contest.null[:, other]) / max(1, n - 1))[0] == "passes"
+        for other in range(n)
+    ]
+    return float(np.mean(passes)) if passes else 0.0
+
+
+def _spell(pair: SteeredPair) -> tuple[str, str, str]:
+    return f"  {pair.prompt} …", f"    plain:   {pair.unsteered}", f"    steered: {pair.steered}"
+
+
+def read_cells(one: Swept) -> tuple[str, ...]:
+    """A line of the table."""
+    setting = one.setting
+    return (
+        setting.form,
+        setting.policy,
+        f"{setting.kl:g}",
+        str(setting.new_tokens),
+        one.kind,
+        str(one.n),
+        f"{one.strength:.2f}",
+        f"{one.wins:.0%}",
+        f"{one.null:.0%}",
+        f"{one.lift:+.2f}",
+        f"{one.nats[0]:.2f}",
+        f"{one.nats[1]:.2f}",
+        f"{one.collapsed:.0%}",
+        f"{one.passing:.0%}",
+        f"{one.others:.1%}",
+    )
