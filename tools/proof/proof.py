@@ -42,11 +42,16 @@ NEW_TOKENS = 20
 PACKAGES = ("torch", "transformers", "transformer_lens", "sae_lens", "tokenizers", "safetensors", "numpy")
 """That a proof holds for."""
 INSTRUMENTS = (
+    "bench/adapter",
     "bench/autoencoder",
+    "bench/checkpoint",
+    "bench/dequantised",
+    "bench/gguf_file",
     "bench/loading",
     "bench/readout",
     "bench/reference",
     "bench/tokens",
+    "bench/untrained",
     "bench/workbench",
     "effects/intervention",
     "effects/steering",
