@@ -206,7 +206,7 @@ def test_hook_may_be_named_on_the_command_line(
     flags = own(study_folder, tmp_path, hook_name=None)
     assert run(study_folder, tmp_path / "runs", *flags, "--dry-run") == 2
     assert "name it with --hook" in capsys.readouterr().err
-    assert run(study_folder, tmp_path / "runs", *flags, "--hook", "transformer.h.1", "--dry-run") == 0
+    assert run(study_folder, tmp_path / "runs", *flags, "--hook", "transformer.h.0", "--dry-run") == 0
 
 
 def test_hook_named_goes_into_the_config_and_the_arm(study_folder: Path, tmp_path: Path) -> None:
