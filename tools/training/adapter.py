@@ -20,6 +20,7 @@ def train_adapter(
     tokenizer: PreTrainedTokenizerFast,
     recipe: AdapterRecipe,
     *,
+    base: str,
     data: Path,
     work: Path,
     cache: Path,
@@ -31,6 +32,7 @@ def train_adapter(
         model: given weights, in float32; it is changed.
         tokenizer: of the model.
         recipe: of the adapter.
+        base: what the adapter says it was trained on: the model's name, and no path of this machine.
         data: folder of the corpora.
         work: folder for the checkpoint, the log and the adapter.
         cache: folder for token ids.
@@ -72,6 +74,7 @@ def train_adapter(
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.half()
+    adapted.peft_config["default"].base_model_name_or_path = base
     adapted.save_pretrained(str(work / "adapter"))
     (work / "adapter" / "README.md").unlink(missing_ok=True)  # an empty form for a model card
     return losses

@@ -101,6 +101,7 @@ def make_adapter(
         given.model,
         given.tokenizer,
         recipe.adapters[arm],
+        base=Path(source).name if Path(source).exists() else source,
         data=data,
         work=work / arm,
         cache=work / "tokens",

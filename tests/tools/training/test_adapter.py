@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,7 @@ def test_an_adapter_learns_what_it_was_trained_on(given: Path, data: Path) -> No
     tensors = load_file(adapter / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     assert not (adapter / "README.md").exists()
+    assert json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"] == "model"
     study = load_study(str(given / "study"))
     base, tuned = (
         read_checkpoint(study.arms["base"].model, "cpu", "float32", Change(folder)).model for folder in (None, adapter)
