@@ -183,10 +183,11 @@ def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study
     if study.survey.candidates == "null" and selection.rule is not None and selection.least_hits is None:
         return f"{drawn}; no number of hits is reached by {study.survey.alpha:.1%} of random directions or fewer"
     least = selection.least_hits or study.survey.candidate_hits
-    chance = float((null_hits >= least).mean())
-    rule = f"candidates have {least} hits or more, the fewest that so few" if selection.rule == "null" else ""
-    said = f"{chance:.1%} of random directions have as many hits"
-    return f"{drawn}; {f'{rule} of random directions have: {chance:.1%}' if rule else said}"
+    chance = f"{(null_hits >= least).mean():.1%}"
+    if selection.rule == "null":
+        most = f"at most {study.survey.alpha:.1%} of random directions have ({chance} do)"
+        return f"{drawn}; candidates have {least} hits or more, the fewest that {most}"
+    return f"{drawn}; {chance} of random directions have as many hits"
 
 
 def describe_hits(survey: Survey, study: Study) -> list[str]:
