@@ -34,7 +34,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--study")
     parser.add_argument("--sae", metavar="ARM", help="an arm of the study (default: its first)")
     swept = parser.add_argument_group("what is tried; every combination (default: the study's own)")
-    swept.add_argument("--kl", type=listed(number(0.001, 100)), metavar="LIST", help="nats on the next token")
+    swept.add_argument("--kl", type=listed(number(0.001, 100.0)), metavar="LIST", help="nats on the next token")
     swept.add_argument("--forms", type=listed(among("plain", "chat")), metavar="LIST", help="plain, chat")
     swept.add_argument("--policies", type=listed(among("all", "prompt", "generated")), metavar="LIST")
     swept.add_argument("--new-tokens", type=listed(whole(1, 1000)), metavar="LIST", help="lengths of the continuations")
