@@ -18,6 +18,7 @@ from tools.machine import settle_threads
 
 if TYPE_CHECKING:
     from evals.sweeping.sweep import Setting
+    from tools.records import Policy, PromptForm
     from tools.study.definition import Study
 
 
@@ -92,13 +93,11 @@ def list_settings(study: Study, arguments: argparse.Namespace) -> list[Setting]:
     from evals.sweeping.sweep import Setting
 
     own = study.steering
-    tried = (
-        arguments.forms or (own.prompt_form,),
-        arguments.policies or (own.policy,),
-        arguments.kl or (own.target_kl,),
-        arguments.new_tokens or (own.new_tokens,),
-    )
-    return [Setting(*values) for values in product(*tried)]
+    forms: Sequence[PromptForm] = arguments.forms or (own.prompt_form,)
+    policies: Sequence[Policy] = arguments.policies or (own.policy,)
+    kls: Sequence[float] = arguments.kl or (own.target_kl,)
+    lengths: Sequence[int] = arguments.new_tokens or (own.new_tokens,)
+    return [Setting(*values) for values in product(forms, policies, kls, lengths)]
 
 
 if __name__ == "__main__":
