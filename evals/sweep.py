@@ -18,6 +18,7 @@ from tools.machine import settle_threads
 
 if TYPE_CHECKING:
     from evals.sweeping.sweep import Setting
+    from tools.records import Policy, PromptForm
     from tools.study.definition import Study
 
 
@@ -34,7 +35,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--study")
     parser.add_argument("--sae", metavar="ARM", help="an arm of the study (default: its first)")
     swept = parser.add_argument_group("what is tried; every combination (default: the study's own)")
-    swept.add_argument("--kl", type=listed(number(0.001, 100)), metavar="LIST", help="nats on the next token")
+    swept.add_argument("--kl", type=listed(number(0.001, 100.0)), metavar="LIST", help="nats on the next token")
     swept.add_argument("--forms", type=listed(among("plain", "chat")), metavar="LIST", help="plain, chat")
     swept.add_argument("--policies", type=listed(among("all", "prompt", "generated")), metavar="LIST")
     swept.add_argument("--new-tokens", type=listed(whole(1, 1000)), metavar="LIST", help="lengths of the continuations")
@@ -92,13 +93,11 @@ def list_settings(study: Study, arguments: argparse.Namespace) -> list[Setting]:
     from evals.sweeping.sweep import Setting
 
     own = study.steering
-    tried = (
-        arguments.forms or (own.prompt_form,),
-        arguments.policies or (own.policy,),
-        arguments.kl or (own.target_kl,),
-        arguments.new_tokens or (own.new_tokens,),
-    )
-    return [Setting(*values) for values in product(*tried)]
+    forms: Sequence[PromptForm] = arguments.forms or (own.prompt_form,)
+    policies: Sequence[Policy] = arguments.policies or (own.policy,)
+    kls: Sequence[float] = arguments.kl or (own.target_kl,)
+    lengths: Sequence[int] = arguments.new_tokens or (own.new_tokens,)
+    return [Setting(*values) for values in product(forms, policies, kls, lengths)]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -323,6 +324,18 @@ class SteeringEvidence(Record):
     prompt_form: PromptForm = Field(default="plain", exclude_if=_is_plain)
     sequence: SequentialTest | None = Field(default=None, exclude_if=_is_none)
     """None where every direction was given the same number of pairs. Left out of what is stored then, as it always was."""
+
+    @property
+    def opening(self) -> tuple[SteeredPair, ...]:
+        """The pairs that every direction was given, by which directions are compared: later ones go to the undecided."""
+        return self.pairs[: self.sequence.opening] if self.sequence else self.pairs
+
+    @property
+    def opening_rates(self) -> tuple[float, float]:
+        """Win rate and null of these pairs."""
+        if self.sequence is None:
+            return self.win_rate, self.null_win_rate
+        return fmean(pair.win for pair in self.opening), fmean(self.sequence.null[: self.sequence.opening])
 
 
 class CausalEvidence(Record):

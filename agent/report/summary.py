@@ -94,7 +94,7 @@ def _row(
     found = [evidence[d.feature.key] for d in decisions if d.feature.key in evidence]
     scores = [e.coherence.deduplicated for e in found if e.coherence and e.coherence.deduplicated is not None]
     steering = [e.steering for e in found if e.steering]
-    counted = [count_opening(s) for s in steering]
+    counted = [_count_opening(s) for s in steering]
     n = sum(each.n for each in counted)
     pairs = [pair for s in steering for pair in s.pairs]
     tested = [s.sequence for s in steering if s.sequence]
@@ -119,20 +119,17 @@ def _row(
 
 
 class Counted(NamedTuple):
-    """Pairs of one direction."""
+    """Pairs of one direction: those that every direction was given."""
 
     wins: int
     n: int
     null: float
 
 
-def count_opening(steering: SteeringEvidence) -> Counted:
-    """The pairs that every direction was given: where further ones are spent on the undecided, those would weigh more."""
-    test = steering.sequence
-    if test is None:
-        return Counted(round(steering.win_rate * steering.n), steering.n, steering.null_win_rate)
-    first = steering.pairs[: test.opening]
-    return Counted(sum(pair.win for pair in first), len(first), fmean(test.null[: test.opening]))
+def _count_opening(steering: SteeringEvidence) -> Counted:
+    win_rate, null = steering.opening_rates
+    n = len(steering.opening) if steering.sequence else steering.n
+    return Counted(round(win_rate * n), n, null)
 
 
 def _mean_nats(perplexities: Iterable[float | None]) -> float | None:

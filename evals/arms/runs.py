@@ -191,14 +191,15 @@ def _steering(found: SteeringEvidence | None) -> tuple[float | None, ...]:
         return (None,) * 5
     scored = [
         (pair.score_steered, pair.score_unsteered)
-        for pair in found.pairs
+        for pair in found.opening
         if pair.score_steered is not None and pair.score_unsteered is not None
     ]
+    win_rate, null = found.opening_rates
     if not scored:
-        return (None, None, None, found.win_rate - found.null_win_rate, found.log_probability_lift)
+        return (None, None, None, win_rate - null, found.log_probability_lift)
     steered, unsteered = (float(np.mean(side)) for side in zip(*scored, strict=True))
     won = float(np.mean([one > other for one, other in scored]))
-    return (won, steered, unsteered, found.win_rate - found.null_win_rate, found.log_probability_lift)
+    return (won, steered, unsteered, win_rate - null, found.log_probability_lift)
 
 
 def _is_settled(table: pd.DataFrame, decisions: Sequence[Decision]) -> Bool[np.ndarray, " rows"]:

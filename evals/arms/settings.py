@@ -18,7 +18,7 @@ from evals.arms.runs import Thresholds
 from tools.bench.arms import find_folder, hash_weights
 from tools.bench.folders import find_sae
 from tools.errors import UnveilError
-from tools.records import Evidence
+from tools.records import Evidence, SteeringEvidence
 from tools.study.definition import Study
 
 OWN = ("model", "sae", "evidence")
@@ -127,19 +127,26 @@ def _describe_steering(evidence: Sequence[Evidence]) -> dict[str, str | None]:
     names = ("steering prompts", "steering seeds", "steering", "steering metric", "tokens continued", "null lists")
     if not steered:
         return dict.fromkeys(names)
-    first = steered[0]
-    prompts = dict.fromkeys(pair.prompt for pair in first.pairs)
-    seeds = dict.fromkeys(pair.seed for pair in first.pairs)
+    first = next((one for one in steered if one.sequence), steered[0])
+    prompts = dict.fromkeys(pair.prompt for pair in first.opening)
+    seeds = dict.fromkeys(pair.seed for pair in first.opening)
     asked = "not recorded" if first.asked is None else f"{first.asked:g}"
     values = (
         " / ".join(prompts),
         ", ".join(map(str, seeds)),
-        f"{first.kind} at {first.policy} positions, {first.asked_unit} {asked}",
+        f"{first.kind} at {first.policy} positions, {first.asked_unit} {asked}{_further(first)}",
         first.metric,
         str(first.hook_calls),
         None if first.null_lists is None else f"about {round(max(s.null_lists or 0 for s in steered), -1)}",
     )
     return dict(zip(names, values, strict=True))
+
+
+def _further(steering: SteeringEvidence) -> str:
+    """Settings that older runs did not have; nothing where they are as they were."""
+    chat = ", in a chat template" if steering.prompt_form == "chat" else ""
+    test = steering.sequence
+    return chat if test is None else f"{chat}, in sequence for {test.win_rate:.0%} at {test.alpha:g}"
 
 
 def _recipe_tokens(study: Study) -> int | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from tools.bench.compute import Compute, Precision, settle_precision
 from tools.bench.loading import load_arm
@@ -15,18 +14,15 @@ from tools.dictionaries.belonging import probe_reconstruction, probe_rows
 from tools.effects.continuations import STEERED, UNSTEERED, SteeredTexts, Targets, steer, write_usual_texts
 from tools.effects.contrast import Contest, draw_panel, score_pairs
 from tools.effects.fluency import draw_bounds
-from tools.effects.intervention import Readers
 from tools.effects.sequence import follow
 from tools.effects.steering import check_room
+from tools.effects.trial import draw_targets, mean_residual_norm
 from tools.proof.proof import require_proof
 from tools.records import Policy, PromptForm, SteeredPair
 from tools.study.corpus import Corpus
 from tools.study.definition import SteeringDefaults, SteeringSequence, Study
 from tools.survey.features import Survey, prepare_survey, survey_features
-from tools.survey.projection import draw_random_stratum, project
 
-NORM_ROWS = 64
-"""Rows of the corpus over which the residual stream's mean length is taken."""
 HEADER = (
     "form", "policy", "KL", "tokens", "directions", "n", "strength", "wins", "null", "lift", "nats plain", "nats steered",
     "collapsed", "pass", "others pass",
@@ -88,17 +84,8 @@ def open_stage(study: Study, arm: str, precision: Precision, device: str, n: int
     lexicon = prepare_survey(bench, study)
     require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), None)
     survey = survey_features(bench, study, seed, lexicon=lexicon)
-    alive = np.flatnonzero(survey.alive)
-    features = np.sort(np.random.default_rng([seed, 5_000_011]).permutation(alive)[:n]).tolist()
-    directions = torch.cat([bench.directions[features], draw_random_stratum(bench, seed, n).to(bench.directions)])
-    numbers = torch.tensor([*features, *[-1] * n])
-    readers = Readers(directions, numbers, torch.zeros(len(numbers)))
-    ids = project(directions.to(survey.lens), survey.lens, study.survey.top_k).top_ids.cpu()
-    keys = [*(f"{arm}-{i:06d}" for i in features), *(f"{arm}-r{i:06d}" for i in range(n))]
-    rows = bench.read_text(study, "train", bench.context_size)
-    norms = bench.residuals(torch.from_numpy(rows.tokens[:NORM_ROWS])).norm(dim=-1)
-    residual_norm = float(norms.cpu()[torch.from_numpy(rows.real[:NORM_ROWS])].mean())
-    return Stage(bench, study, survey, residual_norm, Targets(keys, readers, ids, torch.ones(len(keys))), seed)
+    targets = draw_targets(bench, study, survey, n, seed)
+    return Stage(bench, study, survey, mean_residual_norm(bench, study), targets, seed)
 
 
 def sweep(stage: Stage, setting: Setting, seeds: int, show: int) -> list[Swept]:

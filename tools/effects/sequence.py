@@ -62,11 +62,16 @@ def bounds_of(settings: SteeringSequence) -> Bounds:
     return Bounds(-math.log(settings.alpha), math.log(FUTILE_SHARE * (1 - settings.power)))
 
 
-@cache
 def plan_sequence(settings: SteeringSequence, pairs_a_round: int) -> Plan:
     """As few rounds as give the power that is asked for; exact, for pairs that chance wins half of."""
-    found = enumerate(walk(settings, settings.win_rate), 1)
-    most, course = next((n, c) for n, c in found if n % pairs_a_round == 0 and c.passing >= settings.power)
+    return _plan(settings.win_rate, settings.power, settings.alpha, pairs_a_round)
+
+
+@cache
+def _plan(win_rate: float, power: float, alpha: float, size: int) -> Plan:
+    settings = SteeringSequence(win_rate=win_rate, power=power, alpha=alpha)
+    found = enumerate(walk(settings, win_rate), 1)
+    most, course = next((n, c) for n, c in found if n % size == 0 and c.passing >= power)
     return Plan(most, course, next(islice(walk(settings, 0.5), most - 1, None)))
 
 

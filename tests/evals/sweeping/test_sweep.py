@@ -67,9 +67,9 @@ def test_a_chat_form_that_the_tokenizer_lacks_is_one_line(
 
 def test_lists_that_win_alike_do_not_pass_for_each_other() -> None:
     rng = np.random.default_rng(0)
-    alike = contest(rng.random((60, 100)) < 0.5)
-    assert share_of_others(TEST, alike) <= 0.06
+    alike = contest(rng.random((60, 300)) < 0.5)
+    assert share_of_others(TEST, alike) <= 0.08
     one_wins = alike.null.copy()
     one_wins[:, 0] = True
-    assert share_of_others(TEST, contest(one_wins)) >= share_of_others(TEST, alike) + 0.01 - 1e-9
+    assert share_of_others(TEST, contest(one_wins)) >= share_of_others(TEST, alike) + 0.5 / 300
     assert share_of_others(TEST, contest(np.zeros((5, 0), dtype=bool))) == 0.0

@@ -12,13 +12,13 @@ import pytest
 from tools.bench.workbench import Workbench
 from tools.effects.contrast import Contest
 from tools.effects.rounds import go_on
-from tools.effects.sequence import follow, further_seeds, plan_sequence
+from tools.effects.sequence import LEAST_OPEN, follow, further_seeds, plan_sequence
 from tools.observation import observe
 from tools.records import Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.study.definition import SteeringDefaults, SteeringSequence, Study
 from tools.survey.features import Survey
 
-SEQUENCE = SteeringSequence(win_rate=0.9, power=0.7, alpha=0.05)
+SEQUENCE = SteeringSequence(win_rate=0.75, power=0.8, alpha=0.01)
 
 
 class Choice:
@@ -38,17 +38,19 @@ def steering(evidence: Sequence[Evidence]) -> list[SteeringEvidence]:
     return [record.steering for record in evidence if record.steering]
 
 
-CHOSEN = [Choice(0), Choice(3), Choice(20), Choice(0, "random_direction"), Choice(7)]
+CHOSEN = [Choice(0), Choice(5), Choice(20), Choice(0, "random_direction"), Choice(35)]
+LENGTH = 18
+"""Of texts: shorter ones of this model hardly hold a word."""
 
 
 @pytest.fixture(scope="module")
 def fixed(bench: Workbench, study: Study, survey: Survey) -> list[Evidence]:
-    return observe(bench, study, survey, CHOSEN, seed=0)
+    return observe(bench, with_steering(study, new_tokens=LENGTH), survey, CHOSEN, seed=0)
 
 
 @pytest.fixture(scope="module")
 def in_sequence(bench: Workbench, study: Study, survey: Survey) -> list[Evidence]:
-    return observe(bench, with_steering(study, sequence=SEQUENCE), survey, CHOSEN, seed=0)
+    return observe(bench, with_steering(study, sequence=SEQUENCE, new_tokens=LENGTH), survey, CHOSEN, seed=0)
 
 
 def test_without_a_sequence_nothing_of_it_is_stored(fixed: list[Evidence]) -> None:
@@ -85,7 +87,7 @@ def test_pairs_are_written_until_they_decide_and_no_further(in_sequence: list[Ev
         assert (test.verdict, test.p_value) == follow(SEQUENCE, wins, null)
         before = [follow(SEQUENCE, wins[:end], null[:end])[0] for end in range(size, one.n, size)]
         assert set(before) <= {"undecided"}
-        assert test.verdict != "undecided" or one.n == test.most
+        assert test.verdict != "undecided" or one.n == test.most or (null > 0).mean() < LEAST_OPEN
         assert one.null_win_rate == pytest.approx(null.mean())
 
 
@@ -106,7 +108,9 @@ def test_a_direction_is_given_alone_what_it_is_given_beside_others(
     bench: Workbench, study: Study, survey: Survey, in_sequence: list[Evidence]
 ) -> None:
     for place in (1, 3):
-        (alone,) = observe(bench, with_steering(study, sequence=SEQUENCE), survey, [CHOSEN[place]], seed=0)
+        (alone,) = observe(
+            bench, with_steering(study, sequence=SEQUENCE, new_tokens=LENGTH), survey, [CHOSEN[place]], seed=0
+        )
         together = in_sequence[place].steering
         assert alone.steering
         assert together
