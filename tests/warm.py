@@ -25,16 +25,23 @@ LIBRARIES = ("sae_lens", "pandas", "matplotlib.pyplot", "langgraph.graph", "http
 
 @contextlib.contextmanager
 def live(
-    module: str, arguments: Sequence[str], said: Path, *, errors: Path | None = None, **environment: str
+    module: str,
+    arguments: Sequence[str],
+    said: Path,
+    *,
+    errors: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ForkServerProcess]:
     """`python -W ignore -m module` while the block lasts, and no longer; what it says goes to a file, or to two.
 
-    The module may be `-c`, with a program as the first argument.
+    The module may be `-c`, with a program as the first argument. The environment is that of the tests, without what names
+    an endpoint, unless another is given.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(list(LIBRARIES))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
-    words = (module, arguments, (str(said), str(errors or said)), kept | environment)
+    if environment is None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
+    words = (module, arguments, (str(said), str(errors or said)), environment)
     if not said.is_fifo():
         said.write_bytes(b"")
     process = context.Process(target=_become, args=words)
@@ -47,10 +54,12 @@ def live(
         process.join()
 
 
-def run(module: str, arguments: Sequence[object], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    module: str, arguments: Sequence[object], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command to its end, with its outputs in new files of a folder meanwhile."""
     said, errors = (Path(mkstemp(dir=folder)[1]) for _ in range(2))
-    with live(module, [*map(str, arguments)], said, errors=errors, **environment) as process:
+    with live(module, [*map(str, arguments)], said, errors=errors, environment=environment) as process:
         process.join(110)
         assert process.exitcode is not None, "it goes on and on"
     texts = said.read_text("utf-8"), errors.read_text("utf-8")
