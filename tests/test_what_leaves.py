@@ -238,9 +238,9 @@ def test_the_desk_may_be_served_under_a_name(tmp_path: Path, run: Run) -> None:
     assert done.returncode == 2 and "stopped" not in done.stderr
 
 
-def test_a_hub_that_is_needed_is_asked_and_nobody_else(run_on: Run, log: Path, trap: Listener, tmp_path: Path) -> None:
+def test_a_hub_that_is_needed_is_asked_and_nobody_else(run: Run, log: Path, trap: Listener, tmp_path: Path) -> None:
     """The corpus is one of the hub's, which this server knows nothing of."""
-    done = run_on("agent.run", "--corpus", "hub:someone/texts", "--runs", tmp_path / "runs")
+    done = run("agent.run", "--corpus", "hub:someone/texts", "--runs", tmp_path / "runs")
     assert done.returncode == 2 and done.stderr.startswith("error: "), done.stderr
     assert "stopped" not in done.stderr
     assert {line for line in reached(log) if line.startswith("socket.")} == {
