@@ -69,7 +69,7 @@ def run(
 def _become(module: str, arguments: Sequence[str], files: tuple[str, str], environment: Mapping[str, str]) -> None:
     for stream, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    sys.stdout, sys.stderr = (open(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
     os.environ.clear()
     os.environ.update(environment, OMP_NUM_THREADS="1")
     os.chdir(ROOT)
