@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.arms.changes import Changed, compare_weights, match_seeds, seed_ceilings
 from evals.arms.contrasts import contrast_arms, describe_spreads
 from evals.arms.coverage import measure_coverage, read_word_list, study_word_list
-from evals.arms.figures import DomainWeights, collect_weights, draw_comparison
 from evals.arms.guards import check_hook, find_faults, refuse
 from evals.arms.measures import list_measures
 from evals.arms.regression import regress
-from evals.arms.remarks import list_remarks
-from evals.arms.report import write_comparison
+from evals.arms.report.figures import DomainWeights, collect_weights, draw_comparison
+from evals.arms.report.page import write_comparison
+from evals.arms.report.remarks import list_remarks
+from evals.arms.report.verdicts import judge_claims
 from evals.arms.results import Comparison, Coverage, Measured
 from evals.arms.seeds import sort_seeds
 from evals.arms.summary import Read, Summarised, read_run, read_summaries
-from evals.arms.verdicts import judge_claims
 
 if TYPE_CHECKING:
     from rich.progress import Progress
