@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from benchmarks.assets import load_quietly, make_study
+from benchmarks.material.assets import load_quietly, make_study
 from benchmarks.measure import Arm, Race, equal, faster, race, row
 from benchmarks.records import Result, Scale, Setting
 from benchmarks.steering import STEERING, continue_prompt

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
-from benchmarks.evidence import make_evidence
+from benchmarks.material.evidence import make_evidence
+from benchmarks.material.words import spell
 from benchmarks.projection import count_misplaced
 from benchmarks.records import Setting
-from benchmarks.words import spell
 
 BUSY = pytest.param("busy", marks=pytest.mark.endurance)
 """Loads the libraries twice more, and takes all cores from the tests beside it."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.assets import make_study
 from benchmarks.busy import SIZES, SPIN, open_process, spinning, steer
+from benchmarks.material.assets import make_study
 from benchmarks.steering import STEERING
 
 ROOT = Path(__file__).parents[2]
