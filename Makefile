@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DRIFT := build/drift
+# What pytest makes of a test file is kept, also where the environment says otherwise: it takes seconds in each process.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 # A build's local part (+cpu) is left out: which one is installed is a matter of the machine.
 FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' | sort -f
 
@@ -23,16 +25,17 @@ compare: .venv/run.done
 	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --replicates studies/pocket/seeds.jsonl
 
 test: .venv/test.done lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+	$(PYTEST) -n auto
 
 # Thousands of misbehaving replies, a hundred kills, thousands of simulated label sets, GPT-2's shapes; half an hour.
 endurance: .venv/test.done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m endurance
+	$(PYTEST) -n auto -m endurance
+	DRAWN=400 $(PYTEST) -n auto --timeout 1800 tests/security/test_command_lines.py tests/security/test_doors.py
 
 # Needs a Chromium on the machine; without one the tests say so and are skipped.
 browser: .venv/test.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser -rs
+	$(PYTEST) -m browser -rs
 
 lint: .venv/test.done
 	$(BIN)/ruff format --check .

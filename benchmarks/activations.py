@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from benchmarks.assets import make_bench
+from benchmarks.material.assets import make_bench
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.records import Result, Setting
 from tools.activity.activations import Recording, record_activations

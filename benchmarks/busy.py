@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from benchmarks.assets import load_quietly, make_study
+from benchmarks.material.assets import load_quietly, make_study
 from benchmarks.measure import Arm, Race, equal, faster, race, row
 from benchmarks.records import Result, Scale, Setting
 from benchmarks.steering import STEERING, continue_prompt
@@ -49,8 +49,8 @@ TIMES = 2.0
 NO_WORSE = 0.8
 SPINNING = 2
 """Processes a core."""
-SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-"""Ends by itself too when whoever started it is gone."""
+SPIN = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
+"""Ends by itself too when whoever started it, whose id it is given, is gone: even before it has looked."""
 
 
 def measure(setting: Setting) -> list[Result]:
@@ -96,7 +96,7 @@ def spinning(n: int) -> Generator[list[int]]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(n):
-            processes.append(subprocess.Popen([sys.executable, "-S", "-c", SPIN]))
+            processes.append(subprocess.Popen([sys.executable, "-S", "-c", SPIN, str(os.getpid())]))
         yield [process.pid for process in processes]
     finally:
         for process in processes:

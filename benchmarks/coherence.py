@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.material.words import make_word_vectors, spell
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.published import score_features
 from benchmarks.records import Result, Setting
-from benchmarks.words import make_word_vectors, spell
 from tools.survey.coherence import Coherence, published_rows, score_coherence, word_rows
 from tools.survey.keywords import token_words
 

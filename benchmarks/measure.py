@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Generic, TypeVar
 
-from benchmarks.load import LoadMeter
-from benchmarks.memory import PeakMeter
+from benchmarks.machine import LoadMeter, PeakMeter
 from benchmarks.records import Load, Reach, Result
 
 T = TypeVar("T")

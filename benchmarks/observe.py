@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from benchmarks.assets import make_bench
+from benchmarks.material.assets import make_bench
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.records import Result, Setting
 from tools.observation import observe

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from benchmarks.assets import load_quietly, make_study
+from benchmarks.material.assets import load_quietly, make_study
 from benchmarks.measure import Arm, equal, faster, race, row
 from benchmarks.published import steer_feature
 from benchmarks.records import Result, Setting

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from benchmarks.assets import SHAPES, make_directions, token_words, write_texts
+from benchmarks.material.assets import SHAPES, make_directions, token_words, write_texts
 from benchmarks.measure import Arm, race, row, small
 from benchmarks.projection import make_unembedding
 from benchmarks.records import Reach, Result, Setting

@@ -28,9 +28,9 @@ from agent.folder.store import RunFolder
 from agent.investigation.assembly import Assembly
 from agent.llm.settings import LlmChoice, Secrets
 from agent.stages.gather import Stopwatch, investigate
-from benchmarks.evidence import make_evidence
+from benchmarks.machine import resident_mb
+from benchmarks.material.evidence import make_evidence
 from benchmarks.measure import Arm, race, row
-from benchmarks.memory import resident_mb
 from benchmarks.records import Reach, Result, Setting
 from tools.border.egress import reaching
 from tools.records import Evidence

@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
-    from evals.arms.report import lay_out
+    from evals.arms.report.page import lay_out
     from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
     from tools.display.progress import Bars

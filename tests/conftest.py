@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -52,6 +53,12 @@ def _texts() -> Iterator[tuple[str, str, str]]:
         words = MEDICAL if topic == "medicine" else EVERYDAY
         sentences = [template.format(*rng.choice(words, 5)) for template in TEMPLATES[: 1 + number % 3]]
         yield f"{topic}-{number:02d}", topic, " ".join(sentences)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now is there to stay: a million objects that no collection of garbage need look through again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

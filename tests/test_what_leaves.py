@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from agent.folder.records import Manifest
+from tests import warm
 from tests.servers.listener import WATCH, Listener, attempts, listen
 from tests.servers.openai_stub import happy, serve
 
@@ -61,13 +62,23 @@ def shell(trap: Listener, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(shell: dict[str, str], log: Path) -> Run:
-    """Runs a module with arguments under the watcher, with more of an environment if it is given."""
+    """Runs a module with arguments under the watcher, from its first import on; with more of an environment if given."""
 
     def work(module: str, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", WATCH, str(log), module, *map(str, arguments)]
         return subprocess.run(
             command, cwd=ROOT, env=shell | more, capture_output=True, text=True, timeout=110, check=False
         )
+
+    return work
+
+
+@pytest.fixture
+def run_on(shell: dict[str, str], log: Path, tmp_path: Path) -> Run:
+    """The same with the libraries imported before: for commands that import no other than one that `run` has watched."""
+
+    def work(module: str, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+        return warm.run("-c", [WATCH, log, module, *arguments], tmp_path, shell | more)
 
     return work
 
@@ -114,7 +125,7 @@ def test_the_watcher_sees_what_it_is_to_see(run: Run, log: Path, trap: Listener,
 
 
 def test_a_run_by_rules_its_replay_and_its_export_reach_nobody(
-    run: Run, log: Path, trap: Listener, study_folder: Path, tmp_path: Path
+    run: Run, run_on: Run, log: Path, trap: Listener, study_folder: Path, tmp_path: Path
 ) -> None:
     few = ("--limit", 1, "--controls", 0.05)
     done = run("agent.run", "--study", study_folder, "--runs", tmp_path / "runs", *few)
@@ -126,7 +137,7 @@ def test_a_run_by_rules_its_replay_and_its_export_reach_nobody(
         ("agent.read", path, _first_feature(path)),
         ("evals.export", path, "--to", "delphi"),
     ):
-        done = run(module, *arguments)
+        done = run_on(module, *arguments)
         assert (done.returncode, "stopped" in done.stderr) == (0, False), done.stderr
     assert reached(log) == set()
     assert (trap.posts, trap.gets) == ([], [])
@@ -138,7 +149,7 @@ def _first_feature(path: Path) -> str:
 
 
 def test_a_run_by_an_llm_reaches_its_endpoint_and_nobody_else(
-    run: Run, log: Path, trap: Listener, imported: list[str], tmp_path: Path
+    run: Run, run_on: Run, log: Path, trap: Listener, imported: list[str], tmp_path: Path
 ) -> None:
     with serve(happy) as stub:
         done = run("agent.run", *imported, "--llm-model", "stub", OPENAI_BASE_URL=stub.base_url)
@@ -149,18 +160,18 @@ def test_a_run_by_an_llm_reaches_its_endpoint_and_nobody_else(
     assert read_manifest(only_run(tmp_path)).config.traced is False
 
     log.write_text("")
-    again = run("agent.run", "--replay", only_run(tmp_path))
+    again = run_on("agent.run", "--replay", only_run(tmp_path))
     assert "2 of 2 decisions reproduced byte for byte" in again.stdout
     assert reached(log) == set()
     assert (trap.posts, trap.gets) == ([], [])
 
 
 def test_a_run_is_traced_where_trace_asks_for_it(
-    run: Run, log: Path, trap: Listener, imported: list[str], tmp_path: Path
+    run_on: Run, log: Path, trap: Listener, imported: list[str], tmp_path: Path
 ) -> None:
     with serve(happy) as stub:
         arguments = (*imported, "--llm-model", "stub", "--base-url", stub.base_url, "--trace")
-        done = run("agent.run", *arguments, LANGSMITH_TRACING="false")
+        done = run_on("agent.run", *arguments, LANGSMITH_TRACING="false")
         place = stub.base_url.removeprefix("http://").removesuffix("/v1")
     assert done.returncode == 0, done.stderr
     host = trap.url.removeprefix("http://")
@@ -175,7 +186,7 @@ def test_a_run_is_traced_where_trace_asks_for_it(
     log.write_text("")
     sent_before = len(trap.posts)
     for again in ("--replay", "--resume"):
-        assert run("agent.run", again, path).returncode == 0, "what was traced once is not traced again"
+        assert run_on("agent.run", again, path).returncode == 0, "what was traced once is not traced again"
     assert reached(log) == set()
     assert len(trap.posts) == sent_before
     assert read_manifest(path).config.traced is True
@@ -191,20 +202,20 @@ def test_a_run_is_traced_where_trace_asks_for_it(
     ids=["no key", "no URL", "with --replay"],
 )
 def test_a_trace_that_cannot_be_is_one_line(
-    run: Run, imported: list[str], tmp_path: Path, more: dict[str, str], arguments: list[str], said: str
+    run_on: Run, imported: list[str], tmp_path: Path, more: dict[str, str], arguments: list[str], said: str
 ) -> None:
     endpoint = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_MODEL": "m"}
-    done = run("agent.run", *(arguments or imported), "--trace", **endpoint, **more)
+    done = run_on("agent.run", *(arguments or imported), "--trace", **endpoint, **more)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
 
 def test_the_desk_reaches_nobody(
-    run: Run, shell: dict[str, str], log: Path, trap: Listener, imported: list[str], tmp_path: Path
+    run_on: Run, shell: dict[str, str], log: Path, trap: Listener, imported: list[str], tmp_path: Path
 ) -> None:
     with serve(happy) as stub:
-        assert run("agent.run", *imported, "--llm-model", "stub", "--base-url", stub.base_url).returncode == 0
+        assert run_on("agent.run", *imported, "--llm-model", "stub", "--base-url", stub.base_url).returncode == 0
     log.write_text("")
     path = only_run(tmp_path)
     command = [sys.executable, "-c", WATCH, str(log), "evals.review", str(path), "--port", "0"]

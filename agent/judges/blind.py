@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
 from prompts.loader import Prompt, load_prompt
+from tools.maths import seed_of
 from tools.proof.floors import keep_alive, say_dead
 from tools.records import SteeredPair, SteeringEvidence
 from tools.study.definition import Domain, Question
@@ -175,13 +175,13 @@ def order_pairs(key: str, n: int, repeat: int) -> tuple[bool, ...]:
         n: number of pairs.
         repeat: number of the judge's repeat, from 0.
     """
-    drawn = [_number(f"{key}|pairs|{repeat // 2}|{place}") % 2 == 0 for place in range(n)]
+    drawn = [seed_of(key, "pairs", repeat // 2, place) % 2 == 0 for place in range(n)]
     return tuple(is_a != bool(repeat % 2) for is_a in drawn)
 
 
 def order_hypotheses(key: str, n: int, repeat: int) -> tuple[int, ...]:
     """The order in which hypotheses are shown: numbers from 0 in the investigator's order."""
-    return tuple(sorted(range(n), key=lambda place: _number(f"{key}|hypotheses|{repeat}|{place}")))
+    return tuple(sorted(range(n), key=lambda place: seed_of(key, "hypotheses", repeat, place)))
 
 
 def named_steered(reply: JudgeReply, steered_is_a: Sequence[bool]) -> tuple[bool, ...]:
@@ -199,7 +199,3 @@ def count_identified(named: Sequence[Sequence[bool]]) -> int:
         named: for each repeat, what `named_steered` says.
     """
     return sum(2 * sum(column) > len(named) for column in zip(*named, strict=True))
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

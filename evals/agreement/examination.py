@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,41 +63,55 @@ def examine(
         LabelError: no label fits.
     """
     matching = match(decisions, labels, question, programs)
-    rows = [*compare(matching, seed)]
-    prevalence, plan = None, None
+    beyond = _look_beyond(manifest, decisions, matching, n_next, seed) if question == RELEVANT else _Beyond()
+    pooled = ["a feature's ratings go together: the p-value against the other run is smaller than it should be"]
     remarks = [
         *manifest.caveats,
         *_remarks(matching),
         *_say_floors(floors, looked_at=manifest.floors is not None),
+        *(pooled if other is not None and question == POOLED else ()),
+        *beyond.remarks,
     ]
-    if other is not None and question == POOLED:
-        remarks.append(
-            "a feature's ratings go together: the p-value against the other run is smaller than it should be"
-        )
-    if question == RELEVANT:
-        known = label_features(matching)
-        features = judge_features(decisions, known)
-        rows += [row for row in (random_direction_row(decisions), weigh_labels(features, seed)) if row is not None]
-        samples = sample_strata(manifest.selection, decisions, known)
-        prevalence = estimate_prevalence(samples)
-        remarks += [
-            f"no label among the {sample.stratum}: the share in the whole SAE cannot be estimated"
-            for sample in samples
-            if sample.population and not len(sample.seen[0])
-        ]
-        plan = plan_labels(features, n_next, seed)
     return _assemble(
         manifest,
         decisions,
         matching,
-        tuple(rows),
+        (*compare(matching, seed), *beyond.rows),
         paired=None if other is None else _paired(matching, *other),
         alternative=try_stand_ins(matching, epsilon, seed),
         calibration=_calibration(matching, seed),
-        prevalence=prevalence,
-        plan=plan,
+        prevalence=beyond.prevalence,
+        plan=beyond.plan,
         disagreements=_disagreements(matching),
         remarks=tuple(remarks),
+    )
+
+
+class _Beyond(NamedTuple):
+    """What labels say of features that have none."""
+
+    rows: tuple[Row, ...] = ()
+    prevalence: Prevalence | None = None
+    plan: Plan | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def _look_beyond(
+    manifest: Manifest, decisions: Sequence[Decision], matching: Matching, n_next: int, seed: int
+) -> _Beyond:
+    known = label_features(matching)
+    features = judge_features(decisions, known)
+    rows = (random_direction_row(decisions), weigh_labels(features, seed))
+    samples = sample_strata(manifest.selection, decisions, known)
+    return _Beyond(
+        rows=tuple(row for row in rows if row is not None),
+        prevalence=estimate_prevalence(samples),
+        plan=plan_labels(features, n_next, seed),
+        remarks=tuple(
+            f"no label among the {sample.stratum}: the share in the whole SAE cannot be estimated"
+            for sample in samples
+            if sample.population and not len(sample.seen[0])
+        ),
     )
 
 

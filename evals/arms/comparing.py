@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.arms.changes import Changed, compare_weights, match_seeds, seed_ceilings
 from evals.arms.contrasts import contrast_arms, describe_spreads
 from evals.arms.coverage import measure_coverage, read_word_list, study_word_list
-from evals.arms.figures import DomainWeights, collect_weights, draw_comparison
 from evals.arms.guards import check_hook, find_faults, refuse
-from evals.arms.measures import list_measures
+from evals.arms.measures import MEASURES
 from evals.arms.regression import regress
-from evals.arms.remarks import list_remarks
-from evals.arms.report import write_comparison
+from evals.arms.report.figures import DomainWeights, collect_weights, draw_comparison
+from evals.arms.report.page import write_comparison
+from evals.arms.report.remarks import list_remarks
+from evals.arms.report.verdicts import judge_claims
 from evals.arms.results import Comparison, Coverage, Measured
 from evals.arms.seeds import sort_seeds
 from evals.arms.summary import Read, Summarised, read_run, read_summaries
-from evals.arms.verdicts import judge_claims
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,7 +74,7 @@ def compare_runs(asked: Asked, progress: Progress) -> Compared:
     if asked.weights:
         changed = compare_weights(base, finetuned, asked.seed, asked.device, progress)
         refuse(changed.faults, asked.allowed)
-    task = progress.add_task("compare      measures", total=len(list_measures()) + 1)
+    task = progress.add_task("compare      measures", total=len(MEASURES) + 1)
     measured = contrast_arms(*arms, seeds, asked.seed, lambda: progress.advance(task))
     regressions = regress(*arms)
     progress.advance(task)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from evals.arms.inference import adjust, compare_samples
-from evals.arms.measures import Measure, list_measures
+from evals.arms.measures import MEASURES, Measure
 from evals.arms.results import ArmSummary, Measured, SeedTest, Spread
 from evals.arms.runs import Arm
 from evals.arms.seeds import Seeds, compare_over_seeds
@@ -31,7 +31,7 @@ def contrast_arms(
     """
     found: list[Measured] = []
     tests, bounds = compare_over_seeds(seeds), bound_difference(seeds.base, seeds.finetuned)
-    for measure in list_measures():
+    for measure in MEASURES:
         one = _contrast(measure, base, finetuned, tests.get(measure.key), seed)
         bounded = measure.key == "relevant" and one.lost is None
         found.append(one.model_copy(update={"bounds": bounds}) if bounded else one)
@@ -99,7 +99,7 @@ _SPREADS = ("coherence_hits", "coherence_published", "coherence_relevant", "cohe
 def describe_spreads(base: Arm, finetuned: Arm) -> list[Spread]:
     """Table 2 of the published study, by both definitions; sets that are empty in an arm are left out."""
     found: list[Spread] = []
-    for measure in list_measures():
+    for measure in MEASURES:
         if measure.key not in _SPREADS:
             continue
         left, right = measure.sample(base).values, measure.sample(finetuned).values

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.stats import ttest_ind
 
 from evals.arms.guards import ComparisonError, compare_settings
-from evals.arms.measures import list_measures
+from evals.arms.measures import MEASURES
 from evals.arms.results import ArmSummary, SeedTest
 from tools.maths import Interval
 
@@ -55,7 +55,7 @@ def sort_seeds(base: ArmSummary, finetuned: ArmSummary, others: Iterable[ArmSumm
 def compare_over_seeds(seeds: Seeds) -> dict[str, SeedTest]:
     """Every measure over the SAEs; those that some SAE lacks, or that never vary, are left out."""
     found: dict[str, SeedTest] = {}
-    for measure in list_measures():
+    for measure in MEASURES:
         sides = [[one.figures.get(measure.key) for one in side] for side in (seeds.base, seeds.finetuned)]
         known = [[value for value in side if value is not None] for side in sides]
         if [len(side) for side in known] != [len(side) for side in sides]:

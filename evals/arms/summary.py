@@ -10,7 +10,7 @@ from agent.errors import RunError
 from agent.folder.records import Manifest
 from agent.folder.store import RunFolder
 from agent.lines import read_lines
-from evals.arms.measures import list_measures
+from evals.arms.measures import MEASURES
 from evals.arms.results import ArmSummary
 from evals.arms.runs import Arm, read_arm
 from evals.arms.settings import Origin, find_origin, list_settings
@@ -61,7 +61,7 @@ def summarise_arm(arm: Arm, origin: Origin) -> ArmSummary:
             f"run {arm.manifest.run_id} does not say which model and SAE it ran: a run that judges another's evidence "
             "again needs that one beside it"
         )
-    samples = {measure.key: measure.sample(arm) for measure in list_measures()}
+    samples = {measure.key: measure.sample(arm) for measure in MEASURES}
     return ArmSummary(
         run_id=arm.manifest.run_id,
         arm=arm.name,

@@ -21,7 +21,7 @@ from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply
 from agent.toolbox import Toolbox
-from benchmarks.evidence import typical_evidence, typical_pair
+from benchmarks.material.evidence import typical_evidence, typical_pair
 from prompts.loader import load_prompt
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
 from tools.errors import ToolError

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.servers.openai_stub import StubServer
+from tests.warm import live
 
-ROOT = Path(__file__).parents[2]
 STAGES = ("imports and loading", "first calls", "middle", "last calls", "report", "exit")
 
 
@@ -51,38 +47,25 @@ class Command(NamedTuple):
         return [*self.arguments, "--runs", str(runs), "--base-url", server.base_url, "--llm-model", self.model]
 
 
-def live(module: str, arguments: Sequence[str], said: Path) -> subprocess.Popen[str]:
-    """A process of its own; what it says goes to a file."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
-    with said.open("w") as output:
-        return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", module, *arguments],
-            cwd=ROOT,
-            env=environment | {"OMP_NUM_THREADS": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-
 def output_of(runs: Path) -> Path:
     """What the latest process said."""
     return runs.with_suffix(".txt")
 
 
-def strike(process: subprocess.Popen[str], moment: Moment, server: StubServer, said: Path) -> int | None:
+def strike(process: ForkServerProcess, moment: Moment, server: StubServer, said: Path) -> int | None:
     """Kill a process that has just begun; the requests then in flight, or None if it ended before the moment came."""
     before = len(server.requests)
-    while process.poll() is None and (
+    while process.is_alive() and (
         len(server.requests) - before < moment.requests or moment.after not in said.read_text("utf-8")
     ):
-        let_live(process, 0.002)
-    let_live(process, moment.seconds)
+        process.join(0.002)
+    process.join(moment.seconds)
     in_flight = server.in_flight if len(server.requests) > before else 0  # else they are those of the process before
     process.kill()
-    if process.wait() == 0:
+    process.join()
+    if process.exitcode == 0:
         return None
-    assert process.returncode == -9, said.read_text("utf-8")
+    assert process.exitcode == -9, said.read_text("utf-8")
     return in_flight
 
 
@@ -90,7 +73,8 @@ def run_to_its_end(command: Command, runs: Path, server: StubServer) -> float:
     """The seconds that the run, or what is left of it, takes."""
     began = time.monotonic()
     with live("agent.run", command.begin(runs, server), output_of(runs)) as process:
-        assert process.wait(timeout=120) == 0, output_of(runs).read_text("utf-8")
+        process.join(120)
+        assert process.exitcode == 0, output_of(runs).read_text("utf-8")
     return time.monotonic() - began
 
 
@@ -112,11 +96,6 @@ def kill_at(moment: Moment, command: Command, runs: Path, server: StubServer) ->
         decisions=tuple(decisions),
         n_requests=len(server.requests),
     )
-
-
-def let_live(process: subprocess.Popen[str], seconds: float) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
 
 
 def stage_of(said: str, n_requests: int, n_decisions: int, command: Command) -> str:

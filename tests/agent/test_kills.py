@@ -37,7 +37,7 @@ from tests.servers.openai_stub import serve
 
 
 def test_a_run_killed_three_times_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    command, drawn = evidence_command(tmp_path, n_features=40), random.Random(0)
+    command, drawn = evidence_command(tmp_path, n_features=24), random.Random(0)
     with serve(obedient, delay=0.02) as server, ThreadPoolExecutor(1) as beside:
         undisturbed = beside.submit(main, command.begin(tmp_path / "undisturbed", server))
         story = suffer(

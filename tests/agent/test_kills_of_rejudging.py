@@ -49,8 +49,8 @@ def judging_again(parent: Path, n_features: int) -> Command:
 
 
 def test_a_rejudging_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    parent, drawn = judged(evidence_command(tmp_path, n_features=40), tmp_path / "parent"), random.Random(0)
-    command, before = judging_again(parent, n_features=40), hashes_in(parent)
+    parent, drawn = judged(evidence_command(tmp_path, n_features=24), tmp_path / "parent"), random.Random(0)
+    command, before = judging_again(parent, n_features=24), hashes_in(parent)
     other = judged(command, tmp_path / "undisturbed")
     story = suffer(
         command, tmp_path / "killed", lambda: Moment(drawn.randint(1, 24), drawn.random() / 20), most=2, delay=0.02

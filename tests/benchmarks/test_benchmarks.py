@@ -9,14 +9,17 @@ import pytest
 import torch
 
 from benchmarks.catalogue import BENCHMARKS, run_benchmark
-from benchmarks.evidence import make_evidence
+from benchmarks.material.evidence import make_evidence
+from benchmarks.material.words import spell
 from benchmarks.projection import count_misplaced
 from benchmarks.records import Setting
-from benchmarks.words import spell
+
+BUSY = pytest.param("busy", marks=pytest.mark.endurance)
+"""Loads the libraries twice more, and takes all cores from the tests beside it."""
 
 
-@pytest.mark.timeout(300)  # `busy` loads the libraries twice more
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [BUSY if name == "busy" else name for name in BENCHMARKS])
 def test_benchmark_runs_and_its_arms_agree(name: str, tmp_path: Path) -> None:
     figure = tmp_path / "figure.png"
     results = run_benchmark(name, Setting("small", rounds=1, figure=str(figure)), threads=None)

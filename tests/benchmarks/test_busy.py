@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.busy import open_process, spinning
+from benchmarks.busy import SIZES, SPIN, open_process, spinning, steer
+from benchmarks.material.assets import make_study
+from benchmarks.steering import STEERING
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +39,8 @@ def test_processes_end_with_an_error_in_the_block() -> None:
 
 
 def test_processes_end_when_who_started_them_was_killed() -> None:
-    code = "from benchmarks.busy import spinning\nwith spinning(2) as pids:\n print(*pids, flush=True)\n input()"
+    start = f"subprocess.Popen([sys.executable, '-S', '-c', {SPIN!r}, str(os.getpid())]).pid"
+    code = f"import os, subprocess, sys\nprint({start}, {start}, flush=True)\ninput()"
     starter = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout is not None
     pids = [int(word) for word in starter.stdout.readline().split()]
@@ -45,6 +48,14 @@ def test_processes_end_when_who_started_them_was_killed() -> None:
     starter.communicate()
     assert len(pids) == 2
     assert gone(pids)
+
+
+def test_the_call_that_is_timed_makes_the_same_texts_each_time(tmp_path: Path) -> None:
+    make_study(tmp_path, "small", STEERING)
+    size = SIZES["small"]
+    one, two = (steer(str(tmp_path), size) for _ in range(2))
+    assert one.tokens == two.tokens and len(one.tokens) == 2 * size.features * size.new_tokens
+    assert one.cpu_s > 0
 
 
 def test_settings_reach_the_process_and_leave_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,8 +91,8 @@ def test_only_what_is_judged_and_not_reached_is_missed() -> None:
 
 
 def test_failing_benchmark_is_reported_and_the_next_is_still_tried() -> None:
-    report = run_all(["words", "nosuch"], Setting("small", 1), None, Console(file=StringIO()))
-    assert [failure.name for failure in report.failed] == ["words", "nosuch"]
+    report = run_all(["records", "nosuch"], Setting("small", 1), None, Console(file=StringIO()))
+    assert [failure.name for failure in report.failed] == ["records", "nosuch"]
     assert "has no attribute 'measure'" in report.failed[0].message
     assert "nosuch failed: ModuleNotFoundError" in show(report)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.load import LoadMeter
+from benchmarks.machine import LoadMeter, PeakMeter, resident_mb
 from benchmarks.measure import Arm, Race, equal, faster, race, row, small
-from benchmarks.memory import PeakMeter, resident_mb
 from benchmarks.records import Load, Reach
 
 QUIET = Load(average=0.1, others=0.0, cores=2)

@@ -23,8 +23,8 @@ from agent.run import main
 from tests.agent.cases import make_evidence
 from tests.evals.exports.runs import usual_decisions, write_finished
 
-DRAWN = int(os.environ.get("DRAWN", "40"))
-"""Command lines and study files each; more of them find more: DRAWN=1000 pytest tests/security/test_command_lines.py"""
+DRAWN = int(os.environ.get("DRAWN", "12"))
+"""Command lines and study files each; more of them find more: `make endurance` draws hundreds."""
 HOSTILE = (
     "", " ", "-1", "0", "1", "2.5", "1e999", "nan", "inf", "-inf", "9" * 400, "9" * 5000,
     "1_000", "٣", "²", "½", "0x10", "true", "null",

@@ -25,8 +25,8 @@ from tests.agent.cases import make_evidence
 from tests.doors import list_modules, parser_of
 from tests.security.test_command_lines import HOSTILE, environments
 
-DRAWN = int(os.environ.get("DRAWN", "20"))
-"""Command lines for each door; more of them find more: DRAWN=500 pytest tests/security/test_doors.py"""
+DRAWN = int(os.environ.get("DRAWN", "10"))
+"""Command lines for each door; more of them find more: `make endurance` draws hundreds."""
 NUMBERS = (
     "-1",
     "0",

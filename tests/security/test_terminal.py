@@ -39,6 +39,7 @@ from tests.doors import list_doors
 from tests.evals.arms.worlds import World, write_arm
 from tests.evals.exports.runs import usual_decisions, write_finished
 from tests.evals.worlds import label
+from tests.warm import live
 from tools.display import unseen
 from tools.display.console import LineConsole
 from tools.display.terminal import complain, say
@@ -295,44 +296,52 @@ def test_nothing_writes_to_a_terminal_by_another_way() -> None:
     assert not found
 
 
-def gone_after(command: list[str], cwd: Path = ROOT) -> tuple[int, str]:
-    """Status and complaints of a command whose reader takes one line, or none, and leaves."""
-    begun = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd)
+@pytest.mark.parametrize("door", DOORS)
+def test_help_may_go_unread(door: str) -> None:
+    begun = subprocess.Popen(
+        [sys.executable, "-m", door, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
     assert begun.stdout and begun.stderr
     begun.stdout.close()
     with begun.stderr:
-        err = begun.stderr.read().decode()
-    return begun.wait(), err
+        assert begun.stderr.read() == b""
+    assert begun.wait() == 0
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_help_may_go_unread(door: str) -> None:
-    assert gone_after([sys.executable, "-m", door, "--help"]) == (0, "")
+def gone_after(folder: Path, module: str, *arguments: str) -> tuple[int | None, str]:
+    """Status and complaints of a command whose reader leaves before it takes a line."""
+    pipe, errors = folder / f"{module}.pipe", folder / f"{module}.txt"
+    os.mkfifo(pipe)
+    with live(module, arguments, pipe, errors=errors) as process:
+        os.close(os.open(pipe, os.O_RDONLY))
+        process.join(100)
+        return process.exitcode, errors.read_text("utf-8")
 
 
 def test_a_reader_who_leaves_costs_no_report(
     hostile: Path, hostile_labels: Path, study_copy: Path, tmp_path: Path
 ) -> None:
-    python = [sys.executable, "-m"]
     key = RunFolder(hostile).decisions()[0].feature.key
-    assert gone_after([*python, "agent.read", str(hostile), key, "--whole"])[0] == 0
+    assert gone_after(tmp_path, "agent.read", str(hostile), key, "--whole")[0] == 0
     judged = write_finished(tmp_path / "run", usual_decisions())
     named = tmp_path / "labels.jsonl"
     write_own(named, [label(1, "yes"), label(2, "no")])
-    assert gone_after([*python, "evals.run", str(judged), "--labels", str(named)]) == (0, "")
+    assert gone_after(tmp_path, "evals.run", str(judged), "--labels", str(named)) == (0, "")
     assert (judged / "evals" / "agreement.md").is_file()
-    assert gone_after([*python, "agent.run", "--study", str(study_copy), "--runs", str(tmp_path / "runs")])[0] == 0
+    few = ("--limit", "1", "--controls", "0.05")
+    assert gone_after(tmp_path, "agent.run", "--study", str(study_copy), "--runs", str(tmp_path / "runs"), *few)[0] == 0
     (made,) = (tmp_path / "runs").iterdir()
     assert (made / "report.html").is_file() and (made / "summary.json").is_file()
 
 
 @pytest.fixture
 def stopping(tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
-    """An environment in which Ctrl-C is pressed at the moment a module is first looked for."""
+    """An environment in which Ctrl-C is pressed at the moment a module is first looked for, whatever started the tests."""
 
     def press(module: str) -> dict[str, str]:
         (tmp_path / "sitecustomize.py").write_text(
             "import os, signal, sys\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "class Press:\n"
             "    def find_spec(self, name, path=None, target=None):\n"
             f"        if name == {module!r}:\n"
@@ -345,7 +354,7 @@ def stopping(tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
     yield press
 
 
-FIRST_MODULES = {
+FIRST_MODULES = {  # the last of each door belongs to the suite, the others to endurance: each is a start of Python
     "agent.run": ("pydantic", "rich", "torch", "transformer_lens"),
     "agent.read": ("pydantic", "agent.folder.records"),
     "agent.check": ("pydantic", "agent.folder.soundness"),
@@ -361,6 +370,8 @@ FIRST_MODULES = {
     "tools.training": ("torch", "tools.bench.compute"),
     "benchmarks": ("rich", "benchmarks.records"),
 }
+LAST = {"agent.run": "torch"}
+"""Where the last one comes after seconds."""
 GIVEN = {
     "agent.run": ["--study", "{study}", "--runs", "{runs}"],
     "agent.read": ["{run}", "1"],
@@ -379,7 +390,14 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize(("door", "module"), [(door, name) for door in DOORS for name in FIRST_MODULES[door]])
+@pytest.mark.parametrize(
+    ("door", "module"),
+    [
+        pytest.param(door, name, marks=() if name == LAST.get(door, FIRST_MODULES[door][-1]) else pytest.mark.endurance)
+        for door in DOORS
+        for name in FIRST_MODULES[door]
+    ],
+)
 def test_an_interruption_while_modules_load_is_one_line(
     door: str, module: str, stopping: Callable[[str], dict[str, str]], study_copy: Path, hostile: Path, tmp_path: Path
 ) -> None:

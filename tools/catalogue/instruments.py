@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.catalogue.arguments import check_number, check_range, row_of, scaled, word_tokens
 from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
@@ -36,7 +37,6 @@ from tools.effects.intervention import Addition, Intervention
 from tools.effects.steering import generate, prompt_rows, row_noise
 from tools.errors import ToolError
 
-WEAKEST, STRONGEST = 0.05, 4.0
 MOST_SENTENCES = 12
 MOST_WORDS = 20
 MOST_TOKENS = 20
@@ -52,7 +52,7 @@ def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActiv
         subject: one direction on the bench.
         sentences: 1 to 12 short texts.
     """
-    _check_number(sentences, MOST_SENTENCES, "sentences")
+    check_number(sentences, MOST_SENTENCES, "sentences")
     found = [_measure(subject, sentence) for sentence in sentences]
     return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(subject.sample_values.max())))
 
@@ -66,8 +66,8 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
         words: 1 to 20 single words.
         strength: length of what is added, in mean lengths of the residual stream, 0.05 to 4.
     """
-    _check_number(words, MOST_WORDS, "words")
-    vector = _scaled(subject, strength)
+    check_number(words, MOST_WORDS, "words")
+    vector = scaled(subject, strength)
     prompts = subject.study.steering.prompts
     both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
     change = torch.zeros(subject.bench.W_U.shape[1])
@@ -76,7 +76,7 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
         logits = subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu()
         unsteered, steered = torch.log_softmax(logits, dim=-1)
         change += (steered - unsteered) / len(prompts)
-    tokens = [_word_tokens(subject, word) for word in words]
+    tokens = [word_tokens(subject, word) for word in words]
     changes = [
         WordChange(word=word, change=_rounded(float(change[ids[0]])), whole=len(ids) == 1)
         for word, ids in zip(words, tokens, strict=True)
@@ -94,7 +94,7 @@ def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText
     """
     settings = subject.study.steering
     ids = subject.tokenize(prompt, room=settings.new_tokens)
-    vector = _scaled(subject, strength)
+    vector = scaled(subject, strength)
     noise = row_noise(f"{subject.laboratory.seed}|{subject.key}|{prompt}", settings.new_tokens)
     made = generate(
         subject.bench,
@@ -122,7 +122,7 @@ def ablate(subject: Subject, sentence: str) -> AblationFound:
         subject: one direction on the bench.
         sentence: a text in which the feature is active.
     """
-    tokens = _row(subject, sentence)
+    tokens = row_of(subject, sentence)
     values = subject.activations(subject.bench.residuals(tokens).cpu())
     values[:, 0] = 0  # the first position is the model's own mark, not text
     if not bool((values > 0).any()):
@@ -144,7 +144,7 @@ def find_neighbours(subject: Subject, n: int) -> Neighbours:
         subject: one direction on the bench.
         n: how many, 1 to 10.
     """
-    _check_range(n, 1, 10, "n")
+    check_range(n, 1, 10, "n")
     directions = subject.bench.directions
     cosines = directions @ subject.direction  # [d_sae]
     if subject.row is not None:
@@ -167,8 +167,8 @@ def show_contexts(subject: Subject, first: int, n: int) -> ContextsFound:
         first: place of the first one shown, from 1; go on with `first + n`.
         n: how many, 1 to 8.
     """
-    _check_range(first, 1, 1000, "first")
-    _check_range(n, 1, 8, "n")
+    check_range(first, 1, 1000, "first")
+    check_range(n, 1, 8, "n")
     values = subject.sample_values
     largest = values.max(dim=1).values.numpy()
     rows = subject.sample.rows
@@ -190,11 +190,11 @@ def look_up_words(subject: Subject, words: list[str]) -> WordsFound:
         subject: one direction on the bench.
         words: 1 to 20 single words.
     """
-    _check_number(words, MOST_WORDS, "words")
+    check_number(words, MOST_WORDS, "words")
     weights = (subject.direction @ subject.laboratory.lens).cpu()
     found: list[WordLookup] = []
     for word in words:
-        ids = _word_tokens(subject, word)
+        ids = word_tokens(subject, word)
         weight = weights[ids[0]]
         found.append(
             WordLookup(
@@ -218,8 +218,8 @@ def project_tokens(subject: Subject, first: int, k: int) -> TokensFound:
         k: how many of each, 1 to 20.
     """
     weights = (subject.direction @ subject.laboratory.lens).cpu()
-    _check_range(k, 1, MOST_TOKENS, "k")
-    _check_range(first, 1, len(weights) - k, "first")
+    check_range(k, 1, MOST_TOKENS, "k")
+    check_range(first, 1, len(weights) - k, "first")
     order = weights.argsort(descending=True, stable=True)
     return TokensFound(
         first=first,
@@ -242,7 +242,7 @@ TOOLS = (
 
 
 def _measure(subject: Subject, sentence: str) -> SentenceActivation:
-    tokens = _row(subject, sentence)
+    tokens = row_of(subject, sentence)
     values = subject.activations(subject.bench.residuals(tokens).cpu())[0, 1:]  # [positions]
     peak = int(values.argmax())
     active = float(values[peak]) > 0
@@ -267,37 +267,10 @@ def _context(subject: Subject, row: int, values: Float[Tensor, " width"]) -> Con
     return ContextFound(text="".join(marked), max_activation=_rounded(float(values[peak])))
 
 
-def _row(subject: Subject, text: str) -> Int64[Tensor, "1 positions"]:
-    return torch.tensor([[subject.bench.bos, *subject.tokenize(text)]], dtype=torch.int64)
-
-
-def _scaled(subject: Subject, strength: float) -> Float[Tensor, " d_model"]:
-    if not WEAKEST <= strength <= STRONGEST:
-        raise ToolError(f"strength is {WEAKEST} to {STRONGEST:g} mean residual norms, not {strength:g}")
-    return subject.direction * (strength * subject.sample.residual_norm)
-
-
-def _word_tokens(subject: Subject, word: str) -> list[int]:
-    ids = subject.bench.reader.word(word.strip())
-    if not word.strip() or len(word.split()) > 1 or not ids:
-        raise ToolError(f"{word[:40]!r} is not a single word")
-    return ids
-
-
 def _numbers(subject: Subject, values: Float[Tensor, " d_vocab"], ids: Int64[Tensor, " k"]) -> tuple[TokenNumber, ...]:
     return tuple(
         TokenNumber(token=subject.bench.token_strings[i], value=_rounded(float(values[i]))) for i in ids.tolist()
     )
-
-
-def _check_number(items: list[str], most: int, name: str) -> None:
-    if not 1 <= len(items) <= most:
-        raise ToolError(f"{name} are 1 to {most}, not {len(items)}")
-
-
-def _check_range(value: int, low: int, high: int, name: str) -> None:
-    if not low <= value <= high:
-        raise ToolError(f"{name} is {low} to {high}, not {value}")
 
 
 def _rounded(value: float) -> float:

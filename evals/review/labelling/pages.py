@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -34,33 +35,35 @@ from tools.records import FeatureRef
 Form = Depends(read_form)
 
 
-def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
-    """The pages for labelling and for settling."""
-    templates.env.globals.update(LABEL_LINKS)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    rooms = {name: Room(run) for name, run in desk.runs.items()}
-    router = APIRouter()
+class Pages:
+    """What the desk answers at each address of a labelling pass."""
 
-    def find_room(run: str) -> Room:
-        if run not in rooms:
+    def __init__(self, desk: Desk, templates: Jinja2Templates) -> None:
+        self._desk, self._templates = desk, templates
+        self._rooms = {name: Room(run) for name, run in desk.runs.items()}
+
+    def find_room(self, run: str) -> Room:
+        """The run of a name, or 404."""
+        if run not in self._rooms:
             raise HTTPException(404)
-        return rooms[run]
+        return self._rooms[run]
 
-    @router.get("/run/{run}/label")
-    def begin(request: Request, run: str, annotator: str | None = None) -> Response:  # pyright: ignore[reportUnusedFunction]
-        room, name = find_room(run), annotator if annotator is not None else desk.annotator
+    def begin(self, request: Request, run: str, annotator: str | None = None) -> Response:
+        """The next item, or what to do when there is none; first of all the question who labels."""
+        room, name = self.find_room(run), annotator if annotator is not None else self._desk.annotator
         if name is None:
-            return templates.TemplateResponse(request, "label_start.html.j2", {"run_name": run})
+            return self._templates.TemplateResponse(request, "label_start.html.j2", {"run_name": run})
         name = check_annotator(room.store, name)
         blind = room.pass_of(name)
         address = blind.next_address()
         if address is not None:
             return RedirectResponse(item_page(run, address, name), 303)
         context = {"run_name": run, "annotator": name, "undo": blind.last_address(), **_standing(room, blind, name)}
-        return templates.TemplateResponse(request, "label_done.html.j2", context)
+        return self._templates.TemplateResponse(request, "label_done.html.j2", context)
 
-    @router.get("/run/{run}/label/{address}")
-    def show_item(request: Request, run: str, address: str, annotator: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        room = find_room(run)
+    def show_item(self, request: Request, run: str, address: str, annotator: str) -> Response:
+        """One feature's evidence, and its form."""
+        room = self.find_room(run)
         name = check_annotator(room.store, annotator)
         blind = room.pass_of(name)
         feature = blind.find(address)
@@ -75,28 +78,40 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
             **_standing(room, blind, name),
             **_form(room, blind, name, feature),
         }
-        return templates.TemplateResponse(request, "label.html.j2", context)
+        return self._templates.TemplateResponse(request, "label.html.j2", context)
 
-    @router.post("/run/{run}/label/{address}")
-    def save(run: str, address: str, form: FormData = Form) -> Response:  # pyright: ignore[reportUnusedFunction]
-        room = find_room(run)
+    def save(self, run: str, address: str, form: FormData = Form) -> Response:
+        """Take down what is new in a form."""
+        room = self.find_room(run)
         name = check_sender(room.store, form)
         blind = room.pass_of(name)
-        feature = _found(blind, address)
-        labels = _changed(blind, name, feature, form, clock())
+        labels = _changed(blind, name, _found(blind, address), form, clock())
         if labels:
             room.store.append(name, labels)
         return RedirectResponse(label_page(run, name), 303)
 
-    @router.post("/run/{run}/label/{address}/undo")
-    def undo(run: str, address: str, form: FormData = Form) -> Response:  # pyright: ignore[reportUnusedFunction]
-        room = find_room(run)
+    def undo(self, run: str, address: str, form: FormData = Form) -> Response:
+        """Take a feature's answers back."""
+        room = self.find_room(run)
         name = check_sender(room.store, form)
         feature = _found(room.pass_of(name), address)
         room.store.take_back(name, item_of(feature).key)
         return RedirectResponse(item_page(run, address, name), 303)
 
-    router.include_router(adjudicating.make_router(desk, templates, find_room))
+
+def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
+    """The pages for labelling and for settling."""
+    templates.env.globals.update(LABEL_LINKS)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    pages, router = Pages(desk, templates), APIRouter()
+    routes: tuple[tuple[str, str, Callable[..., Response]], ...] = (
+        ("GET", "/run/{run}/label", pages.begin),
+        ("GET", "/run/{run}/label/{address}", pages.show_item),
+        ("POST", "/run/{run}/label/{address}", pages.save),
+        ("POST", "/run/{run}/label/{address}/undo", pages.undo),
+    )
+    for method, path, answer in routes:
+        router.add_api_route(path, answer, methods=[method], response_class=Response)
+    router.include_router(adjudicating.make_router(desk, templates, pages.find_room))
     return router
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.judges.judgement import steering_verdict
 from agent.judges.rules import judge_by_rules, name_feature
-from benchmarks.evidence import typical_steering
+from benchmarks.material.evidence import typical_steering
 from tools.records import (
     ActivationEvidence,
     CoherenceEvidence,

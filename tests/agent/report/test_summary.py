@@ -12,7 +12,7 @@ from agent.llm.records import Failure, Usage
 from agent.report.figures import draw_figures
 from agent.report.summary import summarise
 from agent.report.tables import decisions_csv, format_summary, strata_csv
-from benchmarks.evidence import typical_pair, typical_steering
+from benchmarks.material.evidence import typical_pair, typical_steering
 from tools.records import CoherenceEvidence, Evidence, FeatureRef, SequentialTest, SteeringWord, Stratum
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evals.arms.contrasts import bound_difference
-from evals.arms.measures import list_measures
+from evals.arms.measures import MEASURES
 from evals.arms.runs import Arm
 from evals.arms.strata import count_strata
 from evals.arms.summary import read_run
@@ -14,7 +14,7 @@ from tests.evals.arms.worlds import N_FEATURES, World, write_arm
 
 
 def take(arm: Arm, key: str) -> float | None:
-    return next(measure for measure in list_measures() if measure.key == key).take(arm).value
+    return next(measure for measure in MEASURES if measure.key == key).take(arm).value
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,12 @@ def test_coherence_without_a_value_is_0_as_published_and_missing_as_corrected(ar
     table = arms["all"].table
     assert table["coherence_published"].iloc[N_FEATURES - 2] == 0
     assert np.isnan(table["coherence"].iloc[N_FEATURES - 1])
-    measure = next(one for one in list_measures() if one.key == "coherence_all")
+    measure = next(one for one in MEASURES if one.key == "coherence_all")
     assert measure.take(arms["all"]).n == N_FEATURES - 6  # every tenth has no value; the dead feature is one of them
 
 
 def test_keys_are_unique_and_five_measures_carry_the_verdicts() -> None:
-    measures = list_measures()
+    measures = MEASURES
     assert len({measure.key for measure in measures}) == len(measures)
     assert [measure.claim for measure in measures if measure.claim].count("relevant") == 1
     assert sum(measure.claim is not None for measure in measures) == 5

@@ -22,7 +22,7 @@ from agent.folder.records import (
     StratumSize,
 )
 from agent.folder.store import RunFolder, sha256_of
-from benchmarks.evidence import typical_pair, typical_steering
+from benchmarks.material.evidence import typical_pair, typical_steering
 from tools.records import (
     CoherenceEvidence,
     Evidence,

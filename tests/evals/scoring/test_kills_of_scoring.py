@@ -23,11 +23,12 @@ import pytest
 
 from evals.score import CALLS, main
 from tests.agent.kills import hashes_in
-from tests.agent.lives import Moment, lines_of, live, strike
+from tests.agent.lives import Moment, lines_of, strike
 from tests.agent.test_faults import KINDS, hash_of
 from tests.evals.scoring.runs import make_run
 from tests.servers.openai_stub import JsonDict, Scripted, StubServer, serve
 from tests.servers.score_stub import answering, shares_a_word
+from tests.warm import live
 from tools.study.definition import Study
 
 STAGES = ("imports, loading, texts", "first calls", "middle", "last calls", "figures and files")
@@ -183,7 +184,8 @@ def test_kills_while_scoring_change_nothing(
         before, n_prompts = own_files(tmp_path / "run"), len(server.requests)
         began = time.monotonic()
         with live("evals.score", arguments_for(other, server), tmp_path / "again.txt") as process:
-            assert process.wait() == 0  # nothing is asked: the loading and the writing of a life
+            process.join()
+            assert process.exitcode == 0  # nothing is asked: the loading and the writing of a life
         seconds = time.monotonic() - began
         while (left := 25 - sum(len(scoring.kills) for scoring in scorings)) > 0:
             run = Path(shutil.copytree(tmp_path / "run", tmp_path / f"killed-{len(scorings)}"))

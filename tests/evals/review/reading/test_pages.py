@@ -437,9 +437,10 @@ def test_two_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
 # --- many rows --------------------------------------------------------------------------------------------------------
 
 
-def test_five_thousand_decisions_are_listed_and_filtered_at_once(tmp_path: Path) -> None:
-    """Measured: 60 ms and 30 ms. The bounds are what a reader would still call fast, on a machine that is busy."""
-    decision, count = decide(1234567, "yes"), 5_000
+@pytest.mark.parametrize(("count", "most_s"), [(1_000, 0.4), pytest.param(5_000, 1.0, marks=pytest.mark.endurance)])
+def test_thousands_of_decisions_are_listed_and_filtered_at_once(tmp_path: Path, count: int, most_s: float) -> None:
+    """Measured on 5,000: 60 ms and 30 ms. The bounds are what a reader would still call fast, on a machine that is busy."""
+    decision = decide(1234567, "yes")
     run = write_folder(tmp_path / "one", [decision], [show_evidence(decision)])
     for file in (run / "decisions.jsonl", run / "evidence.jsonl"):
         line = file.read_text()
@@ -454,8 +455,8 @@ def test_five_thousand_decisions_are_listed_and_filtered_at_once(tmp_path: Path)
 
         return min(once() for _ in range(3))
 
-    assert "5,000 decisions" in Page(desk.get("/run/one").text).text
-    assert fastest("/run/one") < 1
-    assert fastest("/run/one?q=heart&sort=confidence&down=1&page=7") < 0.5
-    assert fastest("/run/one?q=4999") < 0.5
-    assert "1 of 5,000 decision " in Page(desk.get("/run/one?q=base-004999").text).text
+    assert f"{count:,} decisions" in Page(desk.get("/run/one").text).text
+    assert fastest("/run/one") < most_s
+    assert fastest("/run/one?q=heart&sort=confidence&down=1&page=7") < most_s / 2
+    assert fastest("/run/one?q=999") < most_s / 2
+    assert f"1 of {count:,} decision " in Page(desk.get("/run/one?q=base-000999").text).text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from evals.arms.report.verdicts import judge_claim, judge_claims
 from evals.arms.results import Measured
 from evals.arms.seeds import compare_seeds
-from evals.arms.verdicts import judge_claim, judge_claims
 from evals.statistics.estimate import Estimate
 
 

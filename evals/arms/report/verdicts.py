@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from evals.arms.report.tables import form_of
 from evals.arms.results import Claim, Measured, SeedTest, Verdict
-from evals.arms.tables import form_of
 from evals.statistics.estimate import format_figures
 
 LEVEL = 0.05

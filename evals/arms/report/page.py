@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evals.arms.report.tables import form_of, list_sections
 from evals.arms.results import Comparison, FeatureChange
-from evals.arms.tables import form_of, list_sections
 from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
 from evals.statistics.estimate import format_estimate, format_figures
 from tools.display.spreadsheets import records_to_csv

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals.arms.figures import collect_weights
+from evals.arms.report.figures import collect_weights
 from evals.arms.runs import Arm
 from evals.arms.summary import read_run
 from tests.evals.arms.worlds import N_CANDIDATES, N_FEATURES, write_arm

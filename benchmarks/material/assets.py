@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.material.words import make_word_vectors, spell
 from benchmarks.records import Scale
-from benchmarks.words import make_word_vectors, spell
 from tools.bench.compute import Compute
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evals.arms import notes
+from evals.arms.report import notes
 from evals.arms.results import ArmSummary, Comparison, Measured, Regression
 from evals.reporting.page import Section
 from evals.statistics.estimate import format_estimate, format_figures
