@@ -30,7 +30,7 @@ test: .venv/test.done lint types
 # Thousands of misbehaving replies, a hundred kills, thousands of simulated label sets, GPT-2's shapes; half an hour.
 endurance: .venv/test.done
 	$(PYTEST) -n auto -m endurance
-	DRAWN=400 $(PYTEST) -n auto --timeout 1800 tests/security/test_command_lines.py tests/security/test_doors.py
+	DRAWN=200 $(PYTEST) -n auto --timeout 1800 tests/security/test_command_lines.py tests/security/test_doors.py
 
 # Needs a Chromium on the machine; without one the tests say so and are skipped.
 browser: .venv/test.done

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.records import Reach, Report, Result
+from tools.display.tables import Table, as_text
+
+HEAD = ("benchmark", "base s", "ours s", "ratio", "range", "base MB", "MB", "met")
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -17,7 +19,8 @@ def print_report(report: Report, console: Console) -> None:
         highlight=False,
     )
     if report.results:
-        console.print(_table(report))
+        for line in as_text(_table(report)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if any(result.baseline_share < 1 for result in report.results):
         console.print("* the baseline ran a share of the work and is scaled up")
     for result in report.results:
@@ -27,12 +30,8 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _table(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("benchmark", no_wrap=True)
-    for column in ("base s", "ours s", "ratio", "range", "base MB", "MB", "met"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for result in report.results:
-        table.add_row(
+    rows = (
+        (
             result.name,
             _seconds(result.baseline_s) + ("*" if result.baseline_share < 1 else " "),
             _seconds(result.ours_s),
@@ -42,7 +41,9 @@ def _table(report: Report) -> Table:
             _megabytes(result.peak_mb),
             _verdict(result),
         )
-    return table
+        for result in report.results
+    )
+    return [HEAD, *rows]
 
 
 def _print_details(result: Result, console: Console) -> None:
@@ -67,7 +68,7 @@ def _verdict(result: Result) -> str:
     judged = [reach.met for reach in result.reaches if reach.judged]
     if not judged:
         return "-"
-    return "yes" if all(judged) else "[red]no[/red]"
+    return "yes" if all(judged) else "no"
 
 
 def _seconds(value: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +17,9 @@ from agent.folder.store import RunFolder
 from agent.llm.settings import LlmChoice
 from agent.report.closing import first_messages, remark_on, remedy
 from agent.run import main
+from tests.security.disks import full_disk
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, StubServer, failing, happy, saying, serve
-
-ROOT = Path(__file__).parents[2]
+from tests.warm import live
 
 
 @pytest.fixture(autouse=True)
@@ -158,26 +156,15 @@ def test_a_runs_folder_that_can_be_is_left_as_it_was(arguments: list[str], tmp_p
     assert not (tmp_path / "r").exists()
 
 
-def run_limited(arguments: list[str], url: str, most_bytes: int) -> subprocess.CompletedProcess[str]:
-    """The command in a process that may write no file longer than that."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
-    command = [sys.executable, "-W", "ignore", "-m", "agent.run", *arguments, "--base-url", url]
-    return subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True, timeout=120)
-
-
 def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_how_to_go_on(
-    arguments: list[str], tmp_path: Path
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve(happy) as server:
-        done = run_limited([*arguments, "--concurrency", "1"], server.base_url, 18_000)
-        run, asked = only_run(tmp_path), len(server.requests)
-        assert done.returncode == 2 and "Traceback" not in done.stderr
-        assert done.stderr.count("\n") == 1, done.stderr
-        line = done.stderr.strip()
+        with full_disk(18_000):
+            assert main([*arguments, "--concurrency", "1", "--base-url", server.base_url]) == 2
+        run, asked, said = only_run(tmp_path), len(server.requests), capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        line = said.strip()
         assert "cannot be written: File too large" in line and line.endswith(f"python -m agent.run --resume {run.path}")
         stored = (run.path / "llm_calls.jsonl").read_text().count("\n")
         assert stored >= 1 and asked == stored + 1  # the one that did not fit was the last
@@ -192,32 +179,19 @@ def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_h
 
 
 def test_ctrl_c_names_the_run_and_the_command_to_go_on(arguments: list[str], tmp_path: Path) -> None:
-    with serve(to_one("valve3", saying(hang=True))) as server:
-        command = [sys.executable, "-W", "ignore", "-m", "agent.run", *arguments, "--base-url", server.base_url]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=listen_to_ctrl_c,
-        )
-        try:
-            wait_until(lambda: len(server.requests) >= 9)
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    with (
+        serve(to_one("valve3", saying(hang=True))) as server,
+        live("agent.run", [*arguments, "--base-url", server.base_url], out, errors=err) as process,
+    ):
+        wait_until(lambda: len(server.requests) >= 9)
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
         run = only_run(tmp_path)
-    assert process.returncode == 130
-    assert said.strip() == (
+    assert err.read_text("utf-8").strip() == (
         f"interrupted: what was finished is kept; go on with python -m agent.run --resume {run.path}"
     )
-
-
-def listen_to_ctrl_c() -> None:
-    """Whatever started these tests: what runs behind a shell's `&` ignores it, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:

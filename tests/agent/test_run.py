@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +17,7 @@ from agent.folder.floors import find_floors
 from agent.folder.records import Manifest, Summary
 from agent.folder.store import RunFolder
 from agent.run import main
+from tests.warm import live
 from tools.study.reading import load_study
 
 ROOT = Path(__file__).parent.parent.parent
@@ -101,14 +98,14 @@ def test_resume_makes_just_the_missing_decisions(finished: RunFolder, tmp_path: 
 def test_a_killed_run_resumes_to_the_decisions_of_an_undisturbed_one(
     finished: RunFolder, study_folder: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "agent.run", "--study", str(study_folder), "--runs", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("*/transcripts/*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    killed = only_run(tmp_path)
+    runs = tmp_path / "runs"
+    with live("agent.run", ["--study", str(study_folder), "--runs", str(runs)], tmp_path / "said.txt") as process:
+        deadline = time.monotonic() + 90
+        while not list(runs.glob("*/transcripts/*")) and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+    killed = only_run(runs)
     assert main(["--resume", str(killed.path)]) == 0
     one, other = (f.decisions_file.read_text().replace(f.path.name, "RUN") for f in (finished, killed))
     assert one == other
