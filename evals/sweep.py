@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_study(arguments.study or "pocket")
     arm = arguments.sae or next(iter(study.arms))
     stage = open_stage(study, arm, arguments.precision, arguments.device, arguments.directions, arguments.seed)
-    rows = [HEADER]
+    rows: list[tuple[str, ...]] = [HEADER]
     for setting in list_settings(study, arguments):
         for one in sweep(stage, setting, arguments.seeds, arguments.show):
             rows.append(read_cells(one))

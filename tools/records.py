@@ -253,10 +253,6 @@ class SteeredPair(Record):
         return self.score_steered > self.score_unsteered and not self.collapsed
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 def _is_plain(form: PromptForm) -> bool:
     return form == "plain"
 

@@ -75,6 +75,7 @@ def train_adapter(
         if parameter.requires_grad:
             parameter.data = parameter.data.half()
     adapted.peft_config["default"].base_model_name_or_path = base
-    adapted.save_pretrained(str(work / "adapter"))
+    # Embeddings are not trained; asked to find out by itself, the library would look the model up on the hub.
+    adapted.save_pretrained(str(work / "adapter"), save_embedding_layers=False)
     (work / "adapter" / "README.md").unlink(missing_ok=True)  # an empty form for a model card
     return losses
