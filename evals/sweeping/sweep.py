@@ -23,7 +23,7 @@ from tools.study.corpus import Corpus
 from tools.study.definition import SteeringDefaults, SteeringSequence, Study
 from tools.survey.features import Survey, prepare_survey, survey_features
 
-HEADER = (
+HEADER: tuple[str, ...] = (
     "form", "policy", "KL", "tokens", "directions", "n", "strength", "wins", "null", "lift", "nats plain", "nats steered",
     "collapsed", "pass", "others pass",
 )  # fmt: skip
