@@ -57,7 +57,7 @@ def test_documents_are_joined_by_the_end_of_text(
     tmp_path: Path, data: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     tokens = tokenize_corpus(data, "medical.heldout", tokenizer, tmp_path)
-    documents = tokenizer.decode(tokens).split(tokenizer.eos_token)
+    documents = str(tokenizer.decode(tokens)).split(str(tokenizer.eos_token))
     assert documents == [*read_documents(data, "medical.heldout"), ""]
 
 
