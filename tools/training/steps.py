@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tools.bench.checkpoint import Change
-from tools.bench.compute import Compute
+from tools.bench.compute import Compute, settle_precision
 from tools.bench.loading import load_model
 from tools.border.hub import is_model_cached, offline_mode, require_hub
 from tools.errors import StudyError
@@ -220,7 +220,7 @@ def measure(study_folder: Path, recipe: Recipe, data: Path, work: Path, rows: in
     figures: dict[str, object] = {"vectors": nearest_check(vectors, anchor, near, far) if known else {}}
     study = study.model_copy(update={"arms": {**study.arms, **_other_seeds(study, recipe)}})
     for arm in study.arms:
-        bench = load_arm(study, arm, Compute(device))
+        bench = load_arm(study, arm, Compute(device, settle_precision("auto", study.precision)))
         measured, density = measure_arm(bench, study, data, recipe.sae.heldout, work / "tokens", rows)
         figures[arm.removeprefix(f"{study.folder}/")] = measured.model_dump()
         sae = locate(study, study.arms[arm].sae)
