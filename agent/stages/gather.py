@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from rich.console import Console
 
 from agent.errors import RunError, Unwritable
 from agent.folder.config import RunConfig
 from agent.folder.floors import find_floors, floors_of
-from agent.folder.records import Decision, SelectedFeature, Selection, SinkCount, Summary
+from agent.folder.records import Decision, SelectedFeature, Summary
 from agent.folder.store import RunFolder, write_whole
 from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
@@ -25,6 +24,7 @@ from agent.report.page import write_report
 from agent.report.summary import summarise
 from agent.stages.recall import Case, read_cases
 from agent.stages.recipients import traced
+from agent.stages.remarks import count_sinks, describe_hits, describe_selection
 from agent.stages.selection import select_features
 from tools.display.progress import Bars, waiting
 from tools.machine import describe_load, look
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from tools.bench.arms import ArmHashes
     from tools.bench.workbench import Workbench
     from tools.study.corpus import Corpus
-    from tools.survey.features import Survey
     from tools.survey.lexicon import Lexicon
 
 
@@ -171,48 +170,6 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     folder.amend(floors=floors, sinks=sinks)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
-
-
-def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study) -> str:
-    """One line: how many of what, and what the survey's null says about keyword hits."""
-    parts = [
-        f"{size.drawn} {size.stratum}" + (f" of {size.population:,}" if size.population else "")
-        for size in selection.sizes
-    ]
-    drawn = ", ".join(parts or [f"{len(selection.items)} features"])
-    if study.survey.candidates == "null" and selection.rule is not None and selection.least_hits is None:
-        return f"{drawn}; no number of hits is reached by {study.survey.alpha:.1%} of random directions or fewer"
-    least = selection.least_hits or study.survey.candidate_hits
-    chance = f"{(null_hits >= least).mean():.1%}"
-    if selection.rule == "null":
-        most = f"at most {study.survey.alpha:.1%} of random directions have ({chance} do)"
-        return f"{drawn}; candidates have {least} hits or more, the fewest that {most}"
-    return f"{drawn}; {chance} of random directions have as many hits"
-
-
-def describe_hits(survey: Survey, study: Study) -> list[str]:
-    """How many features, and random directions, have keyword hits under the study's lens and under the direct one."""
-    if survey.report is None:
-        return []
-    least = study.survey.candidate_hits
-    lenses = {
-        survey.report.name: (survey.features.hits, survey.null.hits),
-        "direct": (survey.direct_hits, survey.null_direct_hits),
-    }
-    return [
-        f"{least} hits or more by the {name} lens: {(hits >= least).mean():.1%} of features, "
-        f"{(null >= least).mean():.1%} of random directions"
-        for name, (hits, null) in lenses.items()
-    ]
-
-
-def count_sinks(bench: Workbench, study: Study, evidence: Sequence[Evidence]) -> SinkCount | None:
-    """How many positions of the observed text counted as none; None where nothing was observed."""
-    counted = next((e.activations.n_tokens for e in evidence if e.activations and e.activations.n_tokens), None)
-    if counted is None:
-        return None
-    real = int(bench.read_text(study, "train", bench.row_width).real.sum())
-    return SinkCount(positions=real - counted, of=real, usual_norm=bench.usual_norm, multiple=bench.sink_multiple)
 
 
 def investigate(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.folder.records import Selection
-from agent.stages.gather import count_sinks, describe_hits, describe_selection
+from agent.stages.remarks import count_sinks, describe_hits, describe_selection
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence, Evidence, FeatureRef
 from tools.study.definition import Study, SurveyDefaults
