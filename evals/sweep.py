@@ -33,15 +33,20 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "won, how probable they are to the unsteered model, and how many collapse. Lists are parted by commas.",
     )
     add_shared(parser, "--study")
-    parser.add_argument("--sae", metavar="ARM", help="an arm of the study (default: its first)")
+    parser.add_argument("--sae", metavar="SAE", help="an arm of the study (default: its first)")
     swept = parser.add_argument_group("what is tried; every combination (default: the study's own)")
     swept.add_argument("--kl", type=listed(number(0.001, 100.0)), metavar="LIST", help="nats on the next token")
     swept.add_argument("--forms", type=listed(among("plain", "chat")), metavar="LIST", help="plain, chat")
-    swept.add_argument("--policies", type=listed(among("all", "prompt", "generated")), metavar="LIST")
+    swept.add_argument(
+        "--policies",
+        type=listed(among("all", "prompt", "generated")),
+        metavar="LIST",
+        help="positions: all, prompt, generated",
+    )
     swept.add_argument("--new-tokens", type=listed(whole(1, 1000)), metavar="LIST", help="lengths of the continuations")
     how = parser.add_argument_group("how")
     how.add_argument("--directions", type=whole(1, 10_000), default=16, metavar="N", help="of each kind (default: 16)")
-    how.add_argument("--seeds", type=whole(1, 1000), default=2, metavar="N", help="texts per prompt (default: 2)")
+    how.add_argument("--texts", type=whole(1, 1000), default=2, metavar="N", help="texts per prompt (default: 2)")
     how.add_argument("--show", type=whole(0, 100), default=2, metavar="N", help="pairs shown per setting (default: 2)")
     how.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the model")
     add_shared(how, "--seed", "--device", "--threads")
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = open_stage(study, arm, arguments.precision, arguments.device, arguments.directions, arguments.seed)
     rows: list[tuple[str, ...]] = [HEADER]
     for setting in list_settings(study, arguments):
-        for one in sweep(stage, setting, arguments.seeds, arguments.show):
+        for one in sweep(stage, setting, arguments.texts, arguments.show):
             rows.append(read_cells(one))
             say(" ".join(rows[-1]), *one.shown)
     say("", *as_text(rows))

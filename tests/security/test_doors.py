@@ -71,7 +71,7 @@ DOORS: dict[str, Door] = {
     "evals.review.__main__": Door(("{run}", "--port", "0")),
     "evals.run": Door(("{run}", "--labels", "{labels}", "--programs"), FOUND),
     "evals.score": Door(("{run}",), FOUND),
-    "evals.sweep": Door(("--study", "{study}", "--directions", "1", "--seeds", "1")),
+    "evals.sweep": Door(("--study", "{study}", "--directions", "1", "--texts", "1")),
     "tools.training.__main__": Door(("tokenizer", "--data", "{folder}", "--study", "{study}")),
 }
 

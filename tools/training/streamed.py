@@ -84,9 +84,9 @@ def train_side_by_side(
             rate = (tokens - first * in_block) / (time.monotonic() - began)
             told = f"explained {explained[0]:.3f}, dead {dead}, {rate:,.0f} tokens/s"
             progress.update(task, completed=tokens, status=told)
-            print(
-                tokens, dead, block.n_sinks, *(f"{share:.4f}" for share in explained), sep="\t", file=curve, flush=True
-            )
+            shares = (f"{share:.4f}" for share in explained)
+            curve.write("\t".join([str(tokens), str(dead), str(block.n_sinks), *shares]) + "\n")
+            curve.flush()
             if number + 1 == n_blocks or time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                 _keep(work / CHECKPOINT, number + 1, scale, dictionaries, plan)
                 saved = time.monotonic()

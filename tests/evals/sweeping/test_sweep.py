@@ -42,7 +42,7 @@ def test_a_list_with_something_foreign_in_it_is_refused(line: list[str], capsys:
 def test_the_table_says_of_features_and_random_directions_what_was_measured(
     study_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["--study", str(study_folder), "--kl", "0.1,0.4", "--directions", "4", "--seeds", "2", "--show", "1"]
+    line = ["--study", str(study_folder), "--kl", "0.1,0.4", "--directions", "4", "--texts", "2", "--show", "1"]
     assert main(line) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(one.startswith("    steered: ") for one in lines) == 4
