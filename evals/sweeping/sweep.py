@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +57,7 @@ class Swept(NamedTuple):
     setting: Setting
     kind: str
     n: int
+    """Directions with words that texts can be compared with; where there is none, what rests on them is NaN."""
     strength: float
     """Median, in mean residual norms."""
     wins: float
@@ -133,15 +136,21 @@ def _sum_up(
         kind=kind,
         n=len(own),
         strength=float(np.median(texts.strengths[places])),
-        wins=float(np.mean([contest.wins.mean() for contest in own])),
-        null=float(np.mean([contest.chance.mean() for contest in own])),
-        lift=float(np.mean([contest.lift.mean() for contest in own])),
+        wins=_mean(contest.wins.mean() for contest in own),
+        null=_mean(contest.chance.mean() for contest in own),
+        lift=_mean(contest.lift.mean() for contest in own),
         nats=(nats[UNSTEERED], nats[STEERED]),
-        collapsed=float(np.mean([pair.collapsed for contest in own for pair in contest.pairs])),
-        passing=float(np.mean([follow(test, contest.wins, contest.chance)[0] == "passes" for contest in own])),
-        others=float(np.mean([share_of_others(test, contest) for contest in own])),
+        collapsed=_mean(pair.collapsed for contest in own for pair in contest.pairs),
+        passing=_mean(follow(test, contest.wins, contest.chance)[0] == "passes" for contest in own),
+        others=_mean(share_of_others(test, contest) for contest in own),
         shown=tuple(line for i in places[:show] for line in _spell(contests[i].pairs[0])),
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    """NaN of nothing: no direction of the kind has words that texts could be compared with."""
+    known = list(values)
+    return fmean(known) if known else math.nan
 
 
 def share_of_others(test: SteeringSequence, contest: Contest) -> float:
@@ -170,12 +179,16 @@ def read_cells(one: Swept) -> tuple[str, ...]:
         one.kind,
         str(one.n),
         f"{one.strength:.2f}",
-        f"{one.wins:.0%}",
-        f"{one.null:.0%}",
-        f"{one.lift:+.2f}",
+        _spelt(one.wins, ".0%"),
+        _spelt(one.null, ".0%"),
+        _spelt(one.lift, "+.2f"),
         f"{one.nats[0]:.2f}",
         f"{one.nats[1]:.2f}",
-        f"{one.collapsed:.0%}",
-        f"{one.passing:.0%}",
-        f"{one.others:.1%}",
+        _spelt(one.collapsed, ".0%"),
+        _spelt(one.passing, ".0%"),
+        _spelt(one.others, ".1%"),
     )
+
+
+def _spelt(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
