@@ -56,6 +56,7 @@ class Swept(NamedTuple):
     setting: Setting
     kind: str
     n: int
+    """Directions with words that texts can be compared with; where there is none, what rests on them is NaN."""
     strength: float
     """Median, in mean residual norms."""
     wins: float
@@ -190,3 +191,7 @@ def read_cells(one: Swept) -> tuple[str, ...]:
         _show(one.passing, ".0%"),
         _show(one.others, ".1%"),
     )
+
+
+def _spelt(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)

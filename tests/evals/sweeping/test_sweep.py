@@ -73,3 +73,14 @@ def test_lists_that_win_alike_do_not_pass_for_each_other() -> None:
     one_wins[:, 0] = True
     assert share_of_others(TEST, contest(one_wins)) >= share_of_others(TEST, alike) + 0.5 / 300
     assert share_of_others(TEST, contest(np.zeros((5, 0), dtype=bool))) == 0.0
+
+
+def test_a_kind_of_directions_without_words_has_a_line_without_figures(
+    study_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--study", str(study_folder), "--directions", "1", "--seeds", "1", "--show", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "nan" not in said
+    cells = [line.split() for line in said.splitlines()[-2:]]
+    assert {cell[5] for cell in cells} & {"0"}, "one of them has no words"
+    assert all((cell[5] == "0") == (cell[7] == "-") for cell in cells)
