@@ -191,7 +191,3 @@ def read_cells(one: Swept) -> tuple[str, ...]:
         _show(one.passing, ".0%"),
         _show(one.others, ".1%"),
     )
-
-
-def _spelt(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)

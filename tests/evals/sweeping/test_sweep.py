@@ -78,7 +78,7 @@ def test_lists_that_win_alike_do_not_pass_for_each_other() -> None:
 def test_a_kind_of_directions_without_words_has_a_line_without_figures(
     study_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--study", str(study_folder), "--directions", "1", "--seeds", "1", "--show", "0"]) == 0
+    assert main(["--study", str(study_folder), "--directions", "1", "--texts", "1", "--show", "0"]) == 0
     said = capsys.readouterr().out
     assert "nan" not in said
     cells = [line.split() for line in said.splitlines()[-2:]]
