@@ -14,23 +14,21 @@ from jaxtyping import Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
-from tools.activity.activations import (
-    Recording,
-    describe_activations,
-    domain_nearby,
-    record_activations,
-)
+from tools.activity.activations import Recording, record_activations
+from tools.activity.description import describe_activations, domain_nearby
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
 from tools.effects.continuations import Targets, write_usual_texts
 from tools.effects.contrast import draw_panel
 from tools.effects.fluency import draw_bounds
 from tools.effects.intervention import Readers
-from tools.effects.promise import describe_effect, order_by_frequency
+from tools.effects.promise import FrequencyOrder, describe_effect, order_by_frequency
+from tools.effects.promotion import Promoter
+from tools.effects.rising import Reader, count_usual, describe_words
 from tools.effects.rounds import Referee, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
-from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from tools.records import CausalEvidence, Evidence, FeatureRef, PromotionEvidence, SteeringEvidence, Stratum
 from tools.study.definition import Study
 from tools.survey.features import (
     DirectionTable,
@@ -100,8 +98,10 @@ def observe(
         bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
     )
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
+    order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], seed)
     steering = observe_steering(bench, study, survey, chosen, recording, seed, progress)
-    causal = observe_effects(bench, study, survey, chosen, recording, seed, progress)
+    promotion = observe_promotion(bench, study, survey, chosen, steering, order, recording.residual_norm, seed)
+    causal = observe_effects(bench, study, survey, chosen, recording, order, progress)
     return [
         Evidence(
             feature=item.feature,
@@ -120,6 +120,7 @@ def observe(
             ),
             steering=steering[place],
             causal=causal[place],
+            promotion=promotion[place],
         )
         for place, item in enumerate(selected)
     ]
@@ -151,22 +152,55 @@ def observe_steering(
     levels = torch.zeros(len(peaks)) if study.steering.kind == "add" else read_levels(bench, chosen, recording)
     readers = Readers(chosen.directions, torch.tensor(chosen.features), levels.to(chosen.directions))
     targets = Targets(chosen.keys, readers, torch.from_numpy(chosen.top_ids), torch.from_numpy(peaks))
-    bounds = draw_bounds(write_usual_texts(bench, study, seed), study.steering.fluency_factor)
+    usual = write_usual_texts(bench, study, seed)
+    bounds = draw_bounds(usual, study.steering.fluency_factor)
     referee = Referee(survey.lexicon, draw_panel(survey, seed), bounds)
     scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress)
     listed = own_tokens(bench, chosen.directions)
     outputs = score_output(bench, chosen.directions, listed).tolist()
-    evidence: list[SteeringEvidence | None] = []
+    read, evidence = token_reader(bench), list[SteeringEvidence | None]()
+    said = count_usual(usual.texts, read)
     for i, record in enumerate(scored):
         never = peaks[i] <= 0
         update = {
             "activation_ratio": None if never else record.strength * recording.residual_norm / float(peaks[i]),
             "input_score": score_input(recording, int(chosen.columns[i]), listed[i]),
             "output_score": outputs[i],
+            "words": describe_words(record.pairs, said, read),
         }
         impossible = never and study.steering.unit == "max_activation"
         evidence.append(None if impossible else record.model_copy(update=update))
     return evidence
+
+
+def observe_promotion(
+    bench: Workbench,
+    study: Study,
+    survey: Survey,
+    chosen: Chosen,
+    steering: Sequence[SteeringEvidence | None],
+    order: FrequencyOrder,
+    residual_norm: float,
+    seed: int,
+) -> list[PromotionEvidence]:
+    """What every direction does to the next token, at the effect that the study asks for, beside random directions."""
+    promoter = Promoter(bench, study, survey.lens, order, residual_norm, seed)
+    if study.steering.kind == "add" and study.steering.unit == "kl":
+        found = [
+            one for one in steering if one is not None
+        ]  # all of them: steered at the very strengths that are wanted
+        norms, kl = (
+            torch.tensor([one.strength * residual_norm for one in found]),
+            torch.tensor([one.kl for one in found]),
+        )
+    else:
+        norms, kl, _ = promoter.find_strengths(chosen.directions)
+    return promoter.describe(chosen.directions, chosen.top_ids, norms, kl)
+
+
+def token_reader(bench: Workbench) -> Reader:
+    """Reads a text's tokens as the text of each."""
+    return lambda text: [bench.token_strings[i] for i in bench.tokenize(text)]
 
 
 def read_levels(bench: Workbench, chosen: Chosen, recording: Recording) -> Float[Tensor, " n"]:
@@ -187,11 +221,10 @@ def observe_effects(
     survey: Survey,
     chosen: Chosen,
     recording: Recording,
-    seed: int,
+    order: FrequencyOrder,
     progress: Progress | None = None,
 ) -> list[CausalEvidence | None]:
     """Zero and double every direction in the rows where it is most active; None for one that is never active."""
-    order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], seed)
     top_ids = chosen.top_ids
     places: list[Place] = []
     active: list[int] = []

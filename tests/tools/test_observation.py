@@ -12,6 +12,7 @@ import torch
 from tools.activity.activations import Recording, record_activations
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
+from tools.effects.promise import order_by_frequency
 from tools.errors import StudyError
 from tools.observation import CAUSAL_ROWS, Chosen, observe, observe_effects, prepare, read_levels
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
@@ -85,6 +86,10 @@ def test_evidence_is_complete_and_survives_its_file(evidence: list[Evidence]) ->
     assert [(item.feature, item.stratum) for item in evidence] == list(SELECTED)
     for item in evidence:
         assert None not in (item.projection, item.keywords, item.coherence, item.activations, item.steering)
+        assert item.promotion is not None and item.steering is not None and item.steering.words is not None
+        assert item.promotion.kl == pytest.approx(item.steering.kl)
+        assert item.activations is not None
+        assert (item.activations.statistics is None) == (item.activations.density == 0)
         assert Evidence.model_validate_json(item.model_dump_json()) == item
 
 
@@ -283,7 +288,8 @@ def test_causal_effect_is_measured_where_the_feature_is_most_active(
     many = torch.randint(1, 300, (6, 9), generator=generator)
     recording = Recording(TokenRows(many.numpy(), np.ones((6, 9), dtype=bool), ("d",) * 6), values, 1.0, np.ones(1))
     chosen: Chosen = prepare(bench, study, survey, [choice(2)], 0)
-    (found,) = observe_effects(bench, study, survey, chosen, recording, seed=0)
+    order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], 0)
+    (found,) = observe_effects(bench, study, survey, chosen, recording, order)
     best = [1, 4, 3, 5, 0][:CAUSAL_ROWS]
     place = Place(many[best], torch.from_numpy(values[best, :, 0]), bench.directions[2])
     ((_, expected),) = measure_effects(bench, [place])

@@ -1,9 +1,10 @@
-"""Where directions are active in text: one pass over a corpus for all of them, then contexts, density, enrichment.
+"""Where directions are active in text: one pass over a corpus for all of them.
 
 Attention sinks count as no text here, nor in anything that is made of a recording (`tools.bench.positions`).
 
 A random direction has no encoder. It is read as a linear feature: its component of the residual stream above a
-threshold at which it is active as often as the median real feature, so that it is observed like one.
+threshold at which it is as dense as some feature of the SAE, which is drawn by the direction itself: random directions
+are active as often as features are, so that they are observed like them and no density gives them away.
 """
 
 from __future__ import annotations
@@ -17,12 +18,9 @@ from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
-from tools.activity.contexts import cut_context, find_near_misses
-from tools.activity.places import describe_position
 from tools.bench.workbench import Workbench
-from tools.records import ActivationEvidence
+from tools.maths import seed_of
 from tools.study.corpus import TokenRows
-from tools.survey.keywords import TokenWord
 
 ROWS_PER_BATCH = 8
 """What the activations of more rows take falls out of a processor's cache."""
@@ -32,11 +30,6 @@ SAMPLED_FEATURES = 2048
 """The median density is read off so many features: two in three such samples meet the median within 1.1 percentiles."""
 USUAL_DENSITY = 0.01
 """Of random directions where no feature is ever active."""
-DOMAIN_REACH = 5
-"""Tokens on either side within which a domain word counts as near."""
-PEAK_DOCUMENTS = 20
-"""Documents in which a direction is most active: it is asked of each whether a domain word stands near."""
-NEAR_MISSES = 4
 
 
 class Neighbours(NamedTuple):
@@ -110,8 +103,7 @@ def record_activations(
             progress.update(task, completed=part.stop)
     n_real = int(text.sum())
     density = counts / n_real
-    usual = float(np.median(density[density > 0])) if (density > 0).any() else USUAL_DENSITY
-    _threshold(activations, n, text, usual)
+    _threshold(activations[..., n:], text, draw_densities(density, directions))
     return Recording(
         rows._replace(real=text), activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places)
     )
@@ -146,94 +138,22 @@ def _batches(
         yield part, torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])
 
 
+def draw_densities(density: Float[np.ndarray, " sampled"], directions: Float[Tensor, "m d_model"]) -> list[float]:
+    """For each random direction the density of a live feature, drawn by the signs of the direction itself."""
+    live = np.sort(density[density > 0])
+    if not len(live):
+        return [USUAL_DENSITY] * len(directions)
+    keys = (np.packbits(signs).tobytes().hex() for signs in (directions > 0).cpu().numpy())
+    return [float(live[int(np.random.default_rng(seed_of(key)).random() * len(live))]) for key in keys]
+
+
 def _threshold(
-    activations: Float[np.ndarray, "rows width n"],
-    n_features: int,
-    real: Bool[np.ndarray, "rows width"],
-    density: float,
+    components: Float[np.ndarray, "rows width m"], real: Bool[np.ndarray, "rows width"], densities: Sequence[float]
 ) -> None:
-    """In place: random directions' components become activations with the given density."""
-    for column in range(n_features, activations.shape[-1]):
-        component = activations[..., column]
+    """In place: random directions' components become activations with the given densities."""
+    for column, density in enumerate(densities):
+        component = components[..., column]
         level = np.quantile(component[real], 1 - density)
         np.subtract(component, level, out=component)
         np.maximum(component, 0, out=component)
         component[~real] = 0
-
-
-def domain_nearby(
-    rows: TokenRows, words: Sequence[TokenWord], vocabulary: frozenset[str], reach: int = DOMAIN_REACH
-) -> Bool[np.ndarray, "rows width"]:
-    """True at tokens with a word of the domain at most `reach` tokens away."""
-    is_domain = np.array([entry.word is not None and entry.word in vocabulary for entry in words])
-    hit = is_domain[rows.tokens] & rows.real
-    near = hit.copy()
-    for shift in range(1, reach + 1):
-        near[:, shift:] |= hit[:, :-shift]
-        near[:, :-shift] |= hit[:, shift:]
-    return near & rows.real
-
-
-def describe_activations(
-    recording: Recording,
-    column: int,
-    near_domain: Bool[np.ndarray, "rows width"],
-    token_strings: Sequence[str],
-    *,
-    context_tokens: int,
-    n_top: int,
-    n_quantiles: int,
-    n_near_misses: int = NEAR_MISSES,
-) -> ActivationEvidence:
-    """Top and quantile examples, near misses, density, maximum and domain enrichment of one direction.
-
-    Top examples come from different documents. Quantile examples are the row at the middle of each equal share of the
-    active rows, highest first, top examples left out. Near misses: `tools.activity.contexts`.
-    """
-    rows = recording.rows
-    values = recording.activations[..., column]  # [rows, width]
-    active = values > 0
-    n_real = int(rows.real.sum())
-    row_max = values.max(axis=1)
-    order = np.argsort(-row_max, kind="stable")
-    order = order[row_max[order] > 0]
-    top = _different_documents(order, rows.documents, n_top)
-    rest = [row for row in order.tolist() if row not in top]
-    middles = (
-        [rest[int((q + 0.5) * len(rest) / n_quantiles)] for q in range(n_quantiles)] if len(rest) >= n_quantiles else []
-    )
-    peaks: list[int] = values.argmax(axis=1).tolist()
-    near = recording.neighbours
-    alike = None if near is None else (near.peaks[:, column], near.places[:, column])
-    shown = [*top, *middles]
-    missed = find_near_misses(rows, values, top, shown, alike, token_strings, context_tokens, n_near_misses)
-    base = float(near_domain[rows.real].mean())
-    strongest = _different_documents(order, rows.documents, PEAK_DOCUMENTS)
-    lift = float(near_domain[active].mean() / base) if active.any() and base > 0 else None
-    return ActivationEvidence(
-        n_tokens=n_real,
-        density=float(active.sum() / n_real),
-        max_activation=float(values.max()),
-        domain_lift=lift,
-        peak_documents=len(strongest),
-        domain_peaks=sum(bool(near_domain[row, peaks[row]]) for row in strongest),
-        domain_share=base,
-        top=tuple(cut_context(rows, values, row, peaks[row], token_strings, context_tokens) for row in top),
-        quantiles=tuple(
-            cut_context(rows, values, row, peaks[row], token_strings, context_tokens, number)
-            for number, row in enumerate(middles, 1)
-        ),
-        near_misses=tuple(
-            cut_context(rows, values, row, place, token_strings, context_tokens) for row, place in missed
-        ),
-        position=describe_position(rows, values),
-    )
-
-
-def _different_documents(order: Int64[np.ndarray, " r"], documents: Sequence[str], n: int) -> list[int]:
-    chosen: dict[str, int] = {}
-    for row in order:
-        chosen.setdefault(documents[int(row)], int(row))
-        if len(chosen) == n:
-            break
-    return list(chosen.values())

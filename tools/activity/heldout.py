@@ -140,7 +140,7 @@ def draw_contexts(
         active=cut_active(chosen),
         further=cut_active(further),
         random=_take_silent((cut(row, place) for row, place in places), draw.contexts),
-        near_misses=tuple(cut(row, place) for row, place in missed),
+        near_misses=tuple(cut(miss.row, miss.place) for miss in missed),
         neighbour=_take_silent((cut(*place) for place in _neighbour_places(recording, column)), draw.contexts),
     )
 

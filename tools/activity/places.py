@@ -41,4 +41,5 @@ def describe_position(rows: TokenRows, values: Float[np.ndarray, "rows width"]) 
         active=active,
         opening_share=opening,
         opening_token_share=opening_tokens,
+        occurrences=active / int((values > 0).sum()),
     )

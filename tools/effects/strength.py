@@ -105,6 +105,16 @@ def measure_strengths(
     return Strengths(norms, torch.cat(kls), TokenMoves(*(torch.cat(parts) for parts in zip(*moves, strict=True))))
 
 
+def measure_changes(
+    bench: Workbench, prompts: Sequence[Sequence[int]], make_change: MakeChange, norms: Float[Tensor, " n"]
+) -> Iterator[Float[Tensor, "block d_vocab"]]:
+    """What the changes do to the log-probability of every next token, in nats, mean over the prompts, block by block."""
+    for _, change in _effects(
+        bench, prompts, _read_prompts(bench, prompts), make_change, torch.arange(len(norms)), norms
+    ):
+        yield change
+
+
 def _next_guess(
     at: Float[Tensor, " rows"],
     kl: Float[Tensor, " rows"],

@@ -40,7 +40,7 @@ def find(
     n: int = 4,
 ) -> list[tuple[int, int]]:
     alike = None if neighbour is None else (neighbour.max(axis=1), neighbour.argmax(axis=1))
-    return find_near_misses(rows, values, [0], shown, alike, WORDS, length, n)
+    return [miss[:2] for miss in find_near_misses(rows, values, [0], shown, alike, WORDS, length, n)]
 
 
 def test_same_word_without_the_feature_is_a_near_miss() -> None:
@@ -52,6 +52,14 @@ def test_activity_of_the_neighbour_without_the_feature_is_a_near_miss() -> None:
     rows = make_rows((HEART,), (RIVER,), (BREAD, BREAD), (BREAD,))
     neighbour = at(rows, (0, 1, 9.0), (1, 1, 2.0), (2, 2, 7.0))
     assert find(rows, at(rows, (0, 1, 5.0)), neighbour) == [(2, 2), (1, 1)]
+
+
+def test_a_near_miss_names_its_kind() -> None:
+    rows = make_rows((HEART,), (HEART,), (BREAD, BREAD))
+    neighbour = at(rows, (2, 2, 7.0))
+    alike = neighbour.max(axis=1), neighbour.argmax(axis=1)
+    found = find_near_misses(rows, at(rows, (0, 1, 5.0)), [0], (0,), alike, WORDS, 3, 4)
+    assert {(miss.row, miss.kind) for miss in found} == {(1, "word"), (2, "neighbour")}
 
 
 def test_the_two_kinds_take_turns() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.activity.places import describe_position
+from tools.activity.places import WORTH_SAYING, describe_position
 from tools.records import ActivationEvidence, PositionEvidence
 from tools.study.corpus import TokenRows, cut_rows
 
@@ -118,3 +118,38 @@ def test_rows_that_begin_a_text_are_told_from_those_that_go_on() -> None:
     rows = rows_of([WIDTH * 2, 3, WIDTH - 1], WIDTH)
     assert rows.opens is not None
     assert rows.opens.tolist() == [True, False, False, True, True]
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(3, 14))
+def test_shares_of_places_are_those_of_a_loop(seed: int, lengths: list[int], width: int) -> None:
+    """Of activation, of tokens, of active tokens, and of where texts begin; nothing for less than most of it."""
+    rng = np.random.default_rng(seed)
+    rows = rows_of(lengths, width)
+    assert rows.opens is not None
+    width = rows.tokens.shape[1]
+    weight = np.where(np.arange(width) <= 2, 9.0, 0.3)
+    values = (rng.integers(0, 4, rows.tokens.shape) * weight * rows.real).astype(np.float32)
+    mass, early_mass, open_mass, active, early_active, early, opening, real = 0.0, 0.0, 0.0, 0, 0, 0, 0, 0
+    for row in range(len(values)):
+        for place in range(width):
+            first = rows.real[row, place] and place in (1, 2)
+            real += int(rows.real[row, place])
+            early += int(first)
+            opening += int(first and rows.opens[row])
+            mass += float(values[row, place])
+            active += int(values[row, place] > 0)
+            early_mass += float(values[row, place]) * first
+            open_mass += float(values[row, place]) * (first and rows.opens[row])
+            early_active += int(first and values[row, place] > 0)
+    found = describe_position(rows, values)
+    if mass == 0 or early_mass / mass < WORTH_SAYING - 1e-6 or early_active < 5:
+        assert found is None
+        return
+    assert found is not None
+    assert found.share == pytest.approx(early_mass / mass, abs=1e-6)
+    assert found.opening_share == pytest.approx(open_mass / mass, abs=1e-6)
+    assert (found.active, found.occurrences) == (early_active, pytest.approx(early_active / active))
+    assert (found.token_share, found.opening_token_share) == (
+        pytest.approx(early / real),
+        pytest.approx(opening / real),
+    )

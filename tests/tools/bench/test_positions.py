@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tools.activity.activations import Recording, describe_activations, record_activations
+from tools.activity.activations import Recording, record_activations
+from tools.activity.description import describe_activations
 from tools.activity.heldout import Draw, draw_held_out
 from tools.bench.loading import load_arm
 from tools.bench.positions import LONGEST_ROW, choose_row_width, without_sinks

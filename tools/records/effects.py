@@ -1,195 +1,13 @@
-"""What instruments return, as frozen records: the evidence a judge may look at, and nothing about verdicts.
-
-Evidence may come from elsewhere: every kind of it but the feature's identity is optional, and a missing kind is `None`,
-never an empty stand-in.
-"""
+"""What a direction does: to texts that are written under it, and to logits where it is active."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from statistics import fmean
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-SCHEMA_VERSION = 1
-_LONGEST_NAME = 60
-LARGEST_INDEX = 10**12
-"""Of a feature: more than any autoencoder has, and a number that every file format and array can hold."""
-
-Stratum = Literal["candidates", "near controls", "unrelated controls", "random directions", "imported"]
-STRATA: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls", "random directions", "imported")
-
-
-class Record(BaseModel):
-    """Frozen, and closed to unknown fields: a misspelt or foreign field is an error, not data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FeatureRef(Record):
-    """Which direction is meant."""
-
-    study: str
-    sae: str
-    """The arm's name, or the SAE's own id."""
-    index: int = Field(ge=0, le=LARGEST_INDEX)
-    """Row of `W_dec`, or the number of the random direction."""
-    kind: Literal["feature", "random_direction"] = "feature"
-
-    @property
-    def key(self) -> str:
-        """A file name: `base-000123`, random directions `base-r000123`. SAE ids that no file name can carry are hashed."""
-        letter = "r" if self.kind == "random_direction" else ""
-        return f"{_file_name(self.sae)}-{letter}{self.index:06d}"
-
-
-def _file_name(sae: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9._]", "_", sae).lstrip(".")
-    if plain == sae and len(plain) <= _LONGEST_NAME:
-        return plain
-    return f"{plain[-_LONGEST_NAME:]}-{hashlib.sha256(sae.encode()).hexdigest()[:8]}"
-
-
-class TokenWeight(Record):
-    """A vocabulary entry and the logit weight a unit step along the feature gives it."""
-
-    token_id: int | None = None
-    """None where another tool names tokens by their text alone."""
-    token: str
-    """Decoded text, leading space kept."""
-    word: str | None = None
-    """The lower-case word the token stands for; None for pieces, numbers and punctuation."""
-    weight: float | None = None
-    """None where another tool gives an order without weights."""
-
-
-class Projection(Record):
-    """Decoder direction (unit norm) times the processed unembedding. A claim about weights, not about effects."""
-
-    top: tuple[TokenWeight, ...]
-    bottom: tuple[TokenWeight, ...] = ()
-    mean: float | None = None
-    std: float | None = None
-    skewness: float | None = None
-    kurtosis: float | None = None
-    """Population moments of the row over the vocabulary; kurtosis is not in excess of 3."""
-
-
-class KeywordHit(Record):
-    """One token that matched the domain vocabulary."""
-
-    token: str
-    word: str
-    """The vocabulary word it matched."""
-    joined: bool
-    """The token is only the beginning of that word."""
-
-
-class KeywordEvidence(Record):
-    """Top tokens that are words of the domain."""
-
-    hits: tuple[KeywordHit, ...]
-    n_top: int
-    substring_hits: int
-    """Hits by the study's rule: a vocabulary word inside the lower-cased token. For comparison only."""
-    null_share: float
-    """Share of random directions of equal norm with at least as many hits."""
-
-
-class CoherenceEvidence(Record):
-    """Weighted mean cosine of the top tokens' word vectors."""
-
-    weighted: float | None
-    """The published score; None for fewer than two valid tokens."""
-    deduplicated: float | None
-    """The same after equal words are counted once; None for fewer than two different words."""
-    n_valid: int
-    coverage: float
-    """Share of the top tokens with a word vector."""
-    null_share: float | None
-    """Share of random directions with at least the same de-duplicated score."""
-
-
-class Context(Record):
-    """One stretch of text with the feature's activation at each token."""
-
-    document: str
-    tokens: tuple[str, ...]
-    activations: tuple[float, ...] | None = None
-    """One a token; None where another tool shows text without them."""
-    max_activation: float | None = None
-    quantile: int | None = None
-    """None for the top examples; 1 is the highest of the sampled strata."""
-
-    @model_validator(mode="after")
-    def _has_one_activation_a_token(self) -> Context:
-        if self.activations is not None and len(self.activations) != len(self.tokens):
-            raise ValueError(f"{len(self.tokens)} tokens but {len(self.activations)} activations")
-        return self
-
-
-class PositionEvidence(Record):
-    """How much of a feature's activation lies at the first tokens of rows of text, wherever those were cut."""
-
-    first: int
-    """Tokens of a row that count as first."""
-    share: float
-    """Of the activation, summed over tokens."""
-    token_share: float
-    """Of all tokens: what a feature would have there that is active anywhere."""
-    active: int
-    """First tokens at which it is active."""
-    opening_share: float | None = None
-    """Of the activation, at first tokens of rows that begin a text; the rest goes on with one."""
-    opening_token_share: float | None = None
-
-    @property
-    def is_artefact(self) -> bool:
-        """It answers to the place: nearly all of it is there, where few tokens are, and not by a handful of cases."""
-        return self.share >= NEARLY_ALL and self.token_share <= FEW_TOKENS and self.active >= LEAST_ACTIVE
-
-    @property
-    def sentence(self) -> str:
-        """What to say of it."""
-        where = f"{self.share:.0%} of its activation is at the first {self.first} tokens of a row of text"
-        said = f"{where}, where {self.token_share:.1%} of the tokens are"
-        if self.opening_share is not None and self.opening_share >= NEARLY_ALL:
-            said = f"{said}, and {self.opening_share:.0%} where a text begins"
-        return f"{said}: it answers to the place, which is no meaning" if self.is_artefact else said
-
-
-NEARLY_ALL, FEW_TOKENS, LEAST_ACTIVE = 0.9, 0.25, 5
-"""What makes a feature one of a place (`PositionEvidence.is_artefact`)."""
-
-
-def _is_none(value: object) -> bool:
-    """For fields that are left out of what is stored where there is nothing to say, as they always were."""
-    return value is None
-
-
-class ActivationEvidence(Record):
-    """Where the feature is active in the `train` split of the corpus."""
-
-    n_tokens: int | None = None
-    density: float | None = None
-    """Share of tokens with an activation above 0."""
-    max_activation: float | None = None
-    domain_lift: float | None = None
-    """Mean share of domain words near active tokens over their share in the corpus; None if never active."""
-    peak_documents: int | None = None
-    """Documents looked at: those it is most active in, at most 20."""
-    domain_peaks: int | None = None
-    """Of these, the ones whose most active token has a word of the domain near."""
-    domain_share: float | None = None
-    """Share of all tokens that have one near: how often a token anywhere would."""
-    top: tuple[Context, ...]
-    quantiles: tuple[Context, ...] = ()
-    near_misses: tuple[Context, ...] = ()
-    """The feature is silent, although a word it is most active at is there, or the feature most like it is active."""
-    position: PositionEvidence | None = Field(default=None, exclude_if=_is_none)
-    """None where not even most of its activation is at the beginnings of rows."""
+from tools.records.record import Record, is_none
 
 
 class TokenChange(Record):
@@ -275,6 +93,31 @@ class SequentialTest(Record):
     """Holds whenever one stops."""
 
 
+class Rise(Record):
+    """A word or a token, and in how many texts it stands."""
+
+    text: str
+    steered: int
+    unsteered: int
+    random: int | None = None
+    """Along a random direction; None where no text was written along one, or not as many."""
+    z: float
+    """Log-odds of the steered texts against the unsteered ones over their standard error, both shrunk to what the model
+    says in any case (`tools.effects.log_odds`)."""
+
+
+class SteeredWords(Record):
+    """What steered texts say more often than their unsteered twins, over all prompts and seeds, most of all first."""
+
+    n: int
+    """Pairs of texts. A word counts once a text, so that one that repeats itself does not speak for all."""
+    words: tuple[Rise, ...]
+    tokens: tuple[Rise, ...]
+    chance_words: float
+    """What the largest z of all words exceeds in one of twenty exchanges of texts within their pairs, by lot."""
+    chance_tokens: float
+
+
 class SteeringEvidence(Record):
     """What an intervention on the feature does to generated text."""
 
@@ -318,8 +161,10 @@ class SteeringEvidence(Record):
     output_score: float | None = None
     """How near its tokens are to being the next token when it is added ten times as strong as the strongest feature."""
     prompt_form: PromptForm = Field(default="plain", exclude_if=_is_plain)
-    sequence: SequentialTest | None = Field(default=None, exclude_if=_is_none)
+    sequence: SequentialTest | None = Field(default=None, exclude_if=is_none)
     """None where every direction was given the same number of pairs. Left out of what is stored then, as it always was."""
+    words: SteeredWords | None = Field(default=None, exclude_if=is_none)
+    """None where they were not counted."""
 
     @property
     def opening(self) -> tuple[SteeredPair, ...]:
@@ -361,15 +206,28 @@ class CausalEvidence(Record):
     """Tokens whose logits the feature changes most where it is active."""
 
 
-class Evidence(Record):
-    """Everything about one feature that a judge may look at."""
+class MovedToken(TokenChange):
+    """A next token under a direction, and under random directions of the same effect."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    feature: FeatureRef
-    stratum: Stratum
-    projection: Projection | None = None
-    keywords: KeywordEvidence | None = None
-    coherence: CoherenceEvidence | None = None
-    activations: ActivationEvidence | None = None
-    steering: SteeringEvidence | None = None
-    causal: CausalEvidence | None = None
+    random: float
+    """Mean change under these, in nats."""
+
+
+class PromotionEvidence(Record):
+    """What adding the direction does to the next token, beside random directions that change it by as much altogether."""
+
+    kl: float
+    """Nats of effect, mean over the prompts."""
+    n_random: int
+    """Random directions. Where a study asks for a strength, not an effect, they are as strong."""
+    auroc: float | None
+    """How often a top token rises more than a token as frequent in the corpus; None where there are no others."""
+    null_share: float | None
+    """Share of the random directions whose own top tokens rise as much beyond others."""
+    change: float
+    """Of the top tokens' log-probability, their mean."""
+    null_change: float
+    """Median of the same over the random directions and their own top tokens."""
+    raised: tuple[MovedToken, ...]
+    lowered: tuple[MovedToken, ...]
+    """Those that it moves furthest beyond what random directions do."""

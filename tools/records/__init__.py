@@ -1,0 +1,95 @@
+"""What instruments return, as frozen records: the evidence a judge may look at, and nothing about verdicts.
+
+Evidence may come from elsewhere: every kind of it but the feature's identity is optional, and a missing kind is `None`,
+never an empty stand-in.
+"""
+
+from tools.records.activity import (
+    FEW_TOKENS,
+    LEAST_ACTIVE,
+    NEARLY_ALL,
+    ActivationEvidence,
+    Beginning,
+    Context,
+    PositionEvidence,
+    Shared,
+    TokenShare,
+    TokenStatistics,
+)
+from tools.records.effects import (
+    CausalEvidence,
+    CausalVerdict,
+    InterventionKind,
+    MovedToken,
+    Policy,
+    Precision,
+    PromotionEvidence,
+    PromptForm,
+    Rise,
+    SequentialTest,
+    SteeredPair,
+    SteeredWords,
+    SteeringEvidence,
+    SteeringWord,
+    StrengthUnit,
+    TokenChange,
+)
+from tools.records.evidence import (
+    Evidence,
+)
+from tools.records.record import (
+    LARGEST_INDEX,
+    SCHEMA_VERSION,
+    STRATA,
+    FeatureRef,
+    Record,
+    Stratum,
+)
+from tools.records.weights import (
+    CoherenceEvidence,
+    KeywordEvidence,
+    KeywordHit,
+    Projection,
+    TokenWeight,
+)
+
+__all__ = [
+    "Beginning",
+    "Shared",
+    "TokenShare",
+    "TokenStatistics",
+    "Rise",
+    "SteeredWords",
+    "MovedToken",
+    "PromotionEvidence",
+    "ActivationEvidence",
+    "CausalEvidence",
+    "CausalVerdict",
+    "CoherenceEvidence",
+    "Context",
+    "Evidence",
+    "FEW_TOKENS",
+    "FeatureRef",
+    "InterventionKind",
+    "KeywordEvidence",
+    "KeywordHit",
+    "LARGEST_INDEX",
+    "LEAST_ACTIVE",
+    "NEARLY_ALL",
+    "Policy",
+    "PositionEvidence",
+    "Precision",
+    "Projection",
+    "PromptForm",
+    "Record",
+    "SCHEMA_VERSION",
+    "STRATA",
+    "SequentialTest",
+    "SteeredPair",
+    "SteeringEvidence",
+    "SteeringWord",
+    "Stratum",
+    "StrengthUnit",
+    "TokenChange",
+    "TokenWeight",
+]
