@@ -70,6 +70,13 @@ def list_prompts(folder: Path = FOLDER) -> list[str]:
     return sorted({match[1] for match in found if match})
 
 
+def hash_prompts(folder: Path = FOLDER) -> dict[str, str]:
+    """sha256 of every prompt file in every version, by names such as `judge.v1`."""
+    return {
+        path.name.removesuffix(".md"): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.v*.md")
+    }
+
+
 def _version_of(name: str, path: Path) -> re.Match[str] | None:
     return re.fullmatch(re.escape(name) + r"\.v(\d+)\.md", path.name)
 

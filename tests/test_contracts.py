@@ -22,7 +22,7 @@ BREACHES = {
     "instruments know no LLM": ("tools/observation.py", "import langgraph"),
     "tensors stay under tools": ("agent/judges/rules.py", "import torch"),
     "only the client talks to the LLM": ("agent/judges/judge.py", "import openai"),
-    "only the graph knows the graph library": ("agent/briefing/evidence.py", "import langgraph"),
+    "only the graph knows the graph library": ("agent/briefing/first/evidence.py", "import langgraph"),
     "the examiner sees what the investigator leaves, and its client, not how it works": (
         "evals/agreement/strata.py",
         "from agent.judges.judge import Judge",

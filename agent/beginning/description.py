@@ -50,7 +50,8 @@ def describe_run(
         hashes: of inputs that are known already.
         files: further inputs by their role.
     """
-    from agent.folder.provenance import collect_provenance, prompt_refs
+    from agent.briefing.generations import briefing_of
+    from agent.folder.provenance import collect_provenance
     from agent.folder.records import Manifest, PromptRef
     from agent.investigation.experiments import PROMPTS
     from agent.judges.roster import appoint
@@ -59,7 +60,8 @@ def describe_run(
 
     config = reached.config
     judge = appoint(config, question)
-    prompts = prompt_refs(PROMPTS if judge.needs_hypotheses else ())
+    asked = map(briefing_of(config.generation).prompt, PROMPTS if judge.needs_hypotheses else ())
+    prompts = [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in asked]
     if judge.ref.prompt and judge.ref.prompt_sha256:
         prompts.append(PromptRef(name=judge.ref.prompt, sha256=judge.ref.prompt_sha256))
     started = datetime.now(UTC)

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from agent.briefing.generations import briefing_of
 from agent.folder.config import RunConfig
 from agent.investigation.experiments import word_proposal
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
@@ -19,7 +20,6 @@ from agent.judges.roster import appoint
 from agent.llm.prices import SHIPPED, PriceTable
 from agent.llm.requests import Message
 from agent.llm.settings import LlmChoice
-from prompts.loader import load_prompt
 from tools.records import Evidence, FeatureRef
 from tools.study.definition import Question
 
@@ -79,11 +79,11 @@ def estimate_run(
         evidence: of those features, if it exists.
         judged_again: whether the hypotheses are another run's.
     """
-    judge, proposal = appoint(config, question), load_prompt("hypothesize")
+    judge, briefing = appoint(config, question), briefing_of(config.generation)
     proposes = judge.needs_hypotheses and not judged_again
     sent: list[list[Sequence[Message]]] = []
     for record in evidence or [_nothing(question)]:
-        first = [word_proposal(proposal, question.domain, record)] if proposes and question.domain else []
+        first = [word_proposal(briefing, question.domain, record)] if proposes and question.domain else []
         sent.append([*first, *judge.requests(Case(record))])
     least_calls = len(sent[0])
     tokens = fmean(sum(map(estimate_tokens, conversations)) for conversations in sent)

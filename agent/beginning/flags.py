@@ -217,9 +217,10 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
 
 def _judging(arguments: argparse.Namespace, choice: LlmChoice | None) -> dict[str, Any]:
     """The fields of a config that say who judges, and within what."""
-    from agent.folder.config import Limits
+    from agent.folder.config import NEWEST, Limits
 
     return {
+        "generation": NEWEST,
         "judge_repeats": arguments.judge_repeats,
         "llm": choice,
         "limits": Limits(**read_budget(arguments).model_dump()),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _ANY_MODEL = ("model", "merged", "final", "checkpoint", "weights", "snapshot", "hf")
 """Names of a folder that tell one model from another only with the folder that it lies in."""
 _LONGEST_NAME = 40
+NEWEST = 2
+"""Generation of briefing that new runs use."""
 
 
 class Limits(Budget):
@@ -51,6 +53,8 @@ class RunConfig(Record):
     controls: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Multiplies the study's numbers of controls; 0 for none."""
     judge_repeats: int = Field(default=1, ge=1)
+    generation: int = Field(default=1, ge=1, le=NEWEST)
+    """Of what judges are shown and asked (`agent.briefing.generations`); runs from before it was kept are of the first."""
     llm: LlmChoice | None = None
     limits: Limits = Limits()
     seed: int = 0

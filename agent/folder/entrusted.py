@@ -15,6 +15,7 @@ from agent.errors import RunError
 from agent.folder.config import open_study
 from agent.folder.provenance import hash_file, study_files
 from agent.folder.records import Manifest
+from prompts.loader import hash_prompts
 from tools.bench.arms import check_arm_files, is_at_hand
 from tools.errors import StudyError, UnveilError
 from tools.study.corpus import Corpus, check_corpus
@@ -157,11 +158,9 @@ def compare_question(manifest: Manifest, question: Question, *, newer_prompts: b
     Args:
         manifest: of the run.
         question: of now.
-        newer_prompts: whether a prompt of a later version may stand for one of the run's, as when it is judged again.
+        newer_prompts: whether a prompt of the run may be gone, as when it is judged again by newer ones.
     """
-    from agent.folder.provenance import prompt_refs
-
-    now = {ref.name: ref.sha256 for ref in prompt_refs()} if manifest.provenance.prompts else {}
+    now = hash_prompts() if manifest.provenance.prompts else {}
     different = [
         f"prompt {ref.name}"
         for ref in manifest.provenance.prompts

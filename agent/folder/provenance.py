@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.folder.records import PromptRef, Provenance
-from prompts.loader import list_prompts, load_prompt
 from tools.study.definition import Study
 
 PACKAGES = (
@@ -82,9 +81,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def prompt_refs(names: Iterable[str] | None = None) -> list[PromptRef]:
-    """Names and hashes of prompts in their latest versions: of those named, or of all that ship."""
-    found = map(load_prompt, list_prompts() if names is None else names)
-    return [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in found]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from agent.briefing.generations import briefing_of
 from agent.folder.config import RunConfig
-from agent.investigation.experiments import PROMPTS
 from agent.investigation.state import Investigator
 from agent.judges.roster import appoint
 from agent.llm.calls import CallStore
@@ -15,7 +15,6 @@ from agent.llm.client import LlmClient
 from agent.llm.http.wire import Wire
 from agent.llm.settings import Framing, LlmChoice, LlmSettings, Secrets
 from agent.toolbox import Bench, Instrument, Toolbox
-from prompts.loader import load_prompt
 from tools.study.definition import Question
 
 
@@ -56,7 +55,7 @@ class Assembly(AbstractAsyncContextManager[Investigator | None]):
         self._investigator = question.domain and Investigator(
             llm=self._client,
             domain=question.domain,
-            prompts={name: load_prompt(name) for name in PROMPTS},
+            briefing=briefing_of(config.generation),
             toolbox=self._toolbox,
             limits=config.limits,
         )

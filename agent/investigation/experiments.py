@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agent.briefing.evidence import brief_investigator, number
-from agent.briefing.forms import Choice, Hypothesis
-from agent.briefing.predictions import INPUTS, OUTPUTS, brief_hypotheses, brief_tests
+from agent.briefing.first.evidence import number
+from agent.briefing.first.forms import Choice, Hypothesis
+from agent.briefing.first.predictions import INPUTS, OUTPUTS, brief_hypotheses, brief_tests
+from agent.briefing.generations import Briefing
 from agent.folder.measurements import Measurement
 from agent.investigation.state import FeatureState, Investigator, PendingCall
 from agent.llm.reading.contents import ToolCall
 from agent.llm.requests import Message
 from agent.transcript import Notes, parsed
 from prompts.fence import fence
-from prompts.loader import Prompt
 from tools.proof.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.study.definition import Domain
@@ -50,12 +50,12 @@ def open_conversation(
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
-    return path.prompts["experiment"].render(
+    return path.briefing.prompt("experiment").render(
         domain=path.domain.name,
         definition=path.domain.definition,
         instruments=instruments,
         tool_calls_left=str(path.limits.tool_calls_per_feature - count_chosen(state)),
-        evidence=brief_investigator(evidence, dead),
+        evidence=path.briefing.investigator(evidence, dead),
         hypotheses=brief_hypotheses(state.hypotheses, order),
         tests=brief_tests(state.hypotheses, order, state.observed, state.round),
     )
@@ -92,11 +92,14 @@ def show_results(results: Sequence[tuple[ToolCall, Measurement | None]], plain: 
 
 
 def word_proposal(
-    prompt: Prompt, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
+    briefing: Briefing, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
-    return prompt.render(
-        domain=domain.name, definition=domain.definition, evidence=brief_investigator(evidence, dead), earlier=earlier
+    return briefing.prompt("hypothesize").render(
+        domain=domain.name,
+        definition=domain.definition,
+        evidence=briefing.investigator(evidence, dead),
+        earlier=earlier,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.briefing.forms import Hypotheses
-from agent.briefing.predictions import brief_earlier
+from agent.briefing.first.forms import Hypotheses
+from agent.briefing.first.predictions import brief_earlier
 from agent.folder.measurements import Observed
 from agent.folder.records import Decision
 from agent.folder.store import sha256_of
@@ -37,7 +37,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
     earlier = ""
     if state.ruling is not None and state.ruling.doubt is not None:
         earlier = brief_earlier(case.hypotheses, case.observed, case.round, state.ruling.doubt)
-    messages = word_proposal(path.prompts["hypothesize"], path.domain, case.evidence, earlier, case.dead)
+    messages = word_proposal(path.briefing, path.domain, case.evidence, earlier, case.dead)
     reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=Hypotheses)
     hypotheses = parsed(reply).hypotheses
     tests = plan_tests(hypotheses, case.evidence) if path.toolbox.specs else ()

@@ -8,7 +8,8 @@ from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.briefing.forms import Hypothesis
+from agent.briefing.first.forms import Hypothesis
+from agent.briefing.generations import Briefing
 from agent.folder.config import Limits
 from agent.folder.measurements import Observed
 from agent.folder.records import Decision, SelectedFeature, TranscriptStep
@@ -18,7 +19,6 @@ from agent.llm.records import Failure, Usage
 from agent.llm.requests import Message
 from agent.toolbox import Toolbox
 from agent.transcript import Llm
-from prompts.loader import Prompt
 from tools.proof.floors import DeadFloor
 from tools.records import Evidence
 from tools.study.definition import Domain
@@ -81,8 +81,7 @@ class Investigator:
 
     llm: Llm
     domain: Domain
-    prompts: dict[str, Prompt]
-    """`hypothesize` and `experiment`."""
+    briefing: Briefing
     toolbox: Toolbox
     limits: Limits = Limits()
 

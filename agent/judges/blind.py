@@ -8,16 +8,15 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.briefing.evidence import brief_judge, brief_pairs
-from agent.briefing.forms import JudgeReply, judge_reply_for
-from agent.briefing.predictions import brief_hypotheses, brief_tests_for_judge
+from agent.briefing.first.forms import JudgeReply, judge_reply_for
+from agent.briefing.first.predictions import brief_hypotheses, brief_tests_for_judge
+from agent.briefing.generations import Briefing
 from agent.folder.records import JudgeRef
 from agent.judges.judge import GUIDELINE, Case, Model, Ruling
 from agent.judges.judgement import Judgement, Panel, aggregate, combine_steering, judge_blind_choices, steering_verdict
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
-from prompts.loader import Prompt, load_prompt
 from tools.maths import seed_of
 from tools.proof.floors import keep_alive, say_dead
 from tools.records import SteeredPair, SteeringEvidence
@@ -43,26 +42,26 @@ class Blind(NamedTuple):
 
 
 class BlindJudge(NamedTuple):
-    """A model with the prompt and the guideline it judges by. It comes after an investigation, whose hypotheses it weighs."""
+    """A model with its briefing and the guideline it judges by. It comes after an investigation, whose hypotheses it weighs."""
 
     name = "judge"
     needs_hypotheses = True
     model: Model
-    prompt: Prompt
+    briefing: Briefing
     domain: Domain
     guideline: str
 
     @classmethod
-    def of(cls, question: Question, model: Model | None) -> BlindJudge | None:
+    def of(cls, question: Question, model: Model | None, briefing: Briefing) -> BlindJudge | None:
         """For a question about a domain."""
         if model is None or question.domain is None:
             return None
-        return cls(model, load_prompt(cls.name), question.domain, question.read_guideline())
+        return cls(model, briefing, question.domain, question.read_guideline())
 
     @property
     def ref(self) -> JudgeRef:
         """The model, its prompt and its repeats."""
-        return self.model.sign(self.prompt)
+        return self.model.sign(self.briefing.prompt(self.name))
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The case as often as it is judged, each time in another order."""
@@ -86,14 +85,14 @@ class BlindJudge(NamedTuple):
         return conclude(case, replies, named, self.model.repeats)
 
     def _word(self, case: Case, order: Blind) -> list[Message]:
-        return self.prompt.render(
+        return self.briefing.prompt(self.name).render(
             domain=self.domain.name,
             definition=self.domain.definition,
             guideline=clip(self.guideline.strip(), GUIDELINE),
-            evidence=brief_judge(case.evidence, case.dead),
+            evidence=self.briefing.judge(case.evidence, case.dead),
             hypotheses=brief_hypotheses(case.hypotheses, order.hypotheses),
             tests=brief_tests_for_judge(case.hypotheses, order.hypotheses, case.observed, case.round),
-            pairs=brief_pairs(order.pairs, order.steered_is_a),
+            pairs=self.briefing.pairs(order.pairs, order.steered_is_a),
         )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from agent.briefing.forms import Hypothesis
+from agent.briefing.first.forms import Hypothesis
 from agent.folder.measurements import Observed
 from agent.folder.records import JudgeRef
 from agent.judges.judgement import Judgement

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, median_low
 from typing import NamedTuple, TypeVar
 
-from agent.briefing.forms import JudgeReply
+from agent.briefing.first.forms import JudgeReply
 from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
 from tools.maths import binomial_tail
 from tools.records import SteeringEvidence, SteeringWord

@@ -10,47 +10,46 @@ from collections.abc import Sequence
 from statistics import fmean, median_low
 from typing import NamedTuple
 
-from agent.briefing.evidence import brief_rater
-from agent.briefing.forms import RatingReply, rating_reply_for
+from agent.briefing.first.forms import RatingReply, rating_reply_for
+from agent.briefing.generations import Briefing
 from agent.folder.records import ConceptRating, JudgeRef
 from agent.judges.judge import GUIDELINE, Case, Model, Ruling
 from agent.judges.judgement import Judgement
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from prompts.fence import clip
-from prompts.loader import Prompt, load_prompt
 from tools.study.definition import Question, Rating
 
 
 class Rater(NamedTuple):
-    """A model with the prompt, the concepts and the guideline it rates by."""
+    """A model with its briefing, the concepts and the guideline it rates by."""
 
     name = "rate"
     needs_hypotheses = False
     model: Model
-    prompt: Prompt
+    briefing: Briefing
     rating: Rating
     guideline: str
 
     @classmethod
-    def of(cls, question: Question, model: Model | None) -> Rater | None:
+    def of(cls, question: Question, model: Model | None, briefing: Briefing) -> Rater | None:
         """For a question that asks for ratings."""
         if model is None or question.rating is None:
             return None
-        return cls(model, load_prompt(cls.name), question.rating, question.read_guideline())
+        return cls(model, briefing, question.rating, question.read_guideline())
 
     @property
     def ref(self) -> JudgeRef:
         """The model, its prompt and its repeats."""
-        return self.model.sign(self.prompt)
+        return self.model.sign(self.briefing.prompt(self.name))
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The same for every repeat."""
         listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in self.rating.concepts.items()]
-        messages = self.prompt.render(
+        messages = self.briefing.prompt(self.name).render(
             concepts="\n".join(listed),
             guideline=clip(self.guideline.strip(), GUIDELINE),
-            evidence=brief_rater(case.evidence, case.dead),
+            evidence=self.briefing.rater(case.evidence, case.dead),
         )
         return [messages] * self.model.repeats
 

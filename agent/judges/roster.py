@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.briefing.generations import Briefing, briefing_of
 from agent.folder.config import RunConfig
 from agent.judges.blind import BlindJudge
 from agent.judges.judge import Judge, Model
@@ -12,8 +13,10 @@ from agent.judges.rules import Rules
 from agent.transcript import Llm
 from tools.study.definition import Question
 
-JUDGES: list[Callable[[Question, Model | None], Judge | None]] = [Rules.of, Rater.of, BlindJudge.of]
-"""Each makes a judge of a question and a model, if there is one, or None if it judges by other means. The first is taken."""
+JUDGES: list[Callable[[Question, Model | None, Briefing], Judge | None]] = [Rules.of, Rater.of, BlindJudge.of]
+"""Each makes a judge of a question, a model, if there is one, and a briefing, or None if it judges by other means.
+
+The first is taken."""
 
 
 def appoint(config: RunConfig, question: Question, llm: Llm | None = None) -> Judge:
@@ -25,4 +28,5 @@ def appoint(config: RunConfig, question: Question, llm: Llm | None = None) -> Ju
         StudyError: the guideline is missing, or no text.
     """
     model = Model(config.llm.judge_model, config.judge_repeats, llm) if config.llm else None
-    return next(judge for make in JUDGES if (judge := make(question, model)) is not None)
+    briefing = briefing_of(config.generation)
+    return next(judge for make in JUDGES if (judge := make(question, model, briefing)) is not None)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from agent.briefing.generations import Briefing
 from agent.folder.records import JudgeRef, SteeringVerdict, Verdict
 from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import ALPHA, Judgement, steering_verdict, tail_of_wins
@@ -39,7 +40,7 @@ class Rules(NamedTuple):
     thresholds: SurveyDefaults
 
     @classmethod
-    def of(cls, question: Question, model: Model | None) -> Rules | None:
+    def of(cls, question: Question, model: Model | None, briefing: Briefing) -> Rules | None:
         """Where there is no model."""
         return cls(question.survey) if model is None else None
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.briefing.forms import Hypotheses, Hypothesis
+from agent.briefing.first.forms import Hypotheses, Hypothesis
 from agent.folder.measurements import Observed
 from agent.folder.records import SelectedFeature, TranscriptStep
 from agent.folder.store import RunFolder, write_whole

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.briefing.forms import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
-from agent.folder.config import Limits
+from agent.briefing.first.forms import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
+from agent.briefing.generations import briefing_of
+from agent.folder.config import NEWEST, Limits
 from agent.folder.records import SelectedFeature
-from agent.investigation.experiments import PROMPTS
 from agent.investigation.state import Context, FeatureState, Investigator
 from agent.judges.blind import BlindJudge
 from agent.judges.judge import Model
@@ -22,7 +22,6 @@ from agent.llm.records import Usage
 from agent.llm.replies import Reply
 from agent.toolbox import Toolbox
 from benchmarks.material.evidence import typical_evidence, typical_pair
-from prompts.loader import load_prompt
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations, SteeredText, WordChange
 from tools.errors import ToolError
 from tools.records import Context as TextContext
@@ -235,18 +234,17 @@ def make_context(
     rating = changes.pop("question", QUESTION).rating
     guideline = changes.pop("guideline", "A feature is medical when it is about illness.\n" * 30)
     model = Model("j", changes.pop("judge_repeats", 1), judge or llm)
+    briefing = briefing_of(changes.pop("generation", NEWEST))
     fields: dict[str, Any] = {
         "llm": llm,
         "domain": DOMAIN,
-        "prompts": {name: load_prompt(name) for name in PROMPTS},
+        "briefing": briefing,
         "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
         "limits": Limits(),
     }
     return Context(
         run_id="run",
-        judge=Rater(model, load_prompt("rate"), rating, guideline)
-        if rating
-        else BlindJudge(model, load_prompt("judge"), DOMAIN, guideline),
+        judge=Rater(model, briefing, rating, guideline) if rating else BlindJudge(model, briefing, DOMAIN, guideline),
         evidence={evidence.feature.key: evidence},
         investigator=Investigator(**{**fields, **changes}),
     )

@@ -226,7 +226,7 @@ def test_a_changed_prompt_makes_a_replay_refuse(
     prompts = tmp_path / "prompts"
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (prompts / "judge.v1.md").write_text((prompts / "judge.v1.md").read_text() + "\nBe kind.\n")
-    monkeypatch.setattr("agent.folder.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
+    monkeypatch.setattr("agent.folder.entrusted.hash_prompts", lambda: loader.hash_prompts(prompts))
     assert main(["--replay", str(folder.path)]) == 2
     error = capsys.readouterr().err
     assert "prompt judge.v1 is not the one the run used" in error

@@ -263,7 +263,7 @@ def test_a_changed_prompt_is_named_and_nothing_is_asked(
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for file in prompts.glob("judge.v*.md"):
         file.write_text(file.read_text() + "\nBe kind.\n")
-    monkeypatch.setattr("agent.folder.provenance.load_prompt", lambda name: loader.load_prompt(name, folder=prompts))
+    monkeypatch.setattr("agent.folder.entrusted.hash_prompts", lambda: loader.hash_prompts(prompts))
     more = ["--llm-model", "other", "--runs", str(own.runs)] if flag == "--rejudge" else []
     if flag == "--resume":
         own.stop_early()

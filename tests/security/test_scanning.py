@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.briefing.forms import Hypotheses, JudgeReply
+from agent.briefing.first.forms import Hypotheses, JudgeReply
 from agent.errors import RunError
 from agent.folder.measurements import Measurement
 from agent.folder.records import TranscriptStep

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.briefing.evidence import brief_investigator, brief_judge, brief_pairs, brief_rater, show_context
-from agent.briefing.forms import Hypothesis
-from agent.briefing.predictions import brief_earlier, brief_tests_for_judge
+from agent.briefing.first.evidence import brief_investigator, brief_judge, brief_pairs, brief_rater, show_context
+from agent.briefing.first.forms import Hypothesis
+from agent.briefing.first.predictions import brief_earlier, brief_tests_for_judge
+from agent.briefing.generations import briefing_of
+from agent.folder.config import NEWEST
 from agent.folder.measurements import Measurement, Observed
 from agent.investigation.experiments import open_conversation, plan_tests
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
@@ -58,7 +60,7 @@ def observe(hypotheses: list[Hypothesis], evidence: Evidence) -> list[Observed]:
 def judge_messages(evidence: Evidence, guideline: str = "Yes: illness.") -> list[dict[str, Any]]:
     hypotheses = make_hypotheses().hypotheses
     case = Case(evidence, hypotheses, tuple(observe(list(hypotheses), evidence)), 1)
-    (messages,) = BlindJudge(Model("j"), load_prompt("judge"), DOMAIN, guideline).requests(case)
+    (messages,) = BlindJudge(Model("j"), briefing_of(NEWEST), DOMAIN, guideline).requests(case)
     return messages
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent.briefing.evidence import brief_investigator, brief_judge, brief_rater
+from agent.briefing.first.evidence import brief_investigator, brief_judge, brief_rater
 from agent.folder.config import RunConfig
 from agent.folder.floors import find_floors, floors_of, read_living
 from agent.folder.records import Decision, Manifest, Provenance, SelectedFeature, Selection, Summary

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.briefing.forms import Choice, Hypotheses, PairChoice
+from agent.briefing.first.forms import Choice, Hypotheses, PairChoice
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation import graph
 from agent.investigation.graph import build_graph

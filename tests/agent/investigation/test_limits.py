@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from agent.briefing.predictions import separation
+from agent.briefing.first.predictions import separation
 from agent.folder.config import Limits
 from agent.investigation.limits import (
     MOST_STEP_TOKENS,

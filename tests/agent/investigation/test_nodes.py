@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langgraph.runtime import Runtime
 
-from agent.briefing.forms import Choice, ChosenCall
+from agent.briefing.first.forms import Choice, ChosenCall
 from agent.folder.config import Limits
 from agent.investigation import nodes
 from agent.investigation.experiments import NO_MORE, plan_tests

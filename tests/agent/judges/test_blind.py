@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.briefing.forms import JudgeReply, PairChoice, judge_reply_for
+from agent.briefing.first.forms import JudgeReply, PairChoice, judge_reply_for
+from agent.briefing.generations import briefing_of
+from agent.folder.config import NEWEST
 from agent.judges.blind import (
     BlindJudge,
     blind,
@@ -21,7 +23,6 @@ from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from agent.llm.records import Usage
 from agent.transcript import Abandoned, Notes
-from prompts.loader import load_prompt
 from tests.agent.cases import (
     DOMAIN,
     FEATURE,
@@ -42,7 +43,7 @@ def judge(
     *answers: Any, repeats: int = 1, policy: Any = None, case: Case | None = None
 ) -> tuple[Ruling, Notes, ScriptedLlm]:
     llm = ScriptedLlm(*answers, policy=policy)
-    who = BlindJudge(Model("j", repeats, llm), load_prompt("judge"), DOMAIN, "a guideline")
+    who = BlindJudge(Model("j", repeats, llm), briefing_of(NEWEST), DOMAIN, "a guideline")
     notes = Notes(len(make_state().steps), "judge")
     case = case or Case(make_evidence(), make_hypotheses().hypotheses)
     return asyncio.run(who.judge(case, notes)), notes, llm

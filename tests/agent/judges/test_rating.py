@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.briefing.forms import RatingReply, rating_reply_for
+from agent.briefing.first.forms import RatingReply, rating_reply_for
+from agent.briefing.generations import briefing_of
+from agent.folder.config import NEWEST
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation.graph import build_graph
 from agent.investigation.state import FeatureState
@@ -19,7 +21,6 @@ from agent.judges.rating import Rater, aggregate_ratings
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from prompts.fence import outside
-from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS
 from tests.agent.briefing.test_evidence import poisoned
 from tests.agent.cases import ScriptedLlm, make_context, make_evidence
@@ -110,7 +111,7 @@ def test_the_schema_names_the_concepts_for_strict_servers() -> None:
 
 
 def test_the_prompt_names_concepts_and_keeps_evidence_inside_its_fence() -> None:
-    rater = Rater(Model("j"), load_prompt("rate"), RATING, "4: it is what the feature is about")
+    rater = Rater(Model("j"), briefing_of(NEWEST), RATING, "4: it is what the feature is about")
     ((_, user),) = rater.requests(Case(make_evidence()))
     assert "- dentist: Teeth and those who care for them.\n- nurse\n" in str(user["content"])
     for attack in ATTACKS:

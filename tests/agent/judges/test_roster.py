@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import pytest
 
 from agent import read
+from agent.briefing.generations import Briefing
 from agent.folder.config import RunConfig
 from agent.folder.records import JudgeRef
 from agent.folder.store import RunFolder
@@ -55,7 +56,7 @@ class Toy(NamedTuple):
     prompt: Prompt
 
     @classmethod
-    def of(cls, question: Question, model: Model | None) -> Toy | None:
+    def of(cls, question: Question, model: Model | None, briefing: Briefing) -> Toy | None:
         return cls(model, prompt_of_toy()) if model and question.domain else None
 
     @property
@@ -96,9 +97,7 @@ def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "prompts"
     shutil.copytree(loader.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / "toy.v1.md").write_text(TOY)
-    for function in (loader.load_prompt, loader.list_prompts):
-        at_hand = functools.partial(function, folder=folder)
-        monkeypatch.setattr(f"agent.folder.provenance.{function.__name__}", at_hand)
+    monkeypatch.setattr("agent.folder.entrusted.hash_prompts", functools.partial(loader.hash_prompts, folder))
     monkeypatch.setattr(f"{__name__}.prompt_of_toy", lambda: load_prompt("toy", folder=folder))
     return folder
 

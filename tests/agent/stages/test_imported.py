@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.briefing.evidence import brief_investigator, brief_judge
+from agent.briefing.first.evidence import brief_investigator, brief_judge
 from agent.errors import RunError
 from agent.stages.imported import read_evidence, select_imported
 from tests.agent.cases import make_evidence

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agent.briefing.forms import Choice, Hypotheses, judge_reply_for, rating_reply_for
+from agent.briefing.first.forms import Choice, Hypotheses, judge_reply_for, rating_reply_for
 from agent.llm.calls import CallStore
 from agent.llm.client import LlmClient
 from agent.llm.errors import LlmFailure

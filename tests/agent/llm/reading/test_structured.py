@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from agent.briefing.forms import Label
+from agent.briefing.first.forms import Label
 from agent.llm.errors import Unfit
 from agent.llm.reading.markup import object_in
 from agent.llm.reading.structured import SchemaForm, instruction, parse, repair, strict_json_schema

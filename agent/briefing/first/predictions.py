@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Sequence
 
-from agent.briefing.evidence import number
-from agent.briefing.forms import Hypothesis
+from agent.briefing.first.evidence import number
+from agent.briefing.first.forms import Hypothesis
 from agent.folder.measurements import Observed
 from prompts.fence import clip, escape, fence
 from tools.catalogue.blinding import names_of_blind

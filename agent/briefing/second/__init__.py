@@ -1,0 +1,1 @@
+"""Generation 2: what new runs are shown and fill in."""
