@@ -1,0 +1,166 @@
+"""What is shown of a feature's output side: what its weights claim and what adding it does, each number beside its null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent.briefing.second.marks import quote
+from prompts.fence import clip, escape
+from tools.records import (
+    CausalEvidence,
+    CoherenceEvidence,
+    Evidence,
+    KeywordEvidence,
+    MovedToken,
+    Projection,
+    PromotionEvidence,
+    Rise,
+    SteeredPair,
+    SteeredWords,
+    SteeringEvidence,
+)
+
+TEXT = 140
+"""Most characters of one continuation."""
+LISTED, LISTED_LOW = 20, 5
+MOVED, MOVED_LOW = 6, 3
+RISING = 6
+LEAST_PROMISED = 0.2
+"""Logits. A change is a share of what was promised only where something was."""
+PAIRS = 1
+"""Of continuations that the investigator is shown: statistics over all of them say more."""
+
+
+def show_weights(evidence: Evidence) -> Iterable[str]:
+    """What the weights claim, and how much of that random directions claim as well."""
+    if evidence.projection:
+        yield from _projection(evidence.projection)
+    if evidence.keywords:
+        yield _keywords(evidence.keywords)
+    if evidence.coherence:
+        yield from _coherence(evidence.coherence)
+
+
+def show_effects(evidence: Evidence) -> Iterable[str]:
+    """What adding the direction does to the next token, and what is missing without it."""
+    if evidence.promotion:
+        yield from _promotion(evidence.promotion)
+    if evidence.causal:
+        yield from _survival(evidence.causal)
+
+
+def show_steering(steering: SteeringEvidence | None) -> Iterable[str]:
+    """How often steered texts win, which words rise in them, and one pair to see what they are like."""
+    if steering is None:
+        return
+    yield _wins(steering)
+    if steering.words is not None:
+        yield from _rises(steering.words)
+    for pair in _fluent(steering.pairs)[:PAIRS]:
+        yield f"for example, after: {_continuation(pair.prompt)}"
+        yield f"  unsteered: {_continuation(pair.unsteered)}"
+        yield f"  steered: {_continuation(pair.steered)}"
+
+
+def show_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> Iterable[str]:
+    """Pairs as A and B, in the order given; a beginning that several in a row share is said once."""
+    before: str | None = None
+    for number, (pair, is_a) in enumerate(zip(pairs, steered_is_a, strict=True), 1):
+        if pair.prompt != before:
+            yield f"after: {_continuation(pair.prompt)}"
+        before = pair.prompt
+        a, b = (pair.steered, pair.unsteered) if is_a else (pair.unsteered, pair.steered)
+        yield f"{number} A: {_continuation(a)}"
+        yield f"{number} B: {_continuation(b)}"
+
+
+def _projection(projection: Projection) -> Iterable[str]:
+    yield f"top tokens: {', '.join(quote(entry.token) for entry in projection.top[:LISTED])}"
+    if projection.bottom:
+        yield f"bottom tokens: {', '.join(quote(entry.token) for entry in projection.bottom[:LISTED_LOW])}"
+
+
+def _keywords(keywords: KeywordEvidence) -> str:
+    words = ", ".join(dict.fromkeys(escape(hit.word) for hit in keywords.hits)) or "none"
+    return (
+        f"words of the domain among the {keywords.n_top} top tokens: {len(keywords.hits)} ({words}); "
+        f"{keywords.null_share:.1%} of random directions have as many"
+    )
+
+
+def _coherence(coherence: CoherenceEvidence) -> Iterable[str]:
+    """Without what random directions reach a cosine says nothing."""
+    if coherence.deduplicated is not None and coherence.null_share is not None:
+        yield (
+            f"mean cosine of the top tokens' words: {coherence.deduplicated:.2f}; "
+            f"{coherence.null_share:.1%} of random directions reach that"
+        )
+
+
+def _promotion(found: PromotionEvidence) -> Iterable[str]:
+    rise = f"added until the next token changes by {found.kl:.2g} nats, it moves the top tokens by {found.change:+.1f} nats"
+    yield f"{rise} (random directions their own by {found.null_change:+.1f}){_rank(found)}"
+    raised, lowered = _moved(found.raised[:MOVED]), _moved(found.lowered[:MOVED_LOW])
+    yield f"moved furthest beyond random directions: up {raised}; down {lowered}"
+
+
+def _rank(found: PromotionEvidence) -> str:
+    if found.auroc is None or found.null_share is None:
+        return ""
+    return f", above {found.auroc:.0%} of tokens as frequent; {found.null_share:.0%} of random directions do as well by their lists"
+
+
+def _moved(tokens: Sequence[MovedToken]) -> str:
+    return ", ".join(f"{quote(entry.token)} {entry.change:+.1f} ({entry.random:+.1f})" for entry in tokens)
+
+
+def _survival(causal: CausalEvidence) -> Iterable[str]:
+    """Only where enough was promised for a share of it to mean anything."""
+    if not causal.survival_ratio:
+        return
+    promised = causal.ablation_effect / causal.survival_ratio
+    if abs(promised) >= LEAST_PROMISED:
+        yield (
+            f"removed where it is active: the top tokens' logits change by {causal.ablation_effect:+.2f} against all tokens; "
+            f"the weights promise {promised:+.2f}"
+        )
+
+
+def _wins(steering: SteeringEvidence) -> str:
+    at = f"steered at {steering.strength:.3g} mean residual norms ({steering.kl:.2g} nats)"
+    if not steering.n:
+        return f"{at}: none of the top tokens is a word that texts could be compared with"
+    if steering.pairs and all(pair.collapsed for pair in steering.pairs):
+        return f"{at}: no text was fluent enough to count"
+    return (
+        f"{at}: {steering.win_rate:.0%} of {steering.n} texts are more like the top tokens' words than their unsteered "
+        f"twins; {steering.null_win_rate:.0%} under other features' words"
+    )
+
+
+def _rises(words: SteeredWords) -> Iterable[str]:
+    """Words, then tokens that are no such words, as far as they rise beyond chance; else that none does."""
+    risen = [entry for entry in words.words if entry.z > words.chance_words][:RISING]
+    known = {entry.text for entry in risen}
+    pieces = [
+        entry for entry in words.tokens if entry.z > words.chance_tokens and entry.text.strip().lower() not in known
+    ][:RISING]
+    if not risen and not pieces:
+        yield f"no word or token rises in the {words.n} steered texts beyond chance"
+    if risen:
+        yield f"words that rise in steered texts: {', '.join(f'{escape(clip(e.text, 40))} {_counts(e)}' for e in risen)}"
+    if pieces:
+        yield f"tokens that rise in steered texts: {', '.join(f'{quote(e.text)} {_counts(e)}' for e in pieces)}"
+
+
+def _counts(entry: Rise) -> str:
+    random = "" if entry.random is None else f"/{entry.random}"
+    return f"{entry.steered}/{entry.unsteered}{random}"
+
+
+def _fluent(pairs: Sequence[SteeredPair]) -> list[SteeredPair]:
+    return [pair for pair in pairs if not pair.collapsed]
+
+
+def _continuation(text: str) -> str:
+    return clip(escape(text).strip(), TEXT)
