@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tools.records import Record
+from tools.records.record import is_none
 
 
 class SentenceActivation(Record):
@@ -21,7 +24,7 @@ class SentenceActivations(Record):
 
     sentences: tuple[SentenceActivation, ...]
     largest_in_corpus: float
-    """Of the part of the corpus that is kept at hand."""
+    """As recorded for the evidence; of the part of the corpus that is kept at hand where the evidence names none."""
 
 
 class WordChange(Record):
@@ -32,6 +35,11 @@ class WordChange(Record):
     """Nats of log-probability, steered minus unsteered, at the word's first token."""
     whole: bool
     """The word is a single token; otherwise the change is that of its beginning."""
+    rank: int | None = Field(default=None, exclude_if=is_none)
+    """Of the change among those of `of` common words about as frequent, 1 for the largest; None in older results."""
+    of: int | None = Field(default=None, exclude_if=is_none)
+    random: float | None = Field(default=None, exclude_if=is_none)
+    """The word's mean change under random directions as strong."""
 
 
 class PromotedWords(Record):

@@ -30,11 +30,12 @@ from tools.catalogue.findings import (
     WordLookup,
     WordsFound,
 )
+from tools.catalogue.standing import measure_changes, rank_of
 from tools.catalogue.subject import Subject
 from tools.effects.causal import Place, measure_effects
 from tools.effects.fluency import MOST_REPETITION, repetition_of
-from tools.effects.intervention import Addition, Intervention
-from tools.effects.steering import generate, prompt_rows, row_noise
+from tools.effects.intervention import Addition
+from tools.effects.steering import generate, row_noise
 from tools.errors import ToolError
 
 MOST_SENTENCES = 12
@@ -54,12 +55,15 @@ def measure_activations(subject: Subject, sentences: list[str]) -> SentenceActiv
     """
     check_number(sentences, MOST_SENTENCES, "sentences")
     found = [_measure(subject, sentence) for sentence in sentences]
-    return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(float(subject.sample_values.max())))
+    largest = float(subject.sample_values.max()) if subject.largest is None else subject.largest
+    return SentenceActivations(sentences=tuple(found), largest_in_corpus=_rounded(largest))
 
 
 @keeps_blind
 def promote_words(subject: Subject, words: list[str], strength: float) -> PromotedWords:
     """Change of each word's log-probability when the feature is added, mean over neutral beginnings of sentences.
+
+    Beside it stand its rank among common words about as frequent, and the change that random directions bring about.
 
     Args:
         subject: one direction on the bench.
@@ -68,20 +72,24 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """
     check_number(words, MOST_WORDS, "words")
     vector = scaled(subject, strength)
-    prompts = subject.study.steering.prompts
-    both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
-    change = torch.zeros(subject.bench.W_U.shape[1])
-    for prompt in prompts:
-        rows = prompt_rows(subject.bench, subject.tokenize(prompt), 2)
-        logits = subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu()
-        unsteered, steered = torch.log_softmax(logits, dim=-1)
-        change += (steered - unsteered) / len(prompts)
+    change, *random = measure_changes(subject, vector)
     tokens = [word_tokens(subject, word) for word in words]
-    changes = [
-        WordChange(word=word, change=_rounded(float(change[ids[0]])), whole=len(ids) == 1)
-        for word, ids in zip(words, tokens, strict=True)
-    ]
-    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes))
+    found: list[WordChange] = []
+    for word, ids in zip(words, tokens, strict=True):
+        rank, of = rank_of(change, ids[0], subject.laboratory.common_words)
+        usual = float(np.mean([other[ids[0]] for other in random]))
+        found.append(
+            WordChange(
+                word=word,
+                change=_rounded(float(change[ids[0]])),
+                whole=len(ids) == 1,
+                rank=rank,
+                of=of,
+                random=_rounded(usual),
+            )
+        )
+    n_prompts = len(subject.study.steering.prompts)
+    return PromotedWords(strength=strength, n_prompts=n_prompts, words=tuple(found))
 
 
 def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:

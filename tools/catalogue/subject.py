@@ -17,6 +17,8 @@ from torch import Tensor
 
 from tools.activity.activations import ROWS_PER_BATCH
 from tools.bench.workbench import Workbench
+from tools.catalogue.common_words import CommonWords, find_common_words
+from tools.effects.promise import order_by_frequency
 from tools.errors import ToolError
 from tools.records import Evidence
 from tools.study.corpus import TokenRows
@@ -57,6 +59,8 @@ class Subject:
     """Component above which a random direction is active."""
     seen: frozenset[str]
     """Documents the evidence has shown already."""
+    largest: float | None = None
+    """Activation in the whole corpus, as the observation recorded it: what own sentences are compared with."""
 
     @property
     def bench(self) -> Workbench:
@@ -138,6 +142,7 @@ class Laboratory:
             direction=direction,
             level=0.0 if real else self._level(direction, DEFAULT_DENSITY if density is None else density),
             seen=frozenset(context.document for context in contexts),
+            largest=shown.max_activation if shown else None,
         )
 
     @cached_property
@@ -161,6 +166,14 @@ class Laboratory:
         text = self.bench.is_text(residuals, torch.from_numpy(rows.real))
         norm = float(residuals[text].norm(dim=-1).mean())
         return Sample(rows._replace(real=text.numpy()), residuals, norm)
+
+    @cached_property
+    def common_words(self) -> CommonWords:
+        """Words that others are compared with, by their frequency in the part of the corpus at hand."""
+        rows = self.sample.rows
+        return find_common_words(
+            self.lexicon, order_by_frequency(rows.tokens, rows.real, self.bench.W_U.shape[1], self.seed)
+        )
 
     def _level(self, direction: Float[Tensor, " d_model"], density: float) -> float:
         component = (self.sample.residuals @ direction)[torch.from_numpy(self.sample.rows.real)]
