@@ -18,13 +18,13 @@ from tools.activity.activations import Recording, record_activations
 from tools.activity.description import describe_activations, domain_nearby
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
-from tools.effects.continuations import Targets, write_usual_texts
+from tools.effects.continuations import STEERED, UNSTEERED, Targets, steer, write_usual_texts
 from tools.effects.contrast import draw_panel
 from tools.effects.fluency import draw_bounds
 from tools.effects.intervention import Readers
 from tools.effects.promise import FrequencyOrder, describe_effect, order_by_frequency
 from tools.effects.promotion import Promoter
-from tools.effects.rising import Reader, count_usual, describe_words
+from tools.effects.rising import Chances, describe_words, measure_chances
 from tools.effects.rounds import Referee, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
@@ -41,6 +41,8 @@ from tools.survey.features import (
 from tools.survey.projection import draw_random_stratum
 
 CAUSAL_ROWS = 2
+STEERED_AT_RANDOM = 20
+"""Random directions along which texts are written, to see how far words rise along them."""
 
 
 @runtime_checkable
@@ -99,8 +101,9 @@ def observe(
     )
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
     order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], seed)
-    steering = observe_steering(bench, study, survey, chosen, recording, seed, progress)
-    promotion = observe_promotion(bench, study, survey, chosen, steering, order, recording.residual_norm, seed)
+    promoter = Promoter(bench, study, survey.lens, recording.residual_norm, seed)
+    steering = observe_steering(bench, study, survey, chosen, recording, promoter, seed, progress)
+    promotion = observe_promotion(study, chosen, steering, promoter, recording.residual_norm)
     causal = observe_effects(bench, study, survey, chosen, recording, order, progress)
     return [
         Evidence(
@@ -144,6 +147,7 @@ def observe_steering(
     survey: Survey,
     chosen: Chosen,
     recording: Recording,
+    promoter: Promoter,
     seed: int,
     progress: Progress | None = None,
 ) -> list[SteeringEvidence | None]:
@@ -158,33 +162,48 @@ def observe_steering(
     scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress)
     listed = own_tokens(bench, chosen.directions)
     outputs = score_output(bench, chosen.directions, listed).tolist()
-    read, evidence = token_reader(bench), list[SteeringEvidence | None]()
-    said = count_usual(usual.texts, read)
+    chances = draw_chances(bench, study, promoter, usual.texts, recording.residual_norm, seed)
+    evidence: list[SteeringEvidence | None] = []
     for i, record in enumerate(scored):
         never = peaks[i] <= 0
         update = {
             "activation_ratio": None if never else record.strength * recording.residual_norm / float(peaks[i]),
             "input_score": score_input(recording, int(chosen.columns[i]), listed[i]),
             "output_score": outputs[i],
-            "words": describe_words(record.pairs, said, read),
+            "words": None if chances is None else describe_words(record.opening, chances),
         }
         impossible = never and study.steering.unit == "max_activation"
         evidence.append(None if impossible else record.model_copy(update=update))
     return evidence
 
 
+def draw_chances(
+    bench: Workbench, study: Study, promoter: Promoter, usual: Sequence[str], residual_norm: float, seed: int
+) -> Chances | None:
+    """How far words rise along random directions that are steered as others are.
+
+    None where that cannot be: a random direction has no activation that could be held, or be a unit of strength.
+    """
+    settings = study.steering
+    if settings.kind != "add" or settings.unit == "max_activation":
+        return None
+    some = promoter.targets.take(torch.arange(STEERED_AT_RANDOM))
+    strengths = promoter.strengths.take(torch.arange(STEERED_AT_RANDOM)) if settings.unit == "kl" else None
+    made = steer(bench, study, some, residual_norm, seed, strengths=strengths, arms=STEERED + 1)
+    steered, unsteered = made.texts[..., STEERED].tolist(), made.texts[..., UNSTEERED].tolist()
+    return measure_chances(
+        usual, steered, unsteered, lambda text: [bench.token_strings[i] for i in bench.tokenize(text)]
+    )
+
+
 def observe_promotion(
-    bench: Workbench,
     study: Study,
-    survey: Survey,
     chosen: Chosen,
     steering: Sequence[SteeringEvidence | None],
-    order: FrequencyOrder,
+    promoter: Promoter,
     residual_norm: float,
-    seed: int,
 ) -> list[PromotionEvidence]:
     """What every direction does to the next token, at the effect that the study asks for, beside random directions."""
-    promoter = Promoter(bench, study, survey.lens, order, residual_norm, seed)
     if study.steering.kind == "add" and study.steering.unit == "kl":
         found = [
             one for one in steering if one is not None
@@ -196,11 +215,6 @@ def observe_promotion(
     else:
         norms, kl, _ = promoter.find_strengths(chosen.directions)
     return promoter.describe(chosen.directions, chosen.top_ids, norms, kl)
-
-
-def token_reader(bench: Workbench) -> Reader:
-    """Reads a text's tokens as the text of each."""
-    return lambda text: [bench.token_strings[i] for i in bench.tokenize(text)]
 
 
 def read_levels(bench: Workbench, chosen: Chosen, recording: Recording) -> Float[Tensor, " n"]:

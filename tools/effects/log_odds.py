@@ -8,11 +8,10 @@ word that was seen twice cannot outrank one that was seen two hundred times by c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 PRIOR_SIZE = 500.0
 """Words that the prior counts for, whatever the size of the text it was taken from."""
@@ -42,38 +41,19 @@ def compare_words(
         background: words that the prior is made from; those of both are added, so that every word has one.
         prior_size: above 0.
     """
-    ours, theirs = Counter(first), Counter(second)
-    usual = Counter(background) + ours + theirs
-    if not usual:
-        return []
-    return sorted(_odds(ours, theirs, usual, prior_size), key=lambda entry: (-entry.z, entry.word))
-
-
-def _odds(ours: Counter[str], theirs: Counter[str], usual: Mapping[str, int], prior_size: float) -> Iterable[Odds]:
+    ours, theirs, usual = Counter(first), Counter(second), Counter(background)
     words = sorted({*ours, *theirs})
-    prior = make_prior(usual, words, prior_size)
-    counts = np.array([[side[word] for word in words] for side in (ours, theirs)], dtype=np.float64)
-    delta, z = score(counts[0], counts[1], prior, prior_size)
-    for place, word in enumerate(words):
-        yield Odds(word, float(delta[place]), float(z[place]), ours[word], theirs[word])
-
-
-def make_prior(usual: Mapping[str, int], words: Sequence[str], size: float = PRIOR_SIZE) -> Float[np.ndarray, " words"]:
-    """What the prior counts each word for.
-
-    One more is counted for all words that nobody used: the odds of the only word of a text would have no bound.
-    """
-    return size * np.array([usual.get(word, 0) for word in words], dtype=np.float64) / (sum(usual.values()) + 1)
-
-
-def score(
-    ours: Float[np.ndarray, "*sides words"],
-    theirs: Float[np.ndarray, "*sides words"],
-    prior: Float[np.ndarray, " words"],
-    size: float = PRIOR_SIZE,
-) -> tuple[Float[np.ndarray, "*sides words"], Float[np.ndarray, "*sides words"]]:
-    """Log-odds of each word in one count against another, both shrunk to the prior, and the same over its standard error."""
-    shrunk = [counts + prior for counts in (ours, theirs)]
-    rest = [counts.sum(-1, keepdims=True) + size - own for counts, own in zip((ours, theirs), shrunk, strict=True)]
-    delta = (np.log(shrunk[0]) - np.log(rest[0])) - (np.log(shrunk[1]) - np.log(rest[1]))
-    return delta, delta / np.sqrt(1 / shrunk[0] + 1 / shrunk[1])
+    if not words:
+        return []
+    sides = np.array([[side[word] for word in words] for side in (ours, theirs)], dtype=np.float64)
+    pooled = sides.sum(0) + [usual[word] for word in words]
+    # One more for all words that nobody used: the odds of the only word of a text would have no bound.
+    prior = prior_size * pooled / (sides.sum() + usual.total() + 1)
+    shrunk = sides + prior  # [2, words]
+    log_odds = np.log(shrunk) - np.log(sides.sum(1, keepdims=True) + prior_size - shrunk)
+    delta = log_odds[0] - log_odds[1]
+    z = delta / np.sqrt((1 / shrunk).sum(0))
+    found = [
+        Odds(word, float(delta[place]), float(z[place]), ours[word], theirs[word]) for place, word in enumerate(words)
+    ]
+    return sorted(found, key=lambda entry: (-entry.z, entry.word))

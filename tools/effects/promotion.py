@@ -1,8 +1,9 @@
 """What a direction does to the next token, beside what random directions do that change it by as much altogether.
 
-Any direction raises some tokens, and the tokens that a lens reads off it nearly always rise: a random direction keeps
-the promise of its own list as well as many a feature does. So every figure stands beside the same of random directions,
-each with its own list, at the effect that the study asks for.
+Any direction raises some tokens, and the tokens that a lens reads off it nearly always rise beyond all others: a random
+direction keeps the promise of its own list as well as a feature does, so that an order of tokens tells nothing. How far
+they rise can tell: it stands beside the same of random directions, each with its own list, at the effect that the study
+asks for.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tools.bench.workbench import Workbench
-from tools.effects.intervention import Addition
-from tools.effects.promise import FrequencyOrder, matched_auroc
+from tools.effects.continuations import Targets
+from tools.effects.intervention import Addition, Readers
 from tools.effects.steering import read_prompt
 from tools.effects.strength import MakeChange, Strengths, choose_strengths, measure_changes
 from tools.maths import seed_of
@@ -30,11 +32,12 @@ MOST_MOVED = 10
 class Promoter:
     """Random directions that are measured once, and whatever direction is held against them.
 
+    They are `targets`, and their strengths and effects `strengths`, for whoever wants more of them.
+
     Args:
         bench: model and SAE.
         study: for its prompts and the effect that it asks for.
         lens: what directions are read by.
-        order: of the vocabulary by frequency.
         residual_norm: mean length of the residual stream.
         seed: of the run, which draws the random directions.
     """
@@ -44,21 +47,22 @@ class Promoter:
         bench: Workbench,
         study: Study,
         lens: Float[Tensor, "d_model d_vocab"],
-        order: FrequencyOrder,
         residual_norm: float,
         seed: int,
     ) -> None:
-        self._bench, self._study, self._order, self._residual_norm = bench, study, order, residual_norm
+        self._bench, self._study, self._residual_norm = bench, study, residual_norm
         form = study.steering.prompt_form
         self._prompts = [read_prompt(bench, prompt, form) for prompt in study.steering.prompts]
         drawn = random_directions(RANDOM_DIRECTIONS, bench.directions.shape[1], seed_of(seed, "promotion") >> 8)
         directions = drawn.to(bench.directions)
         listed = project(directions.to(lens), lens, study.survey.top_k).top_ids.cpu().numpy()
-        changes = list(self._changes(directions, self.find_strengths(directions).norms))
+        self.strengths = self.find_strengths(directions)
+        unread = Readers(directions, torch.full((len(directions),), -1), torch.zeros(len(directions)).to(directions))
+        keys = [f"promotion-{number}" for number in range(len(directions))]
+        self.targets = Targets(keys, unread, torch.from_numpy(listed), torch.zeros(len(directions)))
+        changes = list(self._changes(directions, self.strengths.norms))
         self._usual = np.mean(changes, axis=0)  # [d_vocab]
-        aurocs = [matched_auroc(change, ids, order) for change, ids in zip(changes, listed, strict=True)]
-        self._aurocs = np.array([auroc for auroc in aurocs if auroc is not None])
-        self._change = float(np.median([change[ids].mean() for change, ids in zip(changes, listed, strict=True)]))
+        self._own = np.array([change[ids].mean() for change, ids in zip(changes, listed, strict=True)])
 
     def find_strengths(self, directions: Float[Tensor, "n d_model"]) -> Strengths:
         """The lengths at which directions have the effect that the study asks for, `target_kl`."""
@@ -90,16 +94,14 @@ class Promoter:
     def _describe(
         self, change: Float[np.ndarray, " d_vocab"], listed: Int64[np.ndarray, " k"], kl: float
     ) -> PromotionEvidence:
-        auroc = matched_auroc(change, listed, self._order)
-        beyond = change - self._usual
-        furthest = np.argsort(-beyond, kind="stable")
+        own = float(change[listed].mean())
+        furthest = np.argsort(self._usual - change, kind="stable")
         return PromotionEvidence(
             kl=kl,
             n_random=RANDOM_DIRECTIONS,
-            auroc=auroc,
-            null_share=None if auroc is None or not len(self._aurocs) else float((self._aurocs >= auroc).mean()),
-            change=float(change[listed].mean()),
-            null_change=self._change,
+            change=own,
+            null_change=float(np.median(self._own)),
+            null_share=float((self._own >= own).mean()),
             raised=self._moved(change, furthest[:MOST_MOVED]),
             lowered=self._moved(change, furthest[::-1][:MOST_MOVED]),
         )

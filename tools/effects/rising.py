@@ -1,112 +1,114 @@
 """What steered texts say more often than their unsteered twins: statistics over all of them, for single texts mislead.
 
 A small model writes gibberish when it is steered, and a reader of a few pairs sees in them what it looks for. Over all
-prompts and seeds some words rise. How far a word rises by chance is not read off a table: the two texts of each pair are
-exchanged by lot, many times, and the largest rise of any word is kept, so that looking at all of them is paid for.
+prompts and seeds some words rise. They do so along any direction: so the largest rise of any word is held against the
+largest along random directions whose effect is as large, which pays for looking at all words.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from tools.effects.log_odds import make_prior, score
-from tools.maths import seed_of
+from tools.effects.log_odds import Odds, compare_words
 from tools.records import Rise, SteeredPair, SteeredWords
 from tools.survey.keywords import words_of
 
 LISTED = 10
-EXCHANGES = 200
 CHANCE = 0.05
-"""How often the largest rise of exchanged texts exceeds what is given as chance."""
-
-
-class Usual(NamedTuple):
-    """In how many of the model's own unsteered texts each word and each token stands."""
-
-    words: Counter[str]
-    tokens: Counter[str]
+"""How many random directions have a word that rises beyond what is given as chance."""
 
 
 Reader = Callable[[str], Iterable[str]]
 """A text's words, or its tokens."""
 
 
-def count_usual(texts: Sequence[str], read_tokens: Reader) -> Usual:
-    """The prior of both statistics, from texts that belong to no direction."""
-    return Usual(_count(texts, words_of), _count(texts, read_tokens))
+class Chance(NamedTuple):
+    """What texts say in any case, and how far words rise along random directions."""
+
+    usual: Counter[str]
+    """In how many of the model's own unsteered texts each stands."""
+    z: float
+    """What the largest z exceeds along one random direction in twenty."""
 
 
-def describe_words(pairs: Sequence[SteeredPair], usual: Usual, read_tokens: Reader) -> SteeredWords | None:
-    """The words and tokens that rise most; None without pairs.
+class Chances(NamedTuple):
+    """Of words and of tokens."""
+
+    words: Chance
+    tokens: Chance
+    read_tokens: Reader
+
+
+def measure_chances(
+    usual: Sequence[str], steered: Sequence[Sequence[str]], unsteered: Sequence[Sequence[str]], read_tokens: Reader
+) -> Chances:
+    """The null of both statistics.
 
     Args:
-        pairs: steered and unsteered, over all prompts and seeds.
-        usual: what the model says in any case.
+        usual: texts of the unsteered model.
+        steered: texts of each of n random directions, as many as other directions have.
+        unsteered: their twins.
         read_tokens: a text's tokens, as text.
     """
-    if not pairs:
-        return None
-    words, chance_words = _rises(pairs, usual.words, words_of)
-    tokens, chance_tokens = _rises(pairs, usual.tokens, read_tokens)
-    return SteeredWords(
-        n=len(pairs), words=words, tokens=tokens, chance_words=chance_words, chance_tokens=chance_tokens
+    return Chances(
+        _measure_chance(usual, steered, unsteered, words_of),
+        _measure_chance(usual, steered, unsteered, read_tokens),
+        read_tokens,
     )
 
 
-def _rises(pairs: Sequence[SteeredPair], usual: Mapping[str, int], read: Reader) -> tuple[tuple[Rise, ...], float]:
-    steered, unsteered = ([frozenset(read(text)) for text in texts] for texts in _sides(pairs))
-    words = sorted(frozenset[str]().union(*steered, *unsteered))
-    if not words:
-        return (), 0.0
-    ours, theirs = (_mark(side, words) for side in (steered, unsteered))  # [pairs, words]
-    n_ours, n_theirs = ours.sum(0), theirs.sum(0)
-    known = Counter(usual)
-    known.update(dict(zip(words, (n_ours + n_theirs).astype(int).tolist(), strict=True)))
-    prior = make_prior(known, words)
-    z = score(n_ours, n_theirs, prior)[1]
-    controls = _count([pair.random for pair in pairs if pair.random is not None], read)
-    have_controls = all(pair.random is not None for pair in pairs)
-    found = [
+def describe_words(pairs: Sequence[SteeredPair], chances: Chances) -> SteeredWords | None:
+    """The words and tokens that rise most; None without pairs."""
+    if not pairs:
+        return None
+    return SteeredWords(
+        n=len(pairs),
+        words=_rises(pairs, chances.words.usual, words_of),
+        tokens=_rises(pairs, chances.tokens.usual, chances.read_tokens),
+        chance_words=round(chances.words.z, 3),
+        chance_tokens=round(chances.tokens.z, 3),
+    )
+
+
+def _measure_chance(
+    usual: Sequence[str], steered: Sequence[Sequence[str]], unsteered: Sequence[Sequence[str]], read: Reader
+) -> Chance:
+    known = _count(usual, read)
+    sides = zip(steered, unsteered, strict=True)
+    largest = [max((entry.z for entry in _score(*map(_reader(read), texts), known)), default=0.0) for texts in sides]
+    return Chance(known, float(np.quantile(largest, 1 - CHANCE)) if largest else 0.0)
+
+
+def _rises(pairs: Sequence[SteeredPair], usual: Counter[str], read: Reader) -> tuple[Rise, ...]:
+    count = _reader(read)
+    ours, theirs = count([pair.steered for pair in pairs]), count([pair.unsteered for pair in pairs])
+    controls = [pair.random for pair in pairs if pair.random is not None]
+    random = count(controls) if len(controls) == len(pairs) else None
+    return tuple(
         Rise(
-            text=words[place],
-            steered=int(n_ours[place]),
-            unsteered=int(n_theirs[place]),
-            random=controls[words[place]] if have_controls else None,
-            z=round(float(z[place]), 3),
+            text=entry.word,
+            steered=entry.first,
+            unsteered=entry.second,
+            random=None if random is None else random[entry.word],
+            z=round(entry.z, 3),
         )
-        for place in np.argsort(-z, kind="stable")[:LISTED]
-        if z[place] > 0
-    ]
-    return tuple(found), round(_chance(ours, theirs, prior), 3)
+        for entry in _score(ours, theirs, usual)[:LISTED]
+        if entry.z > 0
+    )
 
 
-def _chance(
-    ours: Float[np.ndarray, "pairs words"], theirs: Float[np.ndarray, "pairs words"], prior: Float[np.ndarray, " words"]
-) -> float:
-    """The z that the most risen word exceeds in one of twenty exchanges."""
-    exchanged = np.random.default_rng(seed_of("exchanges", len(ours))).random((EXCHANGES, len(ours))) < 0.5
-    moved = exchanged @ (theirs - ours)  # [exchanges, words]
-    largest = score(ours.sum(0) + moved, theirs.sum(0) - moved, prior)[1].max(axis=1)
-    return float(np.quantile(largest, 1 - CHANCE))
+def _score(ours: Counter[str], theirs: Counter[str], usual: Counter[str]) -> list[Odds]:
+    return compare_words(ours.elements(), theirs.elements(), usual.elements())
 
 
-def _sides(pairs: Sequence[SteeredPair]) -> tuple[list[str], list[str]]:
-    return [pair.steered for pair in pairs], [pair.unsteered for pair in pairs]
-
-
-def _mark(texts: Sequence[frozenset[str]], words: Sequence[str]) -> Float[np.ndarray, "texts words"]:
-    place = {word: number for number, word in enumerate(words)}
-    marked = np.zeros((len(texts), len(words)))
-    for row, text in enumerate(texts):
-        marked[row, [place[word] for word in text]] = 1
-    return marked
+def _reader(read: Reader) -> Callable[[Iterable[str]], Counter[str]]:
+    return lambda texts: _count(texts, read)
 
 
 def _count(texts: Iterable[str], read: Reader) -> Counter[str]:
     """In how many texts each word stands."""
-    return Counter(word for text in texts for word in sorted(set(read(text))))
+    return Counter(word for text in texts for word in set(read(text)))

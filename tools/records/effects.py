@@ -110,11 +110,12 @@ class SteeredWords(Record):
     """What steered texts say more often than their unsteered twins, over all prompts and seeds, most of all first."""
 
     n: int
-    """Pairs of texts. A word counts once a text, so that one that repeats itself does not speak for all."""
+    """Pairs of texts, those that every direction was given. A word counts once a text, so that one that repeats itself
+    does not speak for all."""
     words: tuple[Rise, ...]
     tokens: tuple[Rise, ...]
     chance_words: float
-    """What the largest z of all words exceeds in one of twenty exchanges of texts within their pairs, by lot."""
+    """What the largest z of all words exceeds along one random direction in twenty, the effect being as large."""
     chance_tokens: float
 
 
@@ -219,15 +220,13 @@ class PromotionEvidence(Record):
     kl: float
     """Nats of effect, mean over the prompts."""
     n_random: int
-    """Random directions. Where a study asks for a strength, not an effect, they are as strong."""
-    auroc: float | None
-    """How often a top token rises more than a token as frequent in the corpus; None where there are no others."""
-    null_share: float | None
-    """Share of the random directions whose own top tokens rise as much beyond others."""
+    """Random directions."""
     change: float
     """Of the top tokens' log-probability, their mean."""
     null_change: float
     """Median of the same over the random directions and their own top tokens."""
+    null_share: float
+    """Share of the random directions whose own top tokens rise as much."""
     raised: tuple[MovedToken, ...]
     lowered: tuple[MovedToken, ...]
     """Those that it moves furthest beyond what random directions do."""

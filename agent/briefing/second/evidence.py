@@ -17,9 +17,9 @@ from prompts.fence import fence
 from tools.proof.floors import NOTHING_DEAD, Dead, keep_alive, say_dead
 from tools.records import Evidence, SteeredPair
 
-INVESTIGATOR = Amount(top=6, quantiles=4, silent=3, cap=160)
-JUDGE = Amount(top=5, quantiles=3, silent=3, cap=160)
-RATER = Amount(top=8, quantiles=4, silent=2, cap=160)
+INVESTIGATOR = Amount(top=4, quantiles=4, silent=2, cap=120)
+JUDGE = Amount(top=3, quantiles=3, silent=2, cap=90)
+RATER = Amount(top=6, quantiles=4, silent=1, cap=90)
 _CAPS = {"investigator": 6000, "judge": 4400, "rater": 5000, "pairs": 4400}
 """Characters, where something is longer than anything we have seen."""
 
@@ -47,7 +47,7 @@ def brief_rater(evidence: Evidence, dead: Dead = NOTHING_DEAD) -> str:
 def brief_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> str:
     """Pairs of continuations as A and B, in the order given."""
     lines = list(show_pairs(pairs, steered_is_a))
-    return fence("pairs", "\n".join(_fit(lines, _CAPS["pairs"])), _CAPS["pairs"]) if lines else "There are no pairs."
+    return fence("pairs", "\n".join(fit(lines, _CAPS["pairs"])), _CAPS["pairs"]) if lines else "There are no pairs."
 
 
 def _inputs(evidence: Evidence, amount: Amount) -> list[str]:
@@ -63,11 +63,11 @@ def _fenced(dead: Dead, inputs: Sequence[str], outputs: Sequence[str], reader: s
     lines = [say_dead(instrument, why) for instrument, why in dead.items()]
     lines += ["INPUT SIDE", *inputs] if inputs else []
     lines += ["OUTPUT SIDE", *outputs] if outputs else []
-    return fence("evidence", "\n".join(_fit(lines, _CAPS[reader])), _CAPS[reader]) if lines else "Nothing was measured."
+    return fence("evidence", "\n".join(fit(lines, _CAPS[reader])), _CAPS[reader]) if lines else "Nothing was measured."
 
 
-def _fit(lines: Sequence[str], cap: int) -> Iterable[str]:
-    """As many whole lines as there is room for, and how many more there were."""
+def fit(lines: Sequence[str], cap: int) -> Iterable[str]:
+    """As many whole lines as there is room for, and how many more there were: nothing is cut within a line."""
     room = cap - 40
     for place, line in enumerate(lines):
         room -= len(line) + 1

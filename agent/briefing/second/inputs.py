@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agent.briefing.second.marks import quote, show_context
 from tools.records import ActivationEvidence, Context, PositionEvidence, Shared, TokenShare
 
-LISTED, LISTED_BEFORE, FEWEST = 8, 4, 3
+LISTED, LISTED_BEFORE, FEWEST = 6, 3, 2
 """Tokens listed at most; and at least, of those at which it is active."""
 WORTH_LISTING, WORTH_LISTING_BEFORE = 0.02, 0.05
 """Least share of the activation."""
@@ -31,8 +31,8 @@ def show_inputs(found: ActivationEvidence, amount: Amount) -> Iterable[str]:
     """All of it, as lines."""
     yield from _how_often(found)
     if found.statistics is not None:
-        yield from _tokens(found.statistics.different, found.statistics.tokens, found.statistics.different_before)
-        yield from _before(found.statistics.before, found.statistics.different_before)
+        yield _tokens(found.statistics.tokens, found.statistics.different)
+        yield _before(found.statistics.before, found.statistics.different_before)
     if found.position is not None:
         yield show_position(found.position)
     yield from _domain(found)
@@ -44,7 +44,7 @@ def show_inputs(found: ActivationEvidence, amount: Amount) -> Iterable[str]:
     )
     if not placed:
         quantiles = found.quantiles[: amount.quantiles]
-        yield from _list("contexts drawn from the rest, by falling activation:", quantiles, largest, amount.cap)
+        yield from _list("contexts drawn from the rest:", quantiles, largest, amount.cap)
         yield from _silent(found, amount)
 
 
@@ -71,27 +71,31 @@ def _how_often(found: ActivationEvidence) -> Iterable[str]:
     if found.density == 0:
         yield f"dead: active at none of {found.n_tokens or 0:,} tokens"
         return
-    usual = "" if found.usual_density is None else f" (median feature {found.usual_density:.2%})"
+    usual = "" if found.usual_density is None else f" (median feature {_percent(found.usual_density)})"
     of = "tokens" if found.n_tokens is None else f"{found.n_tokens:,} tokens"
     known = [
-        None if found.density is None else f"active at {found.density:.2%} of {of}{usual}",
+        None if found.density is None else f"active at {_percent(found.density)} of {of}{usual}",
         None if found.max_activation is None else f"largest activation {found.max_activation:.3g}",
     ]
     if any(known):
         yield "; ".join(filter(None, known))
 
 
-def _tokens(different: int, tokens: Sequence[TokenShare], different_before: int) -> Iterable[str]:
+def _percent(share: float) -> str:
+    """Two digits, however small it is."""
+    return f"{100 * share:.2g} %"
+
+
+def _tokens(tokens: Sequence[TokenShare], different: int) -> str:
     listed = [t for i, t in enumerate(tokens) if i < FEWEST or t.mass >= WORTH_LISTING][:LISTED]
-    yield f"active tokens, {different} different: {', '.join(map(_share, listed))}"
+    return f"active tokens, {different} different: {', '.join(map(_share, listed))}"
 
 
-def _before(before: Sequence[TokenShare], different: int) -> Iterable[str]:
+def _before(before: Sequence[TokenShare], different: int) -> str:
     listed = [t for t in before if t.mass >= WORTH_LISTING_BEFORE][:LISTED_BEFORE]
     if listed:
-        yield f"tokens before these, {different} different: {', '.join(map(_share, listed))}"
-    else:
-        yield f"tokens before these: {different} different, none with {WORTH_LISTING_BEFORE:.0%} of the activation"
+        return f"tokens before these, {different} different: {', '.join(map(_share, listed))}"
+    return f"tokens before these: {different} different, none with {WORTH_LISTING_BEFORE:.0%} of the activation"
 
 
 def _share(entry: TokenShare) -> str:
@@ -103,14 +107,14 @@ def _domain(found: ActivationEvidence) -> Iterable[str]:
     """Against the same passages: a grammatical feature of a clinical text is near its words as any token there is."""
     if found.domain_near is not None and found.passage_share is not None and found.domain_share is not None:
         yield (
-            f"words of the domain near: {found.domain_near:.0%} of its active tokens; of all tokens of the same passages "
-            f"{found.passage_share:.0%}, of the corpus {found.domain_share:.0%}"
+            f"domain words near: {found.domain_near:.0%} of active tokens (of all of the same passages "
+            f"{found.passage_share:.0%}, of the corpus {found.domain_share:.0%})"
         )
     elif found.domain_lift is not None and found.domain_share is not None:
         near = found.domain_lift * found.domain_share
-        yield f"words of the domain near: {near:.0%} of its active tokens; of all tokens {found.domain_share:.0%}"
+        yield f"domain words near: {near:.0%} of active tokens (of all of the corpus {found.domain_share:.0%})"
     elif found.domain_lift is not None:
-        yield f"words of the domain near active tokens: {found.domain_lift:.3g} times as often as elsewhere"
+        yield f"domain words near active tokens: {found.domain_lift:.3g} times as often as elsewhere"
 
 
 def _list(title: str, contexts: Sequence[Context], largest: float | None, cap: int) -> Iterable[str]:
@@ -118,16 +122,15 @@ def _list(title: str, contexts: Sequence[Context], largest: float | None, cap: i
     shown = Counter(show_context(context, largest, cap) for context in contexts)
     if shown:
         yield title
-    for place, (text, times) in enumerate(shown.items(), 1):
-        yield f"{place}{f' ({times} times)' if times > 1 else ''} {text}"
+    yield from (f"-{f' ({times} times)' if times > 1 else ''} {text}" for text, times in shown.items())
 
 
 def _silent(found: ActivationEvidence, amount: Amount) -> Iterable[str]:
-    contexts = [_find_shared(context, found.top) for context in found.near_misses[: amount.silent]]
-    words = [context for context in contexts if context.shared is not None and context.shared.kind == "word"]
-    alike = [context for context in contexts if context not in words]
-    yield from _list("silent, at a token at which it is active elsewhere:", words, None, amount.cap)
-    yield from _list("silent, where the feature most like it is active:", alike, None, amount.cap)
+    for context in found.near_misses[: amount.silent]:
+        searched = _find_shared(context, found.top)
+        at_word = searched.shared is not None and searched.shared.kind == "word"
+        why = "at a token of its peaks" if at_word else "where the feature most like it is active"
+        yield f"silent {why}: {show_context(searched, None, amount.cap)}"
 
 
 def _find_shared(context: Context, top: Sequence[Context]) -> Context:

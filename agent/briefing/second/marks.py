@@ -46,7 +46,7 @@ def show_context(context: Context, largest: float | None, cap: int) -> str:
         marks = {place for place, value in enumerate(values) if value > max(floor, 0.0)}
     plain = [spell_token(token) for token in context.tokens]
     first, stop = _stretch([len(token) for token in plain], centre, cap)
-    begin = _EDGES.get(context.begins or "", "") if first == 0 else "…"
+    begin = _EDGES.get(context.begins or "", "…") if first == 0 else "…"
     shown = "".join(mark(context.tokens[first:stop], values[first:stop], {i - first for i in marks}, largest))
     return f"{begin}{shown}{'…' if stop < len(plain) else ''}"
 

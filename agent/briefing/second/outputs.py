@@ -20,11 +20,11 @@ from tools.records import (
     SteeringEvidence,
 )
 
-TEXT = 140
+TEXT = 120
 """Most characters of one continuation."""
 LISTED, LISTED_LOW = 20, 5
-MOVED, MOVED_LOW = 6, 3
-RISING = 6
+MOVED, MOVED_LOW = 5, 1
+RISING = 5
 LEAST_PROMISED = 0.2
 """Logits. A change is a share of what was promised only where something was."""
 PAIRS = 1
@@ -34,7 +34,7 @@ PAIRS = 1
 def show_weights(evidence: Evidence) -> Iterable[str]:
     """What the weights claim, and how much of that random directions claim as well."""
     if evidence.projection:
-        yield from _projection(evidence.projection)
+        yield from _projection(evidence, evidence.projection)
     if evidence.keywords:
         yield _keywords(evidence.keywords)
     if evidence.coherence:
@@ -74,16 +74,17 @@ def show_pairs(pairs: Sequence[SteeredPair], steered_is_a: Sequence[bool]) -> It
         yield f"{number} B: {_continuation(b)}"
 
 
-def _projection(projection: Projection) -> Iterable[str]:
+def _projection(evidence: Evidence, projection: Projection) -> Iterable[str]:
+    """Its other end only where nothing was measured: what really falls stands among what the direction moves."""
     yield f"top tokens: {', '.join(quote(entry.token) for entry in projection.top[:LISTED])}"
-    if projection.bottom:
+    if projection.bottom and evidence.promotion is None:
         yield f"bottom tokens: {', '.join(quote(entry.token) for entry in projection.bottom[:LISTED_LOW])}"
 
 
 def _keywords(keywords: KeywordEvidence) -> str:
     words = ", ".join(dict.fromkeys(escape(hit.word) for hit in keywords.hits)) or "none"
     return (
-        f"words of the domain among the {keywords.n_top} top tokens: {len(keywords.hits)} ({words}); "
+        f"domain words among {keywords.n_top} top tokens: {len(keywords.hits)} ({words}); "
         f"{keywords.null_share:.1%} of random directions have as many"
     )
 
@@ -92,26 +93,27 @@ def _coherence(coherence: CoherenceEvidence) -> Iterable[str]:
     """Without what random directions reach a cosine says nothing."""
     if coherence.deduplicated is not None and coherence.null_share is not None:
         yield (
-            f"mean cosine of the top tokens' words: {coherence.deduplicated:.2f}; "
+            f"cosine of the top tokens' words: {coherence.deduplicated:.2f}; "
             f"{coherence.null_share:.1%} of random directions reach that"
         )
 
 
 def _promotion(found: PromotionEvidence) -> Iterable[str]:
-    rise = f"added until the next token changes by {found.kl:.2g} nats, it moves the top tokens by {found.change:+.1f} nats"
-    yield f"{rise} (random directions their own by {found.null_change:+.1f}){_rank(found)}"
-    raised, lowered = _moved(found.raised[:MOVED]), _moved(found.lowered[:MOVED_LOW])
-    yield f"moved furthest beyond random directions: up {raised}; down {lowered}"
-
-
-def _rank(found: PromotionEvidence) -> str:
-    if found.auroc is None or found.null_share is None:
-        return ""
-    return f", above {found.auroc:.0%} of tokens as frequent; {found.null_share:.0%} of random directions do as well by their lists"
+    yield (
+        f"added: top tokens {found.change:+.1f} nats (random directions' own {found.null_change:+.1f}; "
+        f"{found.null_share:.0%} of them as far)"
+    )
+    raised, lowered = found.raised[:MOVED], found.lowered[:MOVED_LOW]
+    usual = sorted(entry.random for entry in (*raised, *lowered))
+    if usual:
+        yield (
+            f"moves most: up {_moved(raised)}; down {_moved(lowered)}; "
+            f"random directions move these by {usual[0]:+.1f} to {usual[-1]:+.1f}"
+        )
 
 
 def _moved(tokens: Sequence[MovedToken]) -> str:
-    return ", ".join(f"{quote(entry.token)} {entry.change:+.1f} ({entry.random:+.1f})" for entry in tokens)
+    return ", ".join(f"{quote(entry.token)} {entry.change:+.1f}" for entry in tokens)
 
 
 def _survival(causal: CausalEvidence) -> Iterable[str]:
@@ -121,36 +123,38 @@ def _survival(causal: CausalEvidence) -> Iterable[str]:
     promised = causal.ablation_effect / causal.survival_ratio
     if abs(promised) >= LEAST_PROMISED:
         yield (
-            f"removed where it is active: the top tokens' logits change by {causal.ablation_effect:+.2f} against all tokens; "
-            f"the weights promise {promised:+.2f}"
+            f"removed where it is active: top tokens {causal.ablation_effect:+.2f} logits; the weights promise {promised:+.2f}"
         )
 
 
 def _wins(steering: SteeringEvidence) -> str:
-    at = f"steered at {steering.strength:.3g} mean residual norms ({steering.kl:.2g} nats)"
+    at = f"steered ({steering.strength:.2g} residual norms, {steering.kl:.2g} nats)"
     if not steering.n:
         return f"{at}: none of the top tokens is a word that texts could be compared with"
     if steering.pairs and all(pair.collapsed for pair in steering.pairs):
         return f"{at}: no text was fluent enough to count"
     return (
-        f"{at}: {steering.win_rate:.0%} of {steering.n} texts are more like the top tokens' words than their unsteered "
-        f"twins; {steering.null_win_rate:.0%} under other features' words"
+        f"{at}: {steering.win_rate:.0%} of {steering.n} texts are more like the top tokens' words than their twins; "
+        f"{steering.null_win_rate:.0%} under other features' words"
     )
 
 
 def _rises(words: SteeredWords) -> Iterable[str]:
-    """Words, then tokens that are no such words, as far as they rise beyond chance; else that none does."""
-    risen = [entry for entry in words.words if entry.z > words.chance_words][:RISING]
+    """Words, then tokens that are none of them, where the first rises beyond chance; else that none does."""
+    risen = words.words[:RISING] if _beyond(words.words, words.chance_words) else ()
     known = {entry.text for entry in risen}
-    pieces = [
-        entry for entry in words.tokens if entry.z > words.chance_tokens and entry.text.strip().lower() not in known
-    ][:RISING]
+    pieces = [entry for entry in words.tokens if entry.text.strip().lower() not in known]
+    pieces = pieces[:RISING] if _beyond(pieces, words.chance_tokens) else []
     if not risen and not pieces:
         yield f"no word or token rises in the {words.n} steered texts beyond chance"
     if risen:
-        yield f"words that rise in steered texts: {', '.join(f'{escape(clip(e.text, 40))} {_counts(e)}' for e in risen)}"
+        yield f"words that rise: {', '.join(f'{escape(clip(entry.text, 40))} {_counts(entry)}' for entry in risen)}"
     if pieces:
-        yield f"tokens that rise in steered texts: {', '.join(f'{quote(e.text)} {_counts(e)}' for e in pieces)}"
+        yield f"tokens that rise: {', '.join(f'{quote(entry.text)} {_counts(entry)}' for entry in pieces)}"
+
+
+def _beyond(rises: Sequence[Rise], chance: float) -> bool:
+    return bool(rises) and rises[0].z > chance
 
 
 def _counts(entry: Rise) -> str:

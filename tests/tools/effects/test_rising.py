@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.effects.log_odds import PRIOR_SIZE
-from tools.effects.rising import count_usual, describe_words
+from tools.effects.log_odds import PRIOR_SIZE, compare_words
+from tools.effects.rising import Chances, describe_words, measure_chances
 from tools.records import SteeredPair
 
 USUAL = ["the man went to the house", "a river of the land", "pain and sorrow"] * 20
@@ -34,8 +34,18 @@ def pair(steered: str, unsteered: str, random: str | None = "the house") -> Stee
     )
 
 
+WORDS = ["pain", "blood", "river", "sorrow", "cell", "king"]
+
+
+def chances(seed: int = 0, n: int = 20, pairs: int = 10) -> Chances:
+    """Texts along n directions that change nothing but by chance."""
+    rng = np.random.default_rng(seed)
+    steered, unsteered = ([[" ".join(rng.choice(WORDS, 4)) for _ in range(pairs)] for _ in range(n)] for _ in range(2))
+    return measure_chances(USUAL, steered, unsteered, str.split)
+
+
 def described(pairs: list[SteeredPair]):  # noqa: ANN201
-    found = describe_words(pairs, count_usual(USUAL, str.split), str.split)
+    found = describe_words(pairs, chances())
     assert found is not None
     return found
 
@@ -48,18 +58,38 @@ def test_a_word_that_steering_brings_stands_first_and_beyond_chance() -> None:
     assert found.n == 10
 
 
-def test_what_both_sides_say_does_not_rise_and_the_rest_is_within_chance() -> None:
+def test_what_both_sides_say_does_not_rise() -> None:
     found = described([pair("the blood is cold", "the blood is warm"), pair("the old river", "the young river")] * 4)
-    risen = {entry.text for entry in found.words}
-    assert not risen & {"the", "blood", "is", "river", "warm", "young"}
-    rng = np.random.default_rng(0)
-    words = ["pain", "blood", "river", "sorrow", "cell", "king"]
+    assert not {entry.text for entry in found.words} & {"the", "blood", "is", "river", "warm", "young"}
+
+
+def test_directions_that_change_nothing_rise_beyond_chance_as_seldom_as_is_said() -> None:
+    null = chances(1, n=200)
+    rng = np.random.default_rng(2)
     beyond = 0
-    for _ in range(60):
-        texts = [" ".join(rng.choice(words, 4)) for _ in range(20)]
-        same = described([pair(a, b) for a, b in zip(texts[:10], texts[10:], strict=True)])
-        beyond += any(entry.z > same.chance_words for entry in same.words)
-    assert beyond <= 8, "one of twenty by construction"
+    for _ in range(100):
+        texts = [" ".join(rng.choice(WORDS, 4)) for _ in range(20)]
+        found = describe_words([pair(a, b) for a, b in zip(texts[:10], texts[10:], strict=True)], null)
+        assert found is not None
+        beyond += found.words[0].z > found.chance_words
+    assert 1 <= beyond <= 11, "one of twenty"
+
+
+def test_chance_is_what_the_largest_rises_of_random_directions_reach() -> None:
+    steered = [["a b", "a c"], ["b", "b d"], ["c", "c"]]
+    unsteered = [["d", "d"], ["a", "c"], ["c", "c"]]
+    found = measure_chances(USUAL, steered, unsteered, str.split)
+    largest = [
+        max(entry.z for entry in compare_words(*(set_words(side) for side in sides), set_words(USUAL)))
+        for sides in zip(steered, unsteered, strict=True)
+    ]
+    assert found.words.z == pytest.approx(np.quantile(largest, 0.95))
+    assert found.tokens == found.words
+    assert measure_chances(USUAL, [], [], str.split).words.z == 0
+
+
+def set_words(texts: list[str]) -> list[str]:
+    return [word for text in texts for word in set(text.split())]
 
 
 def test_a_text_that_repeats_itself_counts_once() -> None:
@@ -79,7 +109,7 @@ def test_controls_are_counted_only_where_every_pair_has_them() -> None:
 
 
 def test_no_pairs_and_no_words_make_no_rise() -> None:
-    assert describe_words([], count_usual(USUAL, str.split), str.split) is None
+    assert describe_words([], chances()) is None
     assert described([pair("", "")]).words == ()
 
 
