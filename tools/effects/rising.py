@@ -78,8 +78,9 @@ def _measure_chance(
     usual: Sequence[str], steered: Sequence[Sequence[str]], unsteered: Sequence[Sequence[str]], read: Reader
 ) -> Chance:
     known = _count(usual, read)
-    sides = zip(steered, unsteered, strict=True)
-    largest = [max((entry.z for entry in _score(*map(_reader(read), texts), known)), default=0.0) for texts in sides]
+    count = _reader(read)
+    scored = [_score(count(ours), count(theirs), known) for ours, theirs in zip(steered, unsteered, strict=True)]
+    largest = [max((entry.z for entry in words), default=0.0) for words in scored]
     return Chance(known, float(np.quantile(largest, 1 - CHANCE)) if largest else 0.0)
 
 

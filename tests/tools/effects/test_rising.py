@@ -80,8 +80,8 @@ def test_chance_is_what_the_largest_rises_of_random_directions_reach() -> None:
     unsteered = [["d", "d"], ["a", "c"], ["c", "c"]]
     found = measure_chances(USUAL, steered, unsteered, str.split)
     largest = [
-        max(entry.z for entry in compare_words(*(set_words(side) for side in sides), set_words(USUAL)))
-        for sides in zip(steered, unsteered, strict=True)
+        max(entry.z for entry in compare_words(set_words(ours), set_words(theirs), set_words(USUAL)))
+        for ours, theirs in zip(steered, unsteered, strict=True)
     ]
     assert found.words.z == pytest.approx(np.quantile(largest, 0.95))
     assert found.tokens == found.words
