@@ -8,7 +8,7 @@ from statistics import fmean, median_low
 from typing import NamedTuple, TypeVar
 
 from agent.briefing.first.forms import JudgeReply
-from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
+from agent.folder.records import ConceptRating, Sides, SteeringVerdict, Verdict
 from tools.maths import binomial_tail
 from tools.records import SteeringEvidence, SteeringWord
 
@@ -96,6 +96,7 @@ class Judgement(NamedTuple):
     steering: SteeringVerdict | None
     reasons: tuple[str, ...]
     ratings: tuple[ConceptRating, ...] | None = None
+    sides: Sides | None = None
 
 
 def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:

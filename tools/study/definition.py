@@ -19,6 +19,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 LensName = Literal["direct", "effect", "jacobian"]
 CandidateRule = Literal["hits", "null"]
 SplitName = Literal["train", "held_out"]
+Counts = Literal["input", "output", "either", "both"]
+"""Which side of a feature has to be about the domain for the feature to count as relevant."""
 
 
 class Arm(Record):
@@ -60,6 +62,9 @@ class Domain(Record):
     """File of lower-case words, one a line; only a survey needs it."""
     guideline: str
     """File with what counts and what does not, as a human annotator would get it."""
+    counts: Counts = "both"
+    """The default asks most: a step along almost any direction promotes rare words, those of a domain among them, and a
+    feature that fires in a domain need not write anything of it."""
 
 
 class Rating(Record):
