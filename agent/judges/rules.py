@@ -121,9 +121,10 @@ _KINDS: dict[tuple[bool, bool], SideClass] = {
 def _judge_input(evidence: Evidence, tail: float | None) -> Side:
     if (place := _place_of(evidence)) is not None:
         return Side(relevant="no", confidence=min(0.99, place.share), label=name_feature(evidence))
-    passes = tail is not None and tail <= ALPHA
     label = name_peaks(evidence.activations)
-    return Side(relevant="yes" if passes else "undecided", confidence=1 - tail if passes else 0.5, label=label)
+    if tail is not None and tail <= ALPHA:
+        return Side(relevant="yes", confidence=1 - tail, label=label)
+    return Side(relevant="undecided", confidence=0.5, label=label)
 
 
 def _judge_output(evidence: Evidence, tail: float | None, thresholds: SurveyDefaults) -> Side:

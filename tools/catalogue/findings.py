@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tools.records import Record
+
+
+def _is_empty(value: object) -> bool:
+    return value == ()
 
 
 class SentenceActivation(Record):
@@ -14,6 +20,10 @@ class SentenceActivation(Record):
     """The token with the largest activation; empty if none is active."""
     n_active: int
     n_tokens: int
+    tokens: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """All of them; none in measurements from before they were kept."""
+    activations: tuple[float, ...] = Field(default=(), exclude_if=_is_empty)
+    """At each token."""
 
 
 class SentenceActivations(Record):
@@ -34,12 +44,20 @@ class WordChange(Record):
     """The word is a single token; otherwise the change is that of its beginning."""
 
 
+class RefusedWord(Record):
+    """What could not be measured, and why."""
+
+    word: str
+    why: str
+
+
 class PromotedWords(Record):
     """What steering does to the probability of words."""
 
     strength: float
     n_prompts: int
     words: tuple[WordChange, ...]
+    refused: tuple[RefusedWord, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class SteeredText(Record):

@@ -252,6 +252,8 @@ def _measure(subject: Subject, sentence: str) -> SentenceActivation:
         peak=subject.bench.token_strings[int(tokens[0, 1 + peak])] if active else "",
         n_active=int((values > 0).sum()),
         n_tokens=len(values),
+        tokens=tuple(subject.bench.token_strings[i] for i in tokens[0, 1:].tolist()) if active else (),
+        activations=tuple(_rounded(max(0.0, value)) for value in values.tolist()) if active else (),
     )
 
 
