@@ -114,7 +114,9 @@ def test_a_new_judge_takes_part_in_a_whole_run(
     asked = ["--evidence", str(evidence), "--study", str(domain), "--judge-repeats", "2", "--llm-model", "stub"]
     command = [*asked, "--base-url", server.base_url, "--judge-model", "coin", "--runs", str(tmp_path / "runs")]
     assert main([*command, "--dry-run"]) == 0
-    assert "5 features at the most, 10 to 20 calls" in capsys.readouterr().out  # two tosses each: nothing could test hypotheses
+    assert (
+        "5 features at the most, 10 to 20 calls" in capsys.readouterr().out
+    )  # two tosses each: nothing could test hypotheses
     assert main(command) == 0
     (path,) = (tmp_path / "runs").iterdir()
     folder = RunFolder(path)
