@@ -67,6 +67,18 @@ class Sides(Record):
     counts: Counts
     """The rule of the study by which they make one verdict (`agent.judges.counting`)."""
 
+    @property
+    def sentence(self) -> str:
+        """Both verdicts and what counts, for people."""
+        said = [
+            f"{name} {side.relevant} ({side.confidence:.2f})" + (f": {side.label}" if side.label else "")
+            if side
+            else f"{name} not seen"
+            for name, side in (("input", self.input), ("output", self.output))
+        ]
+        kind = "" if self.kind is None else f"; meaning: {self.kind}"
+        return f"{'; '.join(said)}{kind}; {self.counts} counts"
+
 
 class ConceptRating(Record):
     """How much a feature has to do with one concept."""
