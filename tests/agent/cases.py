@@ -20,6 +20,7 @@ from agent.investigation.state import Context, FeatureState, Investigator
 from agent.judges.blind import BlindJudge
 from agent.judges.judge import Model
 from agent.judges.rating import Rater
+from agent.judges.two_sided import TwoSided
 from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply
@@ -267,7 +268,10 @@ def make_toolbox(folder: Path, **changes: Any) -> Toolbox:
 def make_context(
     folder: Path, llm: Any, judge: Any = None, evidence: Evidence | None = None, **changes: Any
 ) -> Context:
-    """The judge is the one that `question` is for, and asks a model named `j`, in the words of the first generation."""
+    """The judge is the one that `question` is for, and asks a model named `j`.
+
+    All of it in the words of the first generation, unless `generation` says another.
+    """
     evidence = evidence or make_evidence()
     rating = changes.pop("question", QUESTION).rating
     guideline = changes.pop("guideline", "A feature is medical when it is about illness.\n" * 30)
@@ -280,9 +284,10 @@ def make_context(
         "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
         "limits": Limits(),
     }
+    judging = BlindJudge if briefing.generation == 1 else TwoSided
     return Context(
         run_id="run",
-        judge=Rater(model, briefing, rating, guideline) if rating else BlindJudge(model, briefing, DOMAIN, guideline),
+        judge=Rater(model, briefing, rating, guideline) if rating else judging(model, briefing, DOMAIN, guideline),
         evidence={evidence.feature.key: evidence},
         investigator=Investigator(**{**fields, **changes}),
     )
