@@ -7,6 +7,10 @@ from pydantic import Field
 from tools.records import Record
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
 def _is_empty(value: object) -> bool:
     return value == ()
 
@@ -39,9 +43,11 @@ class WordChange(Record):
 
     word: str
     change: float
-    """Nats of log-probability, steered minus unsteered, at the word's first token."""
+    """Nats of log-probability, steered minus unsteered, of all its tokens; of the first alone in older measurements."""
     whole: bool
-    """The word is a single token; otherwise the change is that of its beginning."""
+    """The word is a single token."""
+    joined: bool = Field(default=False, exclude_if=_is_false)
+    """Read as a piece that goes on with a word, without a blank before it."""
 
 
 class RefusedWord(Record):

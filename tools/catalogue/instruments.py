@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.catalogue.arguments import check_number, check_range, row_of, scaled, word_tokens
+from tools.catalogue.arguments import Spelt, check_number, check_range, row_of, scaled, spelt_tokens, word_tokens
 from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
@@ -21,6 +21,7 @@ from tools.catalogue.findings import (
     Neighbour,
     Neighbours,
     PromotedWords,
+    RefusedWord,
     SentenceActivation,
     SentenceActivations,
     SteeredText,
@@ -40,6 +41,7 @@ from tools.errors import ToolError
 MOST_SENTENCES = 12
 MOST_WORDS = 20
 MOST_TOKENS = 20
+_SHOWN_WORD = 60
 CONTEXT_REACH = 16
 """Tokens shown on either side of a context's peak."""
 
@@ -68,20 +70,20 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """
     check_number(words, MOST_WORDS, "words")
     vector = scaled(subject, strength)
-    prompts = subject.study.steering.prompts
+    spelt, refused = _spell(subject, words)
     both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
-    change = torch.zeros(subject.bench.W_U.shape[1])
+    prompts = [subject.tokenize(prompt) for prompt in subject.study.steering.prompts]
+    change = dict.fromkeys(spelt, 0.0)
     for prompt in prompts:
-        rows = prompt_rows(subject.bench, subject.tokenize(prompt), 2)
-        logits = subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu()
-        unsteered, steered = torch.log_softmax(logits, dim=-1)
-        change += (steered - unsteered) / len(prompts)
-    tokens = [word_tokens(subject, word) for word in words]
+        at_once = _shift(subject, both, prompt)
+        for word, (ids, _) in spelt.items():
+            later = (float(_shift(subject, both, [*prompt, *ids[:n]])[ids[n]]) for n in range(1, len(ids)))
+            change[word] += (float(at_once[ids[0]]) + sum(later)) / len(prompts)
     changes = [
-        WordChange(word=word, change=_rounded(float(change[ids[0]])), whole=len(ids) == 1)
-        for word, ids in zip(words, tokens, strict=True)
+        WordChange(word=word, change=_rounded(change[word]), whole=len(ids) == 1, joined=joined)
+        for word, (ids, joined) in spelt.items()
     ]
-    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes))
+    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes), refused=refused)
 
 
 def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:
@@ -239,6 +241,28 @@ TOOLS = (
     project_tokens,
 )
 """Everything a language model may call."""
+
+
+def _spell(subject: Subject, words: list[str]) -> tuple[dict[str, Spelt], tuple[RefusedWord, ...]]:
+    """Words as tokens, and those that are none, each with the reason."""
+    spelt, refused = dict[str, Spelt](), list[RefusedWord]()
+    for word in dict.fromkeys(words):
+        try:
+            spelt[word] = spelt_tokens(subject, word)
+        except ToolError as error:
+            refused.append(RefusedWord(word=word[:_SHOWN_WORD], why=str(error)))
+    if not spelt:
+        raise ToolError("; ".join(one.why for one in refused))
+    return spelt, tuple(refused)
+
+
+def _shift(subject: Subject, both: Float[Tensor, "2 d_model"], ids: list[int]) -> Float[Tensor, " d_vocab"]:
+    """What steering adds to the log-probability of each next token."""
+    rows = prompt_rows(subject.bench, ids, 2)
+    unsteered, steered = torch.log_softmax(
+        subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu(), dim=-1
+    )
+    return steered - unsteered
 
 
 def _measure(subject: Subject, sentence: str) -> SentenceActivation:

@@ -70,7 +70,9 @@ def mark_sentence(found: SentenceActivation) -> str:
 
 def list_words(found: PromotedWords) -> str:
     """Words with their changes; those that were refused by name."""
-    words = [f'"{clip(escape(w.word), _TOKEN)}" {w.change:+.2f}' for w in found.words]
+    words = [
+        f'"{clip(escape(w.word), _TOKEN)}"{" (as a piece)" if w.joined else ""} {w.change:+.2f}' for w in found.words
+    ]
     refused = [f'"{clip(escape(w.word), _TOKEN)}" not measured ({w.why})' for w in found.refused]
     return ", ".join([*words, *refused])
 
