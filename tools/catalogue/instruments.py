@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.catalogue.arguments import check_number, check_range, row_of, scaled, word_tokens
+from tools.catalogue.arguments import Spelt, check_number, check_range, row_of, scaled, spelt_tokens, word_tokens
 from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
@@ -21,6 +21,7 @@ from tools.catalogue.findings import (
     Neighbour,
     Neighbours,
     PromotedWords,
+    RefusedWord,
     SentenceActivation,
     SentenceActivations,
     SteeredText,
@@ -30,7 +31,7 @@ from tools.catalogue.findings import (
     WordLookup,
     WordsFound,
 )
-from tools.catalogue.standing import measure_changes, rank_of
+from tools.catalogue.standing import measure_changes, place_word
 from tools.catalogue.subject import Subject
 from tools.effects.causal import Place, measure_effects
 from tools.effects.fluency import MOST_REPETITION, repetition_of
@@ -41,6 +42,7 @@ from tools.errors import ToolError
 MOST_SENTENCES = 12
 MOST_WORDS = 20
 MOST_TOKENS = 20
+_SHOWN_WORD = 60
 CONTEXT_REACH = 16
 """Tokens shown on either side of a context's peak."""
 
@@ -72,24 +74,17 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """
     check_number(words, MOST_WORDS, "words")
     vector = scaled(subject, strength)
-    change, *random = measure_changes(subject, vector)
-    tokens = [word_tokens(subject, word) for word in words]
-    found: list[WordChange] = []
-    for word, ids in zip(words, tokens, strict=True):
-        rank, of = rank_of(change, ids[0], subject.laboratory.common_words)
-        usual = float(np.mean([other[ids[0]] for other in random]))
-        found.append(
-            WordChange(
-                word=word,
-                change=_rounded(float(change[ids[0]])),
-                whole=len(ids) == 1,
-                rank=rank,
-                of=of,
-                random=_rounded(usual),
-            )
-        )
-    n_prompts = len(subject.study.steering.prompts)
-    return PromotedWords(strength=strength, n_prompts=n_prompts, words=tuple(found))
+    spelt, refused = _spell(subject, words)
+    both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
+    prompts = [subject.tokenize(prompt) for prompt in subject.study.steering.prompts]
+    at_once, *random = measure_changes(subject, vector)
+    changes: list[WordChange] = []
+    for word, (ids, joined) in spelt.items():
+        later = [_shift(subject, both, [*p, *ids[:n]])[ids[n]] for n in range(1, len(ids)) for p in prompts]
+        change = _rounded(float(at_once[ids[0]]) + sum(map(float, later)) / len(prompts))
+        found = WordChange(word=word, change=change, whole=len(ids) == 1, joined=joined)
+        changes.append(found if later else place_word(found, ids[0], at_once, random, subject.laboratory.common_words))
+    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes), refused=refused)
 
 
 def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:
@@ -249,6 +244,28 @@ TOOLS = (
 """Everything a language model may call."""
 
 
+def _spell(subject: Subject, words: list[str]) -> tuple[dict[str, Spelt], tuple[RefusedWord, ...]]:
+    """Words as tokens, and those that are none, each with the reason."""
+    spelt, refused = dict[str, Spelt](), list[RefusedWord]()
+    for word in dict.fromkeys(words):
+        try:
+            spelt[word] = spelt_tokens(subject, word)
+        except ToolError as error:
+            refused.append(RefusedWord(word=word[:_SHOWN_WORD], why=str(error)))
+    if not spelt:
+        raise ToolError("; ".join(one.why for one in refused))
+    return spelt, tuple(refused)
+
+
+def _shift(subject: Subject, both: Float[Tensor, "2 d_model"], ids: list[int]) -> Float[Tensor, " d_vocab"]:
+    """What steering adds to the log-probability of each next token."""
+    rows = prompt_rows(subject.bench, ids, 2)
+    unsteered, steered = torch.log_softmax(
+        subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu(), dim=-1
+    )
+    return steered - unsteered
+
+
 def _measure(subject: Subject, sentence: str) -> SentenceActivation:
     tokens = row_of(subject, sentence)
     values = subject.activations(subject.bench.residuals(tokens).cpu())[0, 1:]  # [positions]
@@ -260,6 +277,8 @@ def _measure(subject: Subject, sentence: str) -> SentenceActivation:
         peak=subject.bench.token_strings[int(tokens[0, 1 + peak])] if active else "",
         n_active=int((values > 0).sum()),
         n_tokens=len(values),
+        tokens=tuple(subject.bench.token_strings[i] for i in tokens[0, 1:].tolist()) if active else (),
+        activations=tuple(_rounded(max(0.0, value)) for value in values.tolist()) if active else (),
     )
 
 

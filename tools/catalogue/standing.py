@@ -7,12 +7,15 @@ strong, do to the very same word.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from tools.catalogue.common_words import CommonWords
+from tools.catalogue.findings import WordChange
 from tools.catalogue.subject import Subject
 from tools.effects.intervention import Addition, Intervention
 from tools.effects.steering import prompt_rows
@@ -40,3 +43,16 @@ def rank_of(change: Float[np.ndarray, " d_vocab"], token: int, words: CommonWord
     """Place of a token's change among those of words about as frequent, 1 for the largest; and how many these are."""
     others = words.like(token)
     return 1 + int((change[others] > change[token]).sum()), len(others)
+
+
+def place_word(
+    word: WordChange,
+    token: int,
+    change: Float[np.ndarray, " d_vocab"],
+    random: Sequence[Float[np.ndarray, " d_vocab"]],
+    words: CommonWords,
+) -> WordChange:
+    """A word of one token with its rank among common words and its mean change under random directions."""
+    rank, of = rank_of(change, token, words)
+    usual = round(float(np.mean([other[token] for other in random])), 3)
+    return word.model_copy(update={"rank": rank, "of": of, "random": usual})
