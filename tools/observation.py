@@ -5,7 +5,7 @@ What is observed of a direction does not depend on what else is selected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from tools.activity.activations import (
     domain_nearby,
     record_activations,
 )
+from tools.activity.densities import describe_densities
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
 from tools.effects.continuations import Targets, write_usual_texts
@@ -30,7 +31,7 @@ from tools.effects.promise import describe_effect, order_by_frequency
 from tools.effects.rounds import Referee, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
-from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from tools.records import CausalEvidence, DensityNull, Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.study.definition import Study
 from tools.survey.features import (
     DirectionTable,
@@ -84,8 +85,9 @@ def observe(
     selected: Sequence[Selected],
     seed: int,
     progress: Progress | None = None,
+    note: Callable[[DensityNull], None] | None = None,
 ) -> list[Evidence]:
-    """Everything a judge may look at, for each selected direction, in order.
+    """Everything a judge may look at, for each selected direction, in order; `note` is told how often they are active.
 
     Raises:
         StudyError: a steering prompt and its continuation do not fit into the model's context.
@@ -95,10 +97,13 @@ def observe(
     check_room(bench, study.steering.prompts, study.steering.new_tokens, study.steering.prompt_form)
     chosen = prepare(bench, study, survey, selected, seed)
     real = torch.tensor(chosen.features) >= 0
+    numbers = [item.feature.index for item in selected if item.feature.kind != "feature"]
     rows = bench.read_text(study, "train", bench.row_width)
     recording = record_activations(
-        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
+        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress, numbers=numbers
     )
+    if note:
+        note(describe_densities(recording.density, recording.drawn[np.argsort(numbers)]))
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
     steering = observe_steering(bench, study, survey, chosen, recording, seed, progress)
     causal = observe_effects(bench, study, survey, chosen, recording, seed, progress)

@@ -192,6 +192,19 @@ class ActivationEvidence(Record):
     """None where not even most of its activation is at the beginnings of rows."""
 
 
+class DensityNull(Record):
+    """The densities of features, and those that random directions were given."""
+
+    features: int
+    """Of the SAE, or of a sample of it, that are active somewhere in the text."""
+    silent: int
+    """Others of the sample, which are active nowhere in it and lend their density to no direction."""
+    deciles: tuple[float, ...]
+    """Of the features' densities, from the least to the largest."""
+    directions: tuple[float, ...]
+    """Of the random directions, as their numbers order them."""
+
+
 class TokenChange(Record):
     """A vocabulary entry and what an intervention does to it."""
 

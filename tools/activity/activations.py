@@ -3,7 +3,7 @@
 Attention sinks count as no text here, nor in anything that is made of a recording (`tools.bench.positions`).
 
 A random direction has no encoder. It is read as a linear feature: its component of the residual stream above a
-threshold at which it is active as often as the median real feature, so that it is observed like one.
+threshold at which it is active as often as some feature is (`tools.activity.densities`), so that it is observed like one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tools.activity.contexts import cut_context, find_near_misses
+from tools.activity.densities import draw_densities, median_density
 from tools.activity.places import describe_position
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
@@ -29,9 +30,7 @@ ROWS_PER_BATCH = 8
 TOKENS_PER_BATCH = 1024
 """Rows of a long context are fewer: an SAE that is encoded in full takes 4 * d_sae bytes a token, several times over."""
 SAMPLED_FEATURES = 2048
-"""The median density is read off so many features: two in three such samples meet the median within 1.1 percentiles."""
-USUAL_DENSITY = 0.01
-"""Of random directions where no feature is ever active."""
+"""Densities are read off so many features: two in three such samples meet their median within 1.1 percentiles."""
 DOMAIN_REACH = 5
 """Tokens on either side within which a domain word counts as near."""
 PEAK_DOCUMENTS = 20
@@ -60,6 +59,8 @@ class Recording(NamedTuple):
     density: Float[np.ndarray, " sampled"]
     """Share of real tokens at which each sampled feature of the SAE is active."""
     neighbours: Neighbours | None = None
+    drawn: Float[np.ndarray, " m"] = np.empty(0)
+    """Share at which each random direction was to be active."""
 
 
 def record_activations(
@@ -69,6 +70,7 @@ def record_activations(
     directions: Float[Tensor, "m d_model"],
     progress: Progress | None = None,
     *,
+    numbers: Sequence[int] | None = None,
     sampled: int = SAMPLED_FEATURES,
     tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> Recording:
@@ -80,6 +82,8 @@ def record_activations(
         features: by number.
         directions: at random.
         progress: where it is shown how far it is.
+        numbers: of the directions in their stratum, from which it follows how often each is active; None: all as often as
+            the median feature.
         sampled: features whose density is read off.
         tokens_per_batch: most tokens at a time, but for a single row.
     """
@@ -110,11 +114,10 @@ def record_activations(
             progress.update(task, completed=part.stop)
     n_real = int(text.sum())
     density = counts / n_real
-    usual = float(np.median(density[density > 0])) if (density > 0).any() else USUAL_DENSITY
-    _threshold(activations, n, text, usual)
-    return Recording(
-        rows._replace(real=text), activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places)
-    )
+    shares = median_density(density, m) if numbers is None else draw_densities(density, numbers)
+    _threshold(activations, n, text, shares)
+    near = Neighbours(alike.numpy(), peaks, places)
+    return Recording(rows._replace(real=text), activations, norms / n_real, density, near, shares)
 
 
 def nearest_features(
@@ -150,10 +153,10 @@ def _threshold(
     activations: Float[np.ndarray, "rows width n"],
     n_features: int,
     real: Bool[np.ndarray, "rows width"],
-    density: float,
+    densities: Float[np.ndarray, " m"],
 ) -> None:
-    """In place: random directions' components become activations with the given density."""
-    for column in range(n_features, activations.shape[-1]):
+    """In place: random directions' components become activations with the given densities."""
+    for column, density in enumerate(densities, n_features):
         component = activations[..., column]
         level = np.quantile(component[real], 1 - density)
         np.subtract(component, level, out=component)

@@ -16,6 +16,7 @@ from tools.activity.activations import (
     record_activations,
     sample_features,
 )
+from tools.activity.densities import draw_densities
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
 from tools.study.corpus import TokenRows, cut_rows
@@ -24,6 +25,7 @@ from tools.survey.keywords import TokenWord
 from tools.survey.projection import random_directions
 
 N_RANDOM = 5
+NUMBERS = (0, 1, 2, 7, 40)
 DEAD = 47
 
 
@@ -38,7 +40,7 @@ class SpyingBench(Workbench):
 def recording(bench: Workbench, study: Study) -> Recording:
     """All features, then random directions, over the train split: rows of different lengths, so with padding."""
     rows = bench.read_text(study, "train", bench.context_size)
-    return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
+    return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9), numbers=NUMBERS)
 
 
 def made_up(values: np.ndarray, real: np.ndarray, documents: tuple[str, ...] | None = None) -> Recording:
@@ -92,15 +94,25 @@ def test_wider_padding_changes_nothing(bench: Workbench) -> None:
     np.testing.assert_allclose(narrow.activations, wide.activations[:, :16], atol=1e-4)
 
 
-def test_random_directions_are_as_often_active_as_the_median_live_feature(
+def test_random_directions_are_as_often_active_as_their_numbers_say(bench: Workbench, recording: Recording) -> None:
+    n_real = int(recording.rows.real.sum())
+    asked = draw_densities(recording.density, NUMBERS)
+    assert len(set(asked.tolist())) > 1, "all at one density would give them away"
+    assert set(asked.tolist()) <= set(recording.density[recording.density > 0].tolist())
+    counted = (recording.activations[..., bench.d_sae :] > 0).sum(axis=(0, 1)) / n_real
+    assert counted.tolist() == pytest.approx(asked.tolist(), abs=2.5 / n_real)
+    assert recording.drawn.tolist() == asked.tolist()
+
+
+def test_random_directions_without_numbers_are_all_as_often_active_as_the_median_live_feature(
     bench: Workbench, recording: Recording
 ) -> None:
-    n_real = int(recording.rows.real.sum())
-    median = float(np.median(recording.density[recording.density > 0]))
-    randoms = recording.activations[..., bench.d_sae :]
-    assert randoms.shape[-1] == N_RANDOM
-    densities = (randoms > 0).sum(axis=(0, 1)) / n_real
-    assert densities.tolist() == pytest.approx([median] * N_RANDOM, abs=2 / n_real)
+    again = record_activations(bench, recording.rows, [3], random_directions(N_RANDOM, 32, 9))
+    median = float(np.median(again.density[again.density > 0]))
+    assert again.drawn.tolist() == [median] * N_RANDOM
+    n_real = int(again.rows.real.sum())
+    counted = (again.activations[..., 1:] > 0).sum(axis=(0, 1)) / n_real
+    assert counted.tolist() == pytest.approx([median] * N_RANDOM, abs=2.5 / n_real)
 
 
 def test_random_direction_is_active_where_its_component_is_largest(bench: Workbench, recording: Recording) -> None:
@@ -161,7 +173,9 @@ def test_rows_of_a_long_context_are_fewer_at_a_time(bench: Workbench, recording:
     spy = SpyingBench(bench)
     spy.residuals = lambda tokens: seen.append(tokens.numel()) or bench.residuals(tokens)
     directions, most = random_directions(N_RANDOM, 32, 9), 2 * bench.context_size
-    again = record_activations(spy, recording.rows, range(bench.d_sae), directions, tokens_per_batch=most)
+    again = record_activations(
+        spy, recording.rows, range(bench.d_sae), directions, numbers=NUMBERS, tokens_per_batch=most
+    )
     assert max(seen) <= 2 * bench.context_size
     np.testing.assert_allclose(again.activations, recording.activations, atol=1e-4)
     assert again.residual_norm == pytest.approx(recording.residual_norm, rel=1e-5)
