@@ -138,7 +138,15 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
     with Bars(console, "score") as progress:
-        held_out = draw_held_out(stage.bench, stage.held_out, labelled, draw, manifest.config.seed, progress)
+        held_out = draw_held_out(
+            stage.bench,
+            stage.held_out,
+            labelled,
+            draw,
+            manifest.config.seed,
+            progress,
+            at_median=manifest.densities is None,
+        )
         subjects, others = find_subjects(decisions, held_out, arguments.seed)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
     drawn = Drawn(

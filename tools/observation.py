@@ -5,7 +5,7 @@ What is observed of a direction does not depend on what else is selected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tools.activity.activations import Recording, record_activations
+from tools.activity.densities import describe_densities
 from tools.activity.description import describe_activations, domain_nearby
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
@@ -28,7 +29,15 @@ from tools.effects.rising import Chances, describe_words, measure_chances
 from tools.effects.rounds import Referee, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
-from tools.records import CausalEvidence, Evidence, FeatureRef, PromotionEvidence, SteeringEvidence, Stratum
+from tools.records import (
+    CausalEvidence,
+    DensityNull,
+    Evidence,
+    FeatureRef,
+    PromotionEvidence,
+    SteeringEvidence,
+    Stratum,
+)
 from tools.study.definition import Study
 from tools.survey.features import (
     DirectionTable,
@@ -84,8 +93,9 @@ def observe(
     selected: Sequence[Selected],
     seed: int,
     progress: Progress | None = None,
+    note: Callable[[DensityNull], None] | None = None,
 ) -> list[Evidence]:
-    """Everything a judge may look at, for each selected direction, in order.
+    """Everything a judge may look at, for each selected direction, in order; `note` is told how often they are active.
 
     Raises:
         StudyError: a steering prompt and its continuation do not fit into the model's context.
@@ -95,10 +105,13 @@ def observe(
     check_room(bench, study.steering.prompts, study.steering.new_tokens, study.steering.prompt_form)
     chosen = prepare(bench, study, survey, selected, seed)
     real = torch.tensor(chosen.features) >= 0
+    numbers = [item.feature.index for item in selected if item.feature.kind != "feature"]
     rows = bench.read_text(study, "train", bench.row_width)
     recording = record_activations(
-        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress
+        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress, numbers=numbers
     )
+    if note:
+        note(describe_densities(recording.density, recording.drawn[np.argsort(numbers)]))
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
     order = order_by_frequency(recording.rows.tokens, recording.rows.real, bench.W_U.shape[1], seed)
     promoter = Promoter(bench, study, survey.lens, recording.residual_norm, seed)

@@ -123,6 +123,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
         "selection": selection,
         "parent": known.run_id,
         "proof": known.proof,
+        "densities": known.densities,
         "floors": floors_of(parent.path, known, evidence),
         "inherited": (*differs, *(f"of the run judged again: {text}" for text in found_now)),
     }

@@ -10,7 +10,7 @@ from agent.folder.config import RunConfig
 from agent.llm.records import Failure, Usage
 from tools.proof.floors import DeadFloor
 from tools.proof.outcome import Probe, Proof
-from tools.records import SCHEMA_VERSION, FeatureRef, Record, SteeringWord, Stratum
+from tools.records import SCHEMA_VERSION, DensityNull, FeatureRef, Record, SteeringWord, Stratum
 from tools.study.definition import CandidateRule, Counts
 from tools.survey.lens_report import LensReport
 
@@ -237,8 +237,9 @@ class Manifest(Record):
     """What directions were read through, and how its mean came to rest; None for the direct lens, and before it was kept."""
     sinks: SinkCount | None = None
     """Attention sinks in the observed text; None before it was observed, and in runs from before they were left out."""
-    usual_density: float | None = None
-    """Share of tokens at which the median live feature is active: what densities are held against; None before it was kept."""
+    densities: DensityNull | None = None
+    """How often features are active, and random directions; None before it was observed, and in runs whose random directions
+    all are as often as the median feature."""
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
     study_sha256: dict[str, str] = {}

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from agent.folder.floors import keep_living_decision
 from agent.folder.records import Decision, Summary
 from agent.folder.soundness import check_folder
@@ -15,6 +13,7 @@ from agent.folder.store import RunFolder, write_whole
 from agent.report.closing import remedy
 from agent.report.figures import draw_figures
 from agent.report.tables import decisions_csv, format_cells, header_of, strata_csv
+from tools.display.templates import load_template
 from tools.proof.floors import keep_alive, reasons_in
 from tools.records import Context, Evidence
 
@@ -32,16 +31,9 @@ def write_report(
     alive = [keep_alive(record, reasons_in(summary.floors, record.stratum)) for record in evidence]
     write_whole(tables / "decisions.csv", decisions_csv(decisions, alive))
     figures = draw_figures(folder.path / "figures", summary, alive)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {whole.feature.key: (living, whole.steering) for living, whole in zip(alive, evidence, strict=True)}
     manifest, checked = folder.manifest(), check_folder(folder, being_written=True)
-    html = environment.get_template("report.html.j2").render(
+    html = load_template(Path(__file__).with_name("report.html.j2")).render(
         manifest=manifest,
         checked=checked,
         caveats=(*manifest.caveats, *checked.caveats),

@@ -159,7 +159,15 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     folder.amend(selection=selection, lens=survey.report)
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
-        evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
+        evidence = observe(
+            opened.bench,
+            study,
+            survey,
+            selection.items,
+            config.seed,
+            progress,
+            lambda found: folder.amend(densities=found),
+        )
     sinks = count_sinks(opened.bench, study, evidence)
     if sinks and sinks.positions:
         console.print(f"observe      {sinks.sentence}")
@@ -167,8 +175,7 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
         console.print(floor.text)
-    usual = next((e.activations.usual_density for e in evidence if e.activations), None)
-    folder.amend(floors=floors, sinks=sinks, usual_density=usual)
+    folder.amend(floors=floors, sinks=sinks)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
 

@@ -103,17 +103,10 @@ def to_csv_files(page: Page) -> dict[str, str]:
 
 def to_html(page: Page) -> str:
     """The whole report as one file that opens from disk and calls nobody."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from tools.display.templates import load_template
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     figures = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in page.figures]
-    return environment.get_template("page.html.j2").render(page=page, figures=figures)
+    return load_template(Path(__file__).with_name("page.html.j2")).render(page=page, figures=figures)
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:

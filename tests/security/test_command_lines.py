@@ -219,7 +219,7 @@ STUDY_FIELDS = {
     "vectors": ("file", "words", "gensim"),
     "corpus": ("file", "texts", "documents", "held_out_share", "gensim_test_data"),
     "survey": (
-        *("lens", "lens_rows", "lens_width", "lens_skip", "lens_tolerance", "lens_file"),
+        *("lens", "lens_rows", "lens_width", "lens_skip", "lens_tolerance", "lens_agreement", "lens_folder", "lens_file"),
         *("top_k", "candidate_hits", "candidates", "null_directions", "alpha"),
     ),
     "observation": ("context_tokens", "top_contexts", "quantile_contexts", "sink_multiple"),

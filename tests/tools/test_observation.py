@@ -15,7 +15,7 @@ from tools.effects.causal import Place, measure_effects
 from tools.effects.promise import order_by_frequency
 from tools.errors import StudyError
 from tools.observation import CAUSAL_ROWS, Chosen, observe, observe_effects, prepare, read_levels
-from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
+from tools.records import CausalEvidence, DensityNull, Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.study.corpus import Corpus, TokenRows
 from tools.study.definition import SteeringDefaults, Study
 from tools.survey.features import Survey
@@ -130,6 +130,19 @@ def test_random_directions_are_observed_like_features(evidence: list[Evidence]) 
         assert item.activations is not None and item.activations.top
         assert item.causal is not None
         assert item.steering is not None and item.steering.n == 4
+
+
+def test_how_often_directions_are_active_is_noted_beside_the_densities_of_features(
+    bench: Workbench, study: Study, survey: Survey
+) -> None:
+    noted: list[DensityNull] = []
+    found = observe(bench, study, survey, SELECTED, 0, None, noted.append)
+    (null,) = noted
+    assert null.features + null.silent == bench.d_sae
+    assert len(null.deciles) == 11 and list(null.deciles) == sorted(null.deciles) and null.deciles[0] > 0
+    randoms = sorted((one for one in found if one.feature.kind != "feature"), key=lambda one: one.feature.index)
+    counted = [one.activations.density for one in randoms if one.activations]
+    assert list(null.directions) == pytest.approx(counted, abs=0.01)
 
 
 def test_dead_feature_has_no_contexts_and_no_causal_effect(evidence: list[Evidence]) -> None:
@@ -263,7 +276,7 @@ def test_levels_are_those_at_which_random_directions_were_counted_as_active(
     chosen = prepare(bench, study, survey, SELECTED, 0)
     rows = bench.read_text(study, "train", bench.context_size)
     randoms = chosen.directions[[i for i, feature in enumerate(chosen.features) if feature < 0]]
-    recording = record_activations(bench, rows, [i for i in chosen.features if i >= 0], randoms)
+    recording = record_activations(bench, rows, [i for i in chosen.features if i >= 0], randoms, numbers=[7, 2])
     levels = read_levels(bench, chosen, recording)
     components = bench.residuals(torch.from_numpy(rows.tokens)) @ chosen.directions.T
     real = torch.from_numpy(rows.real)

@@ -3,8 +3,7 @@
 Attention sinks count as no text here, nor in anything that is made of a recording (`tools.bench.positions`).
 
 A random direction has no encoder. It is read as a linear feature: its component of the residual stream above a
-threshold at which it is as dense as some feature of the SAE, which is drawn by the direction itself: random directions
-are active as often as features are, so that they are observed like them and no density gives them away.
+threshold at which it is active as often as some feature is (`tools.activity.densities`), so that it is observed like one.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
+from tools.activity.densities import draw_densities, median_density
 from tools.bench.workbench import Workbench
-from tools.maths import seed_of
 from tools.study.corpus import TokenRows
 
 ROWS_PER_BATCH = 8
@@ -27,9 +26,7 @@ ROWS_PER_BATCH = 8
 TOKENS_PER_BATCH = 1024
 """Rows of a long context are fewer: an SAE that is encoded in full takes 4 * d_sae bytes a token, several times over."""
 SAMPLED_FEATURES = 2048
-"""The median density is read off so many features: two in three such samples meet the median within 1.1 percentiles."""
-USUAL_DENSITY = 0.01
-"""Of random directions where no feature is ever active."""
+"""Densities are read off so many features: two in three such samples meet their median within 1.1 percentiles."""
 
 
 class Neighbours(NamedTuple):
@@ -53,6 +50,8 @@ class Recording(NamedTuple):
     density: Float[np.ndarray, " sampled"]
     """Share of real tokens at which each sampled feature of the SAE is active."""
     neighbours: Neighbours | None = None
+    drawn: Float[np.ndarray, " m"] = np.empty(0)
+    """Share at which each random direction was to be active."""
 
 
 def record_activations(
@@ -62,6 +61,7 @@ def record_activations(
     directions: Float[Tensor, "m d_model"],
     progress: Progress | None = None,
     *,
+    numbers: Sequence[int] | None = None,
     sampled: int = SAMPLED_FEATURES,
     tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> Recording:
@@ -73,6 +73,8 @@ def record_activations(
         features: by number.
         directions: at random.
         progress: where it is shown how far it is.
+        numbers: of the directions in their stratum, from which it follows how often each is active; None: all as often as
+            the median feature.
         sampled: features whose density is read off.
         tokens_per_batch: most tokens at a time, but for a single row.
     """
@@ -103,10 +105,10 @@ def record_activations(
             progress.update(task, completed=part.stop)
     n_real = int(text.sum())
     density = counts / n_real
-    _threshold(activations[..., n:], text, draw_densities(density, directions))
-    return Recording(
-        rows._replace(real=text), activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places)
-    )
+    shares = median_density(density, m) if numbers is None else draw_densities(density, numbers)
+    _threshold(activations, n, text, shares)
+    near = Neighbours(alike.numpy(), peaks, places)
+    return Recording(rows._replace(real=text), activations, norms / n_real, density, near, shares)
 
 
 def nearest_features(
@@ -138,21 +140,15 @@ def _batches(
         yield part, torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])
 
 
-def draw_densities(density: Float[np.ndarray, " sampled"], directions: Float[Tensor, "m d_model"]) -> list[float]:
-    """For each random direction the density of a live feature, drawn by the signs of the direction itself."""
-    live = np.sort(density[density > 0])
-    if not len(live):
-        return [USUAL_DENSITY] * len(directions)
-    keys = (np.packbits(signs).tobytes().hex() for signs in (directions > 0).cpu().numpy())
-    return [float(live[int(np.random.default_rng(seed_of(key)).random() * len(live))]) for key in keys]
-
-
 def _threshold(
-    components: Float[np.ndarray, "rows width m"], real: Bool[np.ndarray, "rows width"], densities: Sequence[float]
+    activations: Float[np.ndarray, "rows width n"],
+    n_features: int,
+    real: Bool[np.ndarray, "rows width"],
+    densities: Float[np.ndarray, " m"],
 ) -> None:
     """In place: random directions' components become activations with the given densities."""
-    for column, density in enumerate(densities):
-        component = components[..., column]
+    for column, density in enumerate(densities, n_features):
+        component = activations[..., column]
         level = np.quantile(component[real], 1 - density)
         np.subtract(component, level, out=component)
         np.maximum(component, 0, out=component)

@@ -85,6 +85,8 @@ def draw_held_out(
     draw: Draw,
     directions_seed: int,
     progress: Progress | None = None,
+    *,
+    at_median: bool = False,
 ) -> list[HeldOut]:
     """Contexts of each direction, in order, from one pass over the text.
 
@@ -95,6 +97,8 @@ def draw_held_out(
         draw: what to take.
         directions_seed: of the run, from which its random directions follow.
         progress: for the forward pass.
+        at_median: all random directions are active as often as the median feature, as in runs that gave each no density
+            of its own.
     """
     if not features:
         return []
@@ -103,7 +107,8 @@ def draw_held_out(
     real = [ref.index for ref in features if ref.kind == "feature"]
     randoms = [ref.index for ref in features if ref.kind != "feature"]
     directions = draw_random_stratum(bench, directions_seed, 1 + max(randoms, default=-1)).to(bench.directions)
-    recording = record_activations(bench, rows, real, directions[randoms], progress)
+    numbers = None if at_median else randoms
+    recording = record_activations(bench, rows, real, directions[randoms], progress, numbers=numbers)
     columns = np.argsort(np.argsort([ref.kind != "feature" for ref in features], kind="stable"))
     return [
         draw_contexts(recording, int(column), ref, bench.token_strings, draw)

@@ -54,5 +54,5 @@ def place_word(
 ) -> WordChange:
     """A word of one token with its rank among common words and its mean change under random directions."""
     rank, of = rank_of(change, token, words)
-    usual = round(float(np.mean([other[token] for other in random])), 3)
+    usual = float(f"{np.mean([other[token] for other in random]):.3g}")
     return word.model_copy(update={"rank": rank, "of": of, "random": usual})

@@ -136,3 +136,16 @@ class ActivationEvidence(Record):
     passage_share: float | None = Field(default=None, exclude_if=is_none)
     """The same of all tokens of the passages in which it is active, each weighed by how many of its active tokens it has:
     what `domain_near` would be if the feature chose its places in them at random."""
+
+
+class DensityNull(Record):
+    """The densities of features, and those that random directions were given."""
+
+    features: int
+    """Of the SAE, or of a sample of it, that are active somewhere in the text."""
+    silent: int
+    """Others of the sample, which are active nowhere in it and lend their density to no direction."""
+    deciles: tuple[float, ...]
+    """Of the features' densities, from the least to the largest."""
+    directions: tuple[float, ...]
+    """Of the random directions, as their numbers order them."""

@@ -10,6 +10,19 @@ from pydantic import Field
 from tools.records.record import Record, is_none
 
 
+class DensityNull(Record):
+    """The densities of features, and those that random directions were given."""
+
+    features: int
+    """Of the SAE, or of a sample of it, that are active somewhere in the text."""
+    silent: int
+    """Others of the sample, which are active nowhere in it and lend their density to no direction."""
+    deciles: tuple[float, ...]
+    """Of the features' densities, from the least to the largest."""
+    directions: tuple[float, ...]
+    """Of the random directions, as their numbers order them."""
+
+
 class TokenChange(Record):
     """A vocabulary entry and what an intervention does to it."""
 

@@ -111,6 +111,12 @@ class SurveyDefaults(Record):
     """Positions at a row's beginning that are left out, BOS among them; None: BOS alone, and 16 for `jacobian`."""
     lens_tolerance: Number | None = Field(default=None, gt=0, lt=1)
     """Rows are added until none of the last eight moves the mean by more than this share of its length; None: all are taken."""
+    lens_agreement: Number | None = Field(default=None, gt=0, lt=1)
+    """Rows are added, eight at a time, until the lenses of either half of them have this share of features' top tokens in
+    common; None: all are taken."""
+    lens_folder: str = ""
+    """Lenses that come with the study, relative to it (`python -m tools.training lens` writes them); each is used for its
+    own weights, hook and settings alone."""
     lens_file: str = ""
     """A fitted Jacobian lens in its authors' format, relative to the study, for `jacobian`; without one it is made."""
     top_k: int = Field(default=10, ge=1, le=1000)

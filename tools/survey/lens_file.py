@@ -26,6 +26,7 @@ from tools.survey.jacobian import Mean
 
 LARGEST = 32 * 2**30
 """Bytes of a file that is read at all."""
+_KEPT = ("total", "positions", "half", "rows", "curve", "agreements", "seconds", "text")
 _PLACE = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
 
 
@@ -49,7 +50,7 @@ def source_layer(hook_name: str) -> int | None:
 
 def pack_jacobians(lens: JacobianLens, dtype: torch.dtype = torch.float16) -> bytes:
     """The bytes of a published file."""
-    return _pack(
+    return pack_values(
         {
             "J": {layer: matrix.to(dtype) for layer, matrix in lens.jacobians.items()},
             "n_prompts": lens.n_prompts,
@@ -65,14 +66,14 @@ def read_jacobians(file: Path, d_model: int) -> JacobianLens:
     Raises:
         StudyError: it is no such file, is not as large as it says, or is for another model.
     """
-    stored = _unpack(file)
+    stored = unpack_values(file)
     matrices, n_prompts = stored.get("J"), stored.get("n_prompts")
     if not isinstance(matrices, Mapping) or not matrices or not _is_count(n_prompts):
         raise StudyError(
             f"{file} is no Jacobian lens: it holds {', '.join(sorted(map(str, stored)))[:80] or 'nothing'}"
         )
     for layer, matrix in matrices.items():
-        if not _is_count(layer) or not _is_square(matrix, d_model):
+        if not _is_count(layer) or not is_square(matrix, d_model):
             raise StudyError(
                 f"{file} is no lens for a model of {d_model} dimensions: its layer {str(layer)[:20]} does not fit"
             )
@@ -82,8 +83,8 @@ def read_jacobians(file: Path, d_model: int) -> JacobianLens:
 def pack_mean(mean: Mean, fingerprint: str) -> bytes:
     """A mean on its way or arrived, as our own files hold it."""
     part = torch.stack(mean.part) if mean.part else None
-    kept = {name: getattr(mean, name) for name in ("total", "positions", "rows", "curve", "seconds", "text")}
-    return _pack({"mean": {**kept, "part": part}, "of": fingerprint})
+    kept = {name: getattr(mean, name) for name in _KEPT}
+    return pack_values({"mean": {**kept, "part": part}, "of": fingerprint})
 
 
 def read_mean(file: Path, fingerprint: str, d_model: int) -> Mean:
@@ -93,31 +94,36 @@ def read_mean(file: Path, fingerprint: str, d_model: int) -> Mean:
         StudyError: it is no such file, or not of the same.
         OSError: it cannot be read.
     """
-    stored = _unpack(file)
+    stored = unpack_values(file)
     if stored.get("of") != fingerprint:
         raise StudyError(f"{file} is of another model or text")
     kept: Any = stored.get("mean")
     try:
-        part, curve = kept.pop("part"), [float(shift) for shift in kept.pop("curve")]
-        mean = Mean(**kept, curve=curve, part=[] if part is None else list(part))
+        part, curve, agreements = kept.pop("part"), _floats(kept.pop("curve")), _floats(kept.pop("agreements"))
+        mean = Mean(**kept, curve=curve, agreements=agreements, part=[] if part is None else list(part))
     except (TypeError, ValueError, AttributeError, KeyError):
         raise StudyError(f"{file} holds no mean") from None
     total, begun = mean.total, mean.total is not None
     counts = all(_is_count(count) and (count > 0) == begun for count in (mean.positions, mean.rows))
     widths = all(row.ndim == 2 and row.shape[1] == d_model for row in mean.part)
-    if not counts or not widths or (begun and not _is_square(total, d_model)):
+    if not counts or not widths or (begun and not (is_square(total, d_model) and is_square(mean.half, d_model))):
         raise StudyError(f"{file} does not fit a model of {d_model} dimensions")
     return mean
 
 
-def _pack(values: dict[str, Any]) -> bytes:
-    """Made in memory first, so that a full disk is the writer's error and not the archive's."""
+def pack_values(values: dict[str, Any]) -> bytes:
+    """A file's bytes, made in memory first, so that a full disk is the writer's error and not the archive's."""
     made = io.BytesIO()
     torch.save(values, made)
     return made.getvalue()
 
 
-def _unpack(file: Path) -> dict[str, Any]:
+def unpack_values(file: Path) -> dict[str, Any]:
+    """What a file holds, tensors and plain values; nothing of it is run.
+
+    Raises:
+        StudyError: it holds none, is damaged, or is larger than it says.
+    """
     _check_size(file)
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
@@ -145,7 +151,11 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_square(matrix: object, d_model: int) -> bool:
+def _floats(values: Any) -> list[float]:
+    return [float(value) for value in values]
+
+
+def is_square(matrix: object, d_model: int) -> TypeGuard[Tensor]:
     """A matrix of the right size that holds each of its numbers itself, all of them finite."""
     return (
         isinstance(matrix, Tensor)

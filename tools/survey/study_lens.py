@@ -1,4 +1,4 @@
-"""The lens of a study: direct, out of a file of others, kept by an earlier run, or made now.
+"""The lens of a study: direct, out of a file of others, come with the study, kept by an earlier run, or made now.
 
 The mean Jacobian of a real model takes minutes, so it is made once for a model and a hook and kept in the user's cache, under
 the hash of the weights as they were loaded. While it is made it is stored every half minute, and a run that was killed
@@ -23,17 +23,19 @@ from tools.bench.workbench import Workbench
 from tools.border.cache import cache_folder
 from tools.errors import StudyError
 from tools.study.definition import Study, SurveyDefaults
+from tools.survey.agreement import agreement_of_halves
 from tools.survey.jacobian import BATCH, Averaging, Mean, average_jacobian
 from tools.survey.lens import make_lens
 from tools.survey.lens_file import pack_mean, read_jacobians, read_mean, source_layer
-from tools.survey.lens_report import LensReport
+from tools.survey.lens_report import LensReport, hash_matrix
+from tools.survey.shipped_lens import read_shipped
 from tools.whole_files import write_bytes
 
 SKIPPED = 16
 """Positions at a row's beginning that the published lens leaves out: early ones serve as attention sinks."""
 STORED_EVERY = 30.0
 """Seconds between stored states of a mean on its way."""
-_VERSION = 1
+_VERSION = 2
 """Of how the mean is made: another one is another lens."""
 
 
@@ -43,6 +45,8 @@ class Lens(NamedTuple):
     matrix: Float[Tensor, "d_model d_vocab"]
     report: LensReport | None
     """None for the direct lens, which is the model's unembedding."""
+    jacobian: Float[Tensor, "d_model d_model"] | None = None
+    """That it ends in, [output, input]; None as for the report."""
 
 
 def find_lens(
@@ -71,7 +75,35 @@ def find_lens(
         return _read_others(bench, study)
     tokens = pick_rows(bench, study)
     averaging = averaging_of(settings)
-    kept = _Kept.of(bench, settings, averaging, tokens, cache or cache_folder("lenses"))
+    identity, missed = identify(bench, settings, averaging, tokens), None
+    if settings.lens_folder:
+        folder = study.folder / settings.lens_folder
+        try:
+            shipped = read_shipped(folder, identity, bench.W_U.shape[0])
+            missed = f"{folder} has no lens for this model, hook and settings" if shipped is None else None
+        except StudyError as error:
+            shipped, missed = None, str(error)
+        if shipped is not None:
+            jacobian, report = shipped
+            return Lens(make_lens(bench, settings.lens, jacobian), report, jacobian)
+    kept = _Kept.of(bench, identity, tokens, cache or cache_folder("lenses"))
+    found = _read_or_make(bench, study, averaging, tokens, kept, progress, stored_every)
+    note = kept.note or (missed and f"{missed}: it was made here, which takes minutes on a real model")
+    return found._replace(report=found.report and found.report.model_copy(update={"note": note}))
+
+
+def _read_or_make(
+    bench: Workbench,
+    study: Study,
+    averaging: Averaging,
+    tokens: Int64[np.ndarray, "rows width"],
+    kept: _Kept,
+    progress: Progress | None,
+    stored_every: float,
+) -> Lens:
+    settings = study.survey
+    assert settings.lens != "direct"
+    name = settings.lens
     began = kept.read(bench.W_U.shape[0], len(tokens)) or Mean(text=kept.text)
     remembered = _is_done(began, averaging, len(tokens))
     last = [time.monotonic()]
@@ -81,35 +113,62 @@ def find_lens(
             kept.write(mean)
             last[0] = time.monotonic()
 
-    mean = average_jacobian(bench, torch.from_numpy(tokens), averaging, began, store, progress)
+    def agree(mean: Mean) -> float:
+        return agreement_of_halves(bench, name, mean, settings.top_k)
+
+    asked = agree if averaging.agreement is not None else None
+    mean = average_jacobian(bench, torch.from_numpy(tokens), averaging, began, store, progress, asked)
     if not remembered:
         kept.write(mean)
     jacobian = mean.jacobian()
-    report = LensReport(
-        name=settings.lens,
+    report = _describe(bench, settings, averaging, mean, jacobian, tokens.shape[1], remembered)
+    return Lens(make_lens(bench, name, jacobian), report, jacobian)
+
+
+def _describe(
+    bench: Workbench,
+    settings: SurveyDefaults,
+    averaging: Averaging,
+    mean: Mean,
+    jacobian: Float[Tensor, "d_model d_model"],
+    width: int,
+    remembered: bool,
+) -> LensReport:
+    return LensReport(
+        name="effect" if averaging.normed else "jacobian",
         hook_name=bench.hook_name,
         rows=mean.rows,
         positions=mean.positions,
-        width=tokens.shape[1],
+        width=width,
         skip=averaging.skip,
         dtype=str(bench.dtype).removeprefix("torch."),
         curve=tuple(round(shift, 6) for shift in mean.curve),
         tolerance=averaging.tolerance,
-        converged=None if averaging.tolerance is None else mean.is_at_rest(averaging.tolerance),
+        agreements=tuple(round(share, 6) for share in mean.agreements),
+        agreement=averaging.agreement,
+        converged=mean.is_at_rest(averaging) if averaging.stops else None,
         text_sha256=mean.text,
-        sha256=_hash_matrix(jacobian),
+        sha256=hash_matrix(jacobian),
         seconds=round(mean.seconds, 1),
         remembered=remembered,
-        note=kept.note,
     )
-    return Lens(make_lens(bench, settings.lens, jacobian), report)
+
+
+def identify(
+    bench: Workbench, settings: SurveyDefaults, averaging: Averaging, tokens: Int64[np.ndarray, "rows width"]
+) -> str:
+    """sha256 of everything that a lens depends on but rounding; one that comes to rest does not depend on the text."""
+    read = tokens.shape[1] if averaging.stops else _hash_rows(tokens)
+    made = (_VERSION, settings.lens, averaging, read, bench.dtype)
+    return hashlib.sha256("\0".join(map(str, (bench.fingerprint, bench.hook_name, *made))).encode()).hexdigest()
 
 
 def averaging_of(settings: SurveyDefaults) -> Averaging:
     """What a study's mean is taken over: for `jacobian` as it was published, for `effect` as steering acts."""
     published = settings.lens == "jacobian"
     skip = settings.lens_skip or (SKIPPED if published else 1)
-    return Averaging(skip, omits_last=published, normed=not published, tolerance=settings.lens_tolerance)
+    rest = {"tolerance": settings.lens_tolerance, "agreement": settings.lens_agreement}
+    return Averaging(skip, omits_last=published, normed=not published, **rest)
 
 
 def pick_rows(bench: Workbench, study: Study) -> Int64[np.ndarray, "rows width"]:
@@ -142,21 +201,11 @@ class _Kept:
         self.note: str | None = None
 
     @classmethod
-    def of(
-        cls,
-        bench: Workbench,
-        settings: SurveyDefaults,
-        averaging: Averaging,
-        tokens: Int64[np.ndarray, "rows width"],
-        folder: Path,
-    ) -> _Kept:
-        """Under everything that its numbers depend on; a mean that comes to rest does not depend on the text."""
-        text = hashlib.sha256(tokens.tobytes()).hexdigest()
-        read = tokens.shape[1] if averaging.tolerance is not None else text
-        made = (_VERSION, settings.lens, averaging, read, bench.dtype, bench.device.type, torch.__version__)
-        known = "\0".join(map(str, (bench.fingerprint, bench.hook_name, *made)))
+    def of(cls, bench: Workbench, identity: str, tokens: Int64[np.ndarray, "rows width"], folder: Path) -> _Kept:
+        """Under everything that its bits depend on."""
+        known = "\0".join((identity, bench.device.type, torch.__version__))
         name = hashlib.sha256(known.encode()).hexdigest()
-        return cls(folder / f"{name}.pt", name, text)
+        return cls(folder / f"{name}.pt", name, _hash_rows(tokens))
 
     def read(self, d_model: int, n_rows: int) -> Mean | None:
         """What is kept of it; None if that is nothing, or not what it should be."""
@@ -183,7 +232,12 @@ class _Kept:
 
 
 def _is_done(mean: Mean, averaging: Averaging, n_rows: int) -> bool:
-    return mean.rows >= n_rows or (averaging.tolerance is not None and mean.is_at_rest(averaging.tolerance))
+    """Whether no row is to be added."""
+    return mean.rows >= n_rows or mean.is_at_rest(averaging)
+
+
+def _hash_rows(tokens: Int64[np.ndarray, "rows width"]) -> str:
+    return hashlib.sha256(tokens.tobytes()).hexdigest()
 
 
 def _read_others(bench: Workbench, study: Study) -> Lens:
@@ -203,12 +257,8 @@ def _read_others(bench: Workbench, study: Study) -> Lens:
         width=None,
         skip=None,
         dtype="unknown",
-        sha256=_hash_matrix(jacobian),
+        sha256=hash_matrix(jacobian),
         remembered=True,
         note=f"read from {file.name}",
     )
-    return Lens(make_lens(bench, "jacobian", jacobian), report)
-
-
-def _hash_matrix(matrix: Float[Tensor, "d_model d_model"]) -> str:
-    return hashlib.sha256(matrix.float().contiguous().numpy().tobytes()).hexdigest()
+    return Lens(make_lens(bench, "jacobian", jacobian), report, jacobian)

