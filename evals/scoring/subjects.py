@@ -26,6 +26,8 @@ class Subject(NamedTuple):
     label: str
     held_out: HeldOut
     items: dict[Task, list[Item]]
+    graded: HeldOut | None = None
+    """Drawn by level, for the tasks by level; None where nothing was."""
 
     @property
     def key(self) -> str:
@@ -105,7 +107,7 @@ def take_annotations(decisions: Sequence[Decision], labels: Sequence[Label], ann
 
 
 def find_subjects(
-    decisions: Sequence[Decision], held_out: Sequence[HeldOut], seed: int
+    decisions: Sequence[Decision], held_out: Sequence[HeldOut], seed: int, graded: Sequence[HeldOut] = ()
 ) -> tuple[list[Subject], list[FeatureScore]]:
     """Features that can be scored, and what is said of the others: none is dropped.
 
@@ -113,8 +115,10 @@ def find_subjects(
         decisions: those to be scored.
         held_out: of those among them that have a label, in any order.
         seed: of the items.
+        graded: of the same, drawn by level (`evals.scoring.levels`); those that are not there are not scored by level.
     """
     by_key = {one.feature.key: one for one in held_out}
+    by_level = {one.feature.key: one for one in graded}
     subjects: list[Subject] = []
     others: list[FeatureScore] = []
     for decision in decisions:
@@ -130,8 +134,14 @@ def find_subjects(
         }
         if why := _why_not(found, items):
             others.append(describe(decision, found, "not scorable", why))
-        else:
-            subjects.append(Subject(decision, decision.label, found, items))
+            continue
+        if levels := by_level.get(decision.feature.key):
+            items |= {
+                "detection by level": detection_items(levels, seed, "detection by level"),
+                "fuzzing by level": fuzzing_items(levels, seed, "fuzzing by level"),
+                "simulation": detection_items(levels, seed, "simulation"),
+            }
+        subjects.append(Subject(decision, decision.label, found, items, levels))
     return subjects, others
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from tools.activity.contexts import cut_context, find_near_misses
@@ -60,6 +60,8 @@ class Recording(NamedTuple):
     density: Float[np.ndarray, " sampled"]
     """Share of real tokens at which each sampled feature of the SAE is active."""
     neighbours: Neighbours | None = None
+    levels: tuple[float, ...] = ()
+    """Of random directions: what their components have to exceed."""
 
 
 def record_activations(
@@ -71,6 +73,8 @@ def record_activations(
     *,
     sampled: int = SAMPLED_FEATURES,
     tokens_per_batch: int = TOKENS_PER_BATCH,
+    levels: Sequence[float] | None = None,
+    task: TaskID | None = None,
 ) -> Recording:
     """One forward pass over the rows: activations of the listed features, then of m random directions.
 
@@ -82,6 +86,8 @@ def record_activations(
         progress: where it is shown how far it is.
         sampled: features whose density is read off.
         tokens_per_batch: most tokens at a time, but for a single row.
+        levels: of the random directions, from an earlier part of the same text; None: set by these rows.
+        task: of `progress`, which the rows count towards; None: one of their own.
     """
     chosen = torch.tensor(list(features), dtype=torch.int64)
     alike = nearest_features(bench, chosen, directions)
@@ -93,7 +99,8 @@ def record_activations(
     counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
     text = rows.real.copy()
-    task = progress.add_task("observe      contexts", total=len(rows.tokens)) if progress else None
+    if progress and task is None:
+        task = progress.add_task("observe      contexts", total=len(rows.tokens))
     for part, tokens, real in _batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
         counted = bench.is_text(residuals, real)
@@ -107,14 +114,15 @@ def record_activations(
         counts += (drawn > 0).sum(dim=(0, 1)).numpy()
         norms += float(residuals.norm(dim=-1)[counted].sum())
         if progress and task is not None:
-            progress.update(task, completed=part.stop)
+            progress.advance(task, part.stop - part.start)
     n_real = int(text.sum())
     density = counts / n_real
     usual = float(np.median(density[density > 0])) if (density > 0).any() else USUAL_DENSITY
-    _threshold(activations, n, text, usual)
-    return Recording(
-        rows._replace(real=text), activations, norms / n_real, density, Neighbours(alike.numpy(), peaks, places)
-    )
+    if levels is None:
+        levels = [float(np.quantile(activations[text, column], 1 - usual)) for column in range(n, n + m)]
+    _threshold(activations[..., n:], text, levels)
+    near_by = Neighbours(alike.numpy(), peaks, places)
+    return Recording(rows._replace(real=text), activations, norms / n_real, density, near_by, tuple(levels))
 
 
 def nearest_features(
@@ -147,18 +155,12 @@ def _batches(
 
 
 def _threshold(
-    activations: Float[np.ndarray, "rows width n"],
-    n_features: int,
-    real: Bool[np.ndarray, "rows width"],
-    density: float,
+    components: Float[np.ndarray, "rows width m"], real: Bool[np.ndarray, "rows width"], levels: Sequence[float]
 ) -> None:
-    """In place: random directions' components become activations with the given density."""
-    for column in range(n_features, activations.shape[-1]):
-        component = activations[..., column]
-        level = np.quantile(component[real], 1 - density)
-        np.subtract(component, level, out=component)
-        np.maximum(component, 0, out=component)
-        component[~real] = 0
+    """In place: random directions' components become activations, by how much they exceed each one's level."""
+    np.subtract(components, np.array(levels, dtype=np.float32), out=components)
+    np.maximum(components, 0, out=components)
+    components[~real] = 0
 
 
 def domain_nearby(
