@@ -166,7 +166,8 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     labelled = [decision.feature for decision in decisions if decision.label is not None]
     with Bars(console, "score") as progress:
         text = read_text(stage, arguments, progress)
-        found = draw_twice(stage.bench, text, labelled, draw, manifest.config.seed, progress)
+        everyone = [decision.feature for decision in folder.decisions()]
+        found = draw_twice(stage.bench, text, everyone, labelled, draw, manifest.config.seed, progress)
         subjects, others = find_subjects(decisions, found.any, arguments.seed, found.levels)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
     drawn = describe_draw(text, found, draw, [Path(source).name for source in arguments.corpus])

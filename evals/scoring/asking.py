@@ -96,23 +96,25 @@ async def _try_elsewhere(
     scorer: WordScorer, subject: Subject, subjects: Sequence[Subject], by_key: Mapping[str, Answers], seed: int
 ) -> OwnAndOthers:
     """The label on a sample of all other features' active contexts."""
+    task = plain_task(by_key[subject.key])
     others = [other for other in subjects if other.real and other.key != subject.key]
-    active = [item for other in others for item in other.items["detection"] if item.truth]
+    active = [item for other in others for item in other.items.get(task, ()) if item.truth]
     rng = np.random.default_rng([seed, *subject.key.encode()])
     drawn = [active[place] for place in rng.permutation(len(active))[:OTHERS]]
-    given = await scorer.answer(subject.label, drawn, "detection")
-    own = _yeses(subject.items["detection"], by_key[subject.key]["detection"])
+    given = await scorer.answer(subject.label, drawn, task)
+    own = _yeses(subject.items[task], by_key[subject.key][task])
     return OwnAndOthers(own=own, others=_yeses(drawn, given), others_asked=len(drawn))
 
 
 def _share_of_yeses(own: Answers, giver: Subject, other: Subject, elsewhere: Answers) -> OwnAndOthers:
-    task = _plain_task(own)
-    items, given = other.items[task], elsewhere[task]
+    task = plain_task(own)
+    items, given = other.items.get(task, []), elsewhere.get(task, [])
     asked = sum(item.truth and answer.probability is not None for item, answer in zip(items, given, strict=True))
     return OwnAndOthers(own=_yeses(giver.items[task], own[task]), others=_yeses(items, given), others_asked=asked)
 
 
-def _plain_task(answers: Answers) -> Task:
+def plain_task(answers: Answers) -> Task:
+    """Where nothing is marked and the answer is yes or no."""
     return "detection" if "detection" in answers else "detection by level"
 
 

@@ -41,18 +41,30 @@ def draw_twice(
     bench: Workbench,
     text: HeldText,
     features: Sequence[FeatureRef],
+    wanted: Sequence[FeatureRef],
     draw: Draw,
     directions_seed: int,
     progress: Progress | None = None,
 ) -> Found:
-    """Contexts where any activation counts, and by level, from one pass over the text (`tools.activity.heldout`)."""
+    """Contexts where any activation counts, and by level, from one pass over the text (`tools.activity.heldout`).
+
+    Args:
+        bench: model and SAE.
+        text: as tokens.
+        features: all of a run, so that one pass, which is kept, serves every scoring of it.
+        wanted: those among them that contexts are drawn of.
+        draw: what to take.
+        directions_seed: of the run.
+        progress: for the pass, and for the draws.
+    """
     found = Found([], [])
-    if not features:
+    if not wanted:
         return found
     traces = trace_features(bench, text, features, directions_seed, progress)
-    task = progress.add_task("draw         contexts", total=len(features)) if progress else None
-    for number, ref in enumerate(features):
-        recording = traces.recording(number)
+    task = progress.add_task("draw         contexts", total=len(wanted)) if progress else None
+    places = {ref.key: number for number, ref in enumerate(features)}
+    for ref in wanted:
+        recording = traces.recording(places[ref.key])
         found.any.append(draw_contexts(recording, 0, ref, bench.token_strings, draw))
         found.levels.append(draw_contexts(recording, 0, ref, bench.token_strings, draw_by_level(draw)))
         if progress and task is not None:

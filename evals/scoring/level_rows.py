@@ -16,11 +16,6 @@ from evals.statistics.estimate import Estimate
 
 STRONG_LESS_WEAK = "strong_less_weak"
 """The share of yeses in the top tenth less that in the lower half: how far a label is right of the strong alone."""
-STATISTICS: dict[Task, tuple[str, ...]] = {
-    "detection by level": (*MEASURES, *RATES),
-    "fuzzing by level": (*MEASURES, *RATES),
-    "simulation": ("correlation",),
-}
 Found = dict[tuple[Task, Level, str], LevelFigures]
 
 
@@ -39,11 +34,18 @@ def rows_by_level(asked: Asked, subjects: Sequence[Subject], seed: int) -> Itera
             if place in one and place in other and one[place].measures and other[place].measures
         ]
         if known:
-            gains = {of: [one[of] - other[of] for one, other, _ in known] for of in STATISTICS[place[0]]}
+            gains = {of: [one[of] - other[of] for one, other, _ in known] for of in _statistics(*place[:2])}
             statistics = {of: estimate_mean(values, seed) for of, values in gains.items()}
             yield _row((LIFT, "difference", name), place, [subject for *_, subject in known], [], statistics)
     for group in group_controls(asked, subjects):
         yield from _summarise(name, group, seed)
+
+
+def _statistics(task: Task, level: Level) -> tuple[str, ...]:
+    """What there is a mean of; of single levels, the shares of yeses and what they come to."""
+    if task == "simulation":
+        return ("correlation",)
+    return (*MEASURES, *RATES) if level == "by mass" else ("balanced_accuracy", *RATES)
 
 
 def _find(scorer: str, subject: Subject, answers: Answers) -> Found:
@@ -59,10 +61,10 @@ def _summarise(scorer: str, group: Group, seed: int) -> Iterator[LevelRow]:
         figures = [one for _, one in members]
         statistics = {
             of: estimate_mean([one.measures[of] for one in figures if one.measures], seed)
-            for of in STATISTICS[place[0]]
+            for of in _statistics(*place[:2])
         }
         if any(one.failed for one in figures):
-            worst = {of: [one.worst[of] for one in figures if one.worst] for of in STATISTICS[place[0]]}
+            worst = {of: [one.worst[of] for one in figures if one.worst] for of in _statistics(*place[:2])}
             statistics |= {f"{of}_worst": estimate_mean(values, seed) for of, values in worst.items()}
         if place == ("detection by level", "by mass", ALL):
             gaps = [gap for _, found in all_found if (gap := _gap(found)) is not None]

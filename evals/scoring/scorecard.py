@@ -54,7 +54,7 @@ async def make_report(
         for place, subject in enumerate(subjects)
     ]
     scored = [
-        describe(subject.decision, subject.held_out, "scored").model_copy(
+        describe(subject.decision, subject.held_out, "scored", subject.why).model_copy(
             update={"figures": found, **_describe_levels(subject, [(one.scorer.name, one.own[place]) for one in asked])}
         )
         for place, (subject, found) in enumerate(zip(subjects, figures, strict=True))
@@ -70,11 +70,12 @@ async def make_report(
             if subject.real
         ]
         rows += difference_rows(f"{name} less {floor.scorer.name}", name, pairs, seed)
+    plain = [subject for subject in subjects if not subject.why]
     truths = [
         tuple(np.array([item.truth for item in subject.items[task]]) for task in ("detection", "fuzzing"))
-        for subject in subjects
+        for subject in plain
     ]
-    shares = [subject.held_out.active_tokens / subject.held_out.tokens for subject in subjects]
+    shares = [subject.held_out.active_tokens / subject.held_out.tokens for subject in plain]
     report = ScoreReport(
         run_id=manifest.run_id,
         labelled_by=labelled_by,

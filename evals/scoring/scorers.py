@@ -82,18 +82,21 @@ class WordScorer:
     def __init__(self, vectors: WordVectors) -> None:
         self._vectors = vectors
         self._frequent = frozenset(vectors.words[:CONTENT_RANK])
+        self._labels: dict[tuple[str, bool], Likeness] = {}
 
     async def answer(self, label: str, items: Sequence[Item], task: Task) -> list[Answer]:
         """Words are compared as they are spelt."""
         if task not in BEFORE:
-            like = Likeness(self._vectors, label, is_about_pieces(label, items))
-            return [self._graded(like, item, task) for item in items]
+            key = label, is_about_pieces(label, items)
+            if key not in self._labels:
+                self._labels[key] = Likeness(self._vectors, *key)
+            return [self._graded(self._labels[key], item, task) for item in items]
         own = self._telling(frozenset(words_of(label)))
         centre = self._centre(own)
         return [Answer(self._compare(own, centre, shown_words(item))) for item in items]
 
     def _graded(self, like: Likeness, item: Item, task: Task) -> Answer:
-        values = tuple(round(value, 6) for value in like.at_tokens(item.tokens))
+        values = like.at_tokens(item.tokens)
         if task == "simulation":
             return Answer(None, values=values)
         shown = item.marked or (True,) * len(values)

@@ -28,6 +28,8 @@ class Subject(NamedTuple):
     items: dict[Task, list[Item]]
     graded: HeldOut | None = None
     """Drawn by level, for the tasks by level; None where nothing was."""
+    why: str | None = None
+    """It is scored by level alone: noise may leave no text in which nothing is active."""
 
     @property
     def key(self) -> str:
@@ -132,17 +134,25 @@ def find_subjects(
             "detection": detection_items(found, seed),
             "fuzzing": fuzzing_items(found, seed),
         }
-        if why := _why_not(found, items):
+        why = _why_not(found, items)
+        asked: dict[Task, list[Item]] = {} if why else items
+        levels = by_level.get(decision.feature.key)
+        if levels and not _why_not(levels, by := items_by_level(levels, seed)):
+            asked |= by
+        if asked:
+            subjects.append(Subject(decision, decision.label, found, asked, levels, why))
+        else:
             others.append(describe(decision, found, "not scorable", why))
-            continue
-        if levels := by_level.get(decision.feature.key):
-            items |= {
-                "detection by level": detection_items(levels, seed, "detection by level"),
-                "fuzzing by level": fuzzing_items(levels, seed, "fuzzing by level"),
-                "simulation": detection_items(levels, seed, "simulation"),
-            }
-        subjects.append(Subject(decision, decision.label, found, items, levels))
     return subjects, others
+
+
+def items_by_level(levels: HeldOut, seed: int) -> dict[Task, list[Item]]:
+    """What is asked of one direction by level."""
+    return {
+        "detection by level": detection_items(levels, seed, "detection by level"),
+        "fuzzing by level": fuzzing_items(levels, seed, "fuzzing by level"),
+        "simulation": detection_items(levels, seed, "simulation"),
+    }
 
 
 def _why_not(held_out: HeldOut, items: Mapping[Task, Sequence[Item]]) -> str | None:

@@ -17,7 +17,7 @@ _WORD = r"(?:words?|names?|surnames?|tokens?)"
 _ABOUT_PIECES = re.compile(
     rf"""\b(?:sub-?words?
     |{_WORD}[ -]?(?:pieces?|parts?|fragments?|halves|half|initial|final|internal|medial)
-    |(?:pieces?|parts?|fragments?|half|halves|middle|inside|starts?|beginnings?|ends?|rest)[ ](?:of|in)[ ](?:\w+[ ])?{_WORD}
+    |(?:pieces?|parts?|fragments?|half|halves|middle|inside|starts?|beginnings?|ends?|rest)[ ](?:of|in)[ ](?:\w+[ ]){{0,3}}{_WORD}
     |(?:inside|within|mid)[ -](?:\w+[ ])?{_WORD}
     |fragments?|tokens?|syllables?|morphemes?|letters?|digraphs?|(?:pre|suf|af|in)fix(?:es)?
     |(?:end|start|beginn?)(?:s|ings?|ing)?[ ](?:in|with)[ ][^\w\s])""",
