@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from agent.llm.settings import LlmSettings
     from evals.scoring.asking import Asked
     from evals.scoring.records import ItemAnswer, ScoreReport, Task
-    from evals.scoring.subjects import Subject
+    from evals.scoring.subjects import Labelled, Subject
     from prompts.loader import Prompt
     from tools.study.definition import Study
 
 SHUFFLED = 40
+TOKENS = 1_000_000
+ASKS = ("any", "levels", "simulation")
 CALLS = "score_calls.jsonl"
 """Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
 OUTPUT_TOKENS, TOKENS_PER_TEXT = 1000, 40
@@ -51,13 +53,43 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="texts of each kind per feature (default: 10)",
     )
-    add_shared(parser, "--labels", help="score the annotations in these labels files instead of the run's own labels")
+    parser.add_argument(
+        "--corpus",
+        nargs="+",
+        default=[],
+        metavar="TEXTS",
+        help="score on these instead of the study's held-out split: files (.txt, .jsonl, .parquet; .txt.gz with a line <|doc|> "
+        "between documents), folders of such files, or hub:NAME; what copies text that labels were made from is left out",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=whole(1000, 10**9),
+        default=TOKENS,
+        metavar="N",
+        help="read so many of --corpus (default: %(default)s)",
+    )
+    whose = parser.add_mutually_exclusive_group()
+    add_shared(whose, "--labels", help="score the annotations in these labels files instead of the run's own labels")
+    whose.add_argument(
+        "--input-words",
+        action="store_true",
+        help="score, instead of the run's labels, the words at which its evidence shows each feature most active",
+    )
     add_shared(parser, "--annotator", help="whose, where several people gave annotations")
     llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
     add_llm_flags(llm, without="default: none, only words are compared")
     batch = llm.add_mutually_exclusive_group()
     batch.add_argument("--batch", type=whole(1, 1000), default=5, metavar="N", help="texts per prompt (default: 5)")
     batch.add_argument("--one-per-prompt", action="store_const", const=1, dest="batch", help="the same as --batch 1")
+    llm.add_argument(
+        "--ask",
+        nargs="+",
+        choices=ASKS,
+        default=["any", "levels"],
+        metavar="WHAT",
+        help="what the model is asked: any (any activation counts, for comparison with delphi), levels, simulation (which tokens, "
+        "and how strongly) (default: any levels)",
+    )
     llm.add_argument(
         "--shuffled",
         type=whole(0, 1_000_000),
@@ -110,12 +142,11 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
 
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
-    from evals.manual.files import read_label_files
-    from evals.scoring.records import Drawn
+    from evals.scoring.drawing import describe_draw, draw_twice, read_text
     from evals.scoring.restaging import restage
     from evals.scoring.scorecard import list_answers, make_report, read_beside
-    from evals.scoring.subjects import FEWEST, choose_decisions, find_subjects, take_annotations, take_own_labels
-    from tools.activity.heldout import Draw, draw_held_out
+    from evals.scoring.subjects import find_subjects
+    from tools.activity.heldout import Draw
     from tools.bench.compute import count_threads
     from tools.display.console import LineConsole
     from tools.display.progress import Bars, waiting
@@ -123,11 +154,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
     manifest = folder.manifest()
-    chosen = choose_decisions(folder.decisions(), arguments.features)
-    decisions, labelled_by = take_own_labels(chosen)
-    if arguments.labels:
-        labels, _ = read_label_files(arguments.labels)
-        decisions, labelled_by = take_annotations(chosen, labels, arguments.annotator)
+    decisions, labelled_by = take_labels(arguments, folder)
     beside = [row for other in arguments.beside for row in read_beside(other)]
     settings = llm_settings(arguments, os.environ, console.print)
     with waiting(console, "load         model and SAE"):
@@ -138,29 +165,42 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     draw = Draw(contexts=arguments.contexts, length=length, seed=arguments.seed)
     labelled = [decision.feature for decision in decisions if decision.label is not None]
     with Bars(console, "score") as progress:
-        held_out = draw_held_out(
+        text = read_text(stage, arguments, progress)
+        everyone = [decision.feature for decision in folder.decisions()]
+        found = draw_twice(
             stage.bench,
-            stage.held_out,
+            text,
+            everyone,
             labelled,
             draw,
             manifest.config.seed,
             progress,
             at_median=manifest.densities is None,
         )
-        subjects, others = find_subjects(decisions, held_out, arguments.seed)
+        subjects, others = find_subjects(decisions, found.any, arguments.seed, found.levels)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
-    drawn = Drawn(
-        documents=len({passage.document for passage in stage.held_out}),
-        tokens=held_out[0].tokens if held_out else 0,
-        contexts=draw.contexts,
-        quantiles=draw.quantiles,
-        context_tokens=draw.length,
-        fewest=FEWEST,
-    )
+    drawn = describe_draw(text, found, draw, [Path(source).name for source in arguments.corpus])
     report = asyncio.run(make_report(manifest, asked, subjects, others, drawn, labelled_by, arguments.seed, beside))
     unproved = tuple(f"scored on a bench that FAILED its proof: {stage.proof.explain(c)}" for c in stage.proof.failed)
     report = report.model_copy(update={"remarks": (*unproved, *check_folder(folder).caveats, *report.remarks)})
     return report, list(list_answers(asked, subjects))
+
+
+def take_labels(arguments: argparse.Namespace, folder: RunFolder) -> Labelled:
+    """The labels that are scored: the run's own, somebody else's, or the words of its evidence.
+
+    Raises:
+        UnveilError: there are none, or it does not say whose.
+    """
+    from evals.manual.files import read_label_files
+    from evals.scoring.inputs import take_input_words
+    from evals.scoring.subjects import choose_decisions, take_annotations, take_own_labels
+
+    chosen = choose_decisions(folder.decisions(), arguments.features)
+    if arguments.labels:
+        labels, _ = read_label_files(arguments.labels)
+        return take_annotations(chosen, labels, arguments.annotator)
+    return take_input_words(chosen, folder.finished_evidence()) if arguments.input_words else take_own_labels(chosen)
 
 
 async def ask_scorers(
@@ -175,27 +215,29 @@ async def ask_scorers(
     from agent.folder.records import PromptRef
     from agent.llm.calls import CallStore
     from agent.llm.client import LlmClient
-    from evals.scoring.asking import ask_all, shuffle_labels
+    from evals.scoring.asking import PHASES, ask_all, shuffle_labels
+    from evals.scoring.prompted import load_prompts
     from evals.scoring.records import ScorerRef
     from evals.scoring.scorers import LlmScorer, WordScorer, count_prompts
-    from prompts.loader import load_prompt
     from tools.survey.lexicon import load_study_vectors
 
     words, everyone = WordScorer(load_study_vectors(study)), shuffle_labels(subjects, None, arguments.seed)
     floor = await ask_all(words, ScorerRef(name=words.name, kind="words"), subjects, everyone, arguments.seed)
     if settings is None:
         return [floor]
-    prompts: dict[Task, Prompt] = {"detection": load_prompt("detect"), "fuzzing": load_prompt("fuzz")}
+    prompts: dict[Task, Prompt] = {
+        task: prompt for what in arguments.ask for task, prompt in load_prompts(what).items()
+    }
     pairs = shuffle_labels(subjects, arguments.shuffled, arguments.seed)
-    n = [count_prompts(some, arguments.batch) for some in (subjects, [subject for subject, _ in pairs])]
+    n = [count_prompts(some, arguments.batch, prompts) for some in (subjects, [subject for subject, _ in pairs])]
     progress.console.print(f"{settings.model} is asked {n[0]:,} prompts, and {n[1]:,} with shuffled labels")
-    task = progress.add_task(f"score        {settings.model}", total=len(subjects) + len(pairs))
+    task = progress.add_task(f"score        {settings.model}", total=len(PHASES) * (len(subjects) + len(pairs)))
     ref = ScorerRef(
         name=settings.model,
         kind="llm",
         base_url=settings.base_url,
         batch=arguments.batch,
-        prompts=tuple(PromptRef(name=one.name, sha256=one.sha256) for one in prompts.values()),
+        prompts=tuple(PromptRef(name=one.name, sha256=one.sha256) for one in dict.fromkeys(prompts.values())),
     )
     with folder.claimed(), reaching(settings.base_url):
         async with LlmClient(settings, CallStore(folder.path / "evals" / CALLS)) as client:

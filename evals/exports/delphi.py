@@ -87,8 +87,8 @@ def _read_answers(source: Source, report: ScoreReport) -> Answers:
     words = {scorer.name for scorer in report.scorers if scorer.kind == "words"}
     found: defaultdict[tuple[str, str], list[ItemAnswer]] = defaultdict(list)
     for item in read_lines(source.folder.path / "evals" / "score_items.jsonl", ItemAnswer):
-        scorer = _TASKS[item.task] + ("_words" if item.scorer in words else "")
-        found[item.feature, scorer].append(item)
+        if task := _TASKS.get(item.task):  # by level is not delphi's
+            found[item.feature, task + ("_words" if item.scorer in words else "")].append(item)
     return found
 
 

@@ -31,7 +31,8 @@ def figures_of(scorer: str, subject: Subject, answers: Answers) -> tuple[Figures
     return tuple(
         figures
         for task, against in PLACES
-        if (figures := _figures(scorer, task, against, subject.items[task], answers[task])) is not None
+        if task in answers
+        and (figures := _figures(scorer, task, against, subject.items[task], answers[task])) is not None
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,11 @@ from tools.maths import derangement
 
 OTHERS = 200
 """Contexts of other features on which the word scorer tries a label; a model's are those of the shuffled labels."""
+PHASES: tuple[tuple[Task, ...], ...] = (
+    ("detection", "detection by level", "simulation"),
+    ("fuzzing", "fuzzing by level"),
+)
+"""What is asked at a time: marks would give away what is asked of the same text without any."""
 Answers = dict[Task, list[Answer]]
 Pair = tuple[Subject, Subject]
 """A subject, and the one whose label it is given."""
@@ -49,28 +54,29 @@ async def ask_all(
         subjects: all of them.
         pairs: of the shuffled control (`shuffle_labels`).
         seed: of the contexts of other features that the word scorer tries a label on.
-        advance: called after each subject and each pair.
+        advance: called after each subject and each pair, once in every phase.
     """
-    own = asyncio.gather(*(ask(scorer, subject, subject.label, advance) for subject in subjects))
-    moved = asyncio.gather(*(ask(scorer, subject, giver.label, advance) for subject, giver in pairs))
-    answers, shuffled = await asyncio.gather(
-        own, moved
-    )  # of both at once: what ends one, such as a full disk, ends both
+    everyone = [*((subject, subject.label) for subject in subjects), *((one, giver.label) for one, giver in pairs)]
+    found: list[Answers] = [{} for _ in everyone]
+    for tasks in PHASES:
+        given = await asyncio.gather(*(ask(scorer, subject, label, tasks, advance) for subject, label in everyone))
+        for answers, more in zip(found, given, strict=True):
+            answers.update(more)
+    answers, shuffled = found[: len(subjects)], found[len(subjects) :]
     triples = [(subject, giver, given) for (subject, giver), given in zip(pairs, shuffled, strict=True)]
     by_key = {subject.key: given for subject, given in zip(subjects, answers, strict=True)}
     if isinstance(scorer, WordScorer):
         shares = [await _try_elsewhere(scorer, subject, subjects, by_key, seed) for subject in subjects if subject.real]
     else:
-        shares = [
-            _share_of_yeses(by_key[giver.key], giver, [(subject, given["detection"])])
-            for subject, giver, given in triples
-        ]
+        shares = [_share_of_yeses(by_key[giver.key], giver, subject, given) for subject, giver, given in triples]
     return Asked(ref, list(answers), triples, shares)
 
 
-async def ask(scorer: Scorer, subject: Subject, label: str, advance: Callable[[], object]) -> Answers:
-    """A scorer's answers to all items of one subject under a label."""
-    tasks = list(subject.items)
+async def ask(
+    scorer: Scorer, subject: Subject, label: str, wanted: Collection[Task], advance: Callable[[], object]
+) -> Answers:
+    """A scorer's answers to the items of one subject under a label, of those tasks that it can be asked."""
+    tasks = [task for task in subject.items if task in wanted and task in scorer.tasks]
     given = await asyncio.gather(*(scorer.answer(label, subject.items[task], task) for task in tasks))
     advance()
     return dict(zip(tasks, given, strict=True))
@@ -90,22 +96,26 @@ async def _try_elsewhere(
     scorer: WordScorer, subject: Subject, subjects: Sequence[Subject], by_key: Mapping[str, Answers], seed: int
 ) -> OwnAndOthers:
     """The label on a sample of all other features' active contexts."""
+    task = plain_task(by_key[subject.key])
     others = [other for other in subjects if other.real and other.key != subject.key]
-    active = [item for other in others for item in other.items["detection"] if item.truth]
+    active = [item for other in others for item in other.items.get(task, ()) if item.truth]
     rng = np.random.default_rng([seed, *subject.key.encode()])
     drawn = [active[place] for place in rng.permutation(len(active))[:OTHERS]]
-    given = await scorer.answer(subject.label, drawn, "detection")
-    own = _yeses(subject.items["detection"], by_key[subject.key]["detection"])
+    given = await scorer.answer(subject.label, drawn, task)
+    own = _yeses(subject.items[task], by_key[subject.key][task])
     return OwnAndOthers(own=own, others=_yeses(drawn, given), others_asked=len(drawn))
 
 
-def _share_of_yeses(own: Answers, giver: Subject, elsewhere: Sequence[tuple[Subject, list[Answer]]]) -> OwnAndOthers:
-    items = [item for other, _ in elsewhere for item in other.items["detection"]]
-    given = [answer for _, answers in elsewhere for answer in answers]
+def _share_of_yeses(own: Answers, giver: Subject, other: Subject, elsewhere: Answers) -> OwnAndOthers:
+    task = plain_task(own)
+    items, given = other.items.get(task, []), elsewhere.get(task, [])
     asked = sum(item.truth and answer.probability is not None for item, answer in zip(items, given, strict=True))
-    return OwnAndOthers(
-        own=_yeses(giver.items["detection"], own["detection"]), others=_yeses(items, given), others_asked=asked
-    )
+    return OwnAndOthers(own=_yeses(giver.items[task], own[task]), others=_yeses(items, given), others_asked=asked)
+
+
+def plain_task(answers: Answers) -> Task:
+    """Where nothing is marked and the answer is yes or no."""
+    return "detection" if "detection" in answers else "detection by level"
 
 
 def _yeses(items: Sequence[Item], answers: Sequence[Answer]) -> float | None:

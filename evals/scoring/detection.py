@@ -12,6 +12,7 @@ import numpy as np
 
 from evals.scoring.records import Task
 from tools.activity.heldout import SILENT_KINDS, HeldOut
+from tools.records import Context
 
 ACTIVE = "active"
 
@@ -27,6 +28,8 @@ class Item(NamedTuple):
     tokens: tuple[str, ...]
     marked: tuple[bool, ...] | None = None
     """In fuzzing: which tokens are marked."""
+    activations: tuple[float, ...] = ()
+    """At each token, where answers are weighed by it or held against it; no scorer is shown it."""
 
     @property
     def truth(self) -> bool:
@@ -39,12 +42,18 @@ class Item(NamedTuple):
         return "".join(self.tokens)
 
 
-def detection_items(held_out: HeldOut, seed: int) -> list[Item]:
+def detection_items(held_out: HeldOut, seed: int, task: Task = "detection") -> list[Item]:
     """Active and silent texts of one direction in a random order, so that neighbours in a prompt tell nothing."""
-    items = [Item(ACTIVE, one.quantile, one.document, one.tokens) for one in held_out.active]
+    items = [plain_item(ACTIVE, one) for one in held_out.active]
     for kind in SILENT_KINDS:
-        items += [Item(kind, None, one.document, one.tokens) for one in held_out.silent(kind)]
-    return shuffle(items, held_out.feature.key, "detection", seed)
+        items += [plain_item(kind, one) for one in held_out.silent(kind)]
+    return shuffle(items, held_out.feature.key, task, seed)
+
+
+def plain_item(kind: str, context: Context, marked: tuple[bool, ...] | None = None) -> Item:
+    """The question about a context; only an active one has a quantile."""
+    quantile = context.quantile if kind == ACTIVE else None
+    return Item(kind, quantile, context.document, context.tokens, marked, context.activations or ())
 
 
 def shuffle(items: list[Item], key: str, task: Task, seed: int) -> list[Item]:

@@ -8,12 +8,14 @@ text itself never get into a prompt (`prompts.fence`), so no text can hold a mar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from evals.scoring.detection import ACTIVE, Item, shuffle
+from evals.scoring.detection import ACTIVE, Item, plain_item, shuffle
+from evals.scoring.records import Task
 from prompts.fence import escape, fence
 from tools.activity.heldout import HeldOut
 from tools.records import Context
@@ -24,7 +26,11 @@ MARKED_SHARE = 0.3
 """Tokens with at least this share of their context's largest activation are marked."""
 _OPEN, _CLOSE = "⟪", "⟫"
 """Stand for the marks until the fence is up; a text's own ones are exchanged for what angle brackets become."""
+BORDER = "¦"
+"""Shown, where a label is about pieces of words, wherever one token ends inside a string of characters."""
 _OWN = str.maketrans({_OPEN: "‹‹", _CLOSE: "››"})
+_OWN_NUMBERS = str.maketrans({"[": "(", "]": ")", _OPEN: "‹‹", _CLOSE: "››"})
+_OWN_BORDER = str.maketrans({BORDER: "|"})
 
 
 class Run(NamedTuple):
@@ -35,18 +41,18 @@ class Run(NamedTuple):
     """What kind of token it begins with."""
 
 
-def fuzzing_items(held_out: HeldOut, seed: int) -> list[Item]:
+def fuzzing_items(held_out: HeldOut, seed: int, task: Task = "fuzzing") -> list[Item]:
     """Rightly and wrongly marked texts of one direction in a random order; no text is shown both ways."""
     rng = np.random.default_rng([seed, *f"marks {held_out.feature.key}".encode()])
-    right = [Item(ACTIVE, one.quantile, one.document, one.tokens, right_marks(one)) for one in held_out.active]
+    right = [plain_item(ACTIVE, one, right_marks(one)) for one in held_out.active]
     patterns = [list_runs(item.tokens, item.marked or ()) for item in right]
     wrong: list[Item] = []
     for kind, contexts in ((ELSEWHERE, held_out.further), (SILENT_TEXT, held_out.random)):
         for number, one in enumerate(contexts if patterns else ()):
             marked = wrong_marks(one, patterns[number % len(patterns)], rng)
             if marked is not None:
-                wrong.append(Item(kind, None, one.document, one.tokens, marked))
-    return shuffle(right + wrong, held_out.feature.key, "fuzzing", seed)
+                wrong.append(plain_item(kind, one, marked))
+    return shuffle(right + wrong, held_out.feature.key, task, seed)
 
 
 def right_marks(context: Context) -> tuple[bool, ...]:
@@ -87,27 +93,41 @@ def kind_of(token: str) -> str:
     return "opens a word" if token[:1].isspace() else "goes on"
 
 
-def show_text(item: Item) -> str:
-    """The item's text on one line that forges nothing, with stand-ins for its marks."""
+def show_text(item: Item, borders: bool | None = None) -> str:
+    """The item's text on one line that forges nothing, with stand-ins for its marks.
+
+    Args:
+        item: marked or not.
+        borders: whether tokens' borders are shown; None where nobody was told what they look like.
+    """
     pieces = [escape(token).translate(_OWN) for token in item.tokens]
-    if item.marked is None:
-        return "".join(pieces)
-    for start, stop in _stretches(item.marked):
+    for start, stop in _stretches(item.marked or ()):
         first = pieces[start]
         word = first.lstrip(" ") or first
         pieces[start] = f"{first[: len(first) - len(word)]}{_OPEN}{word}"
         pieces[stop - 1] += _CLOSE
-    return "".join(pieces)
+    if borders is None:
+        return "".join(pieces)
+    pieces = [piece.translate(_OWN_BORDER) for piece in pieces]
+    inside = [borders and not (one[-1:].isspace() or next_one[:1].isspace()) for one, next_one in pairwise(item.tokens)]
+    return "".join(piece + BORDER * here for piece, here in zip(pieces, [*inside, False], strict=True))
 
 
-def fence_texts(items: Sequence[Item], cap: int) -> str:
+def show_numbered(item: Item) -> str:
+    """The item's text on one line that forges nothing, each token behind its number, from 1."""
+    pieces = (escape(token).translate(_OWN_NUMBERS) for token in item.tokens)
+    return "".join(f"[{number}]{piece}" for number, piece in enumerate(pieces, 1))
+
+
+def fence_texts(items: Sequence[Item], cap: int, show: Callable[[Item], str] = show_text) -> str:
     """Numbered texts inside a fence, with `<<marks>>` that are all ours.
 
     Args:
         items: of one prompt.
         cap: most characters.
+        show: what is shown of an item.
     """
-    lines = [f"text {number}: {show_text(item)}" for number, item in enumerate(items, 1)]
+    lines = [f"text {number}: {show(item)}" for number, item in enumerate(items, 1)]
     return fence("texts", "\n".join(lines), cap).replace(_OPEN, "<<").replace(_CLOSE, ">>")
 
 

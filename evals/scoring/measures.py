@@ -18,7 +18,10 @@ from evals.statistics.estimate import Estimate, estimate_statistic
 
 Truth = Bool[np.ndarray, " n"]
 Graded = Float[np.ndarray, " n"]
+Weights = Float[np.ndarray, " n"]
 MEASURES = ("balanced_accuracy", "f1", "auprc", "mcc")
+RATES = ("recall", "false_alarms")
+_FLAT = 1e-12
 YES = 0.5
 """A graded answer above this is a yes."""
 
@@ -38,15 +41,16 @@ def measure_counts(counts: Float[np.ndarray, "2 2"]) -> dict[str, float]:
     }
 
 
-def average_precision(truth: Truth, answers: Graded) -> float:
+def average_precision(truth: Truth, answers: Graded, weights: Weights | None = None) -> float:
     """Area under the precision-recall curve by steps, equal answers taken together.
 
     sum_k (R_k - R_{k-1}) P_k over the distinct answers from high to low, as scikit-learn has it.
     """
     order = np.argsort(-answers, kind="stable")
-    ranked, right = answers[order], np.cumsum(truth[order])
+    heavy = np.ones(len(truth)) if weights is None else weights[order]
+    ranked, right = answers[order], np.cumsum(heavy * truth[order])
     last = np.append(ranked[1:] != ranked[:-1], True)  # of each group of equal answers
-    recall, precision = right[last] / right[-1], right[last] / (1 + np.flatnonzero(last))
+    recall, precision = right[last] / right[-1], right[last] / np.cumsum(heavy)[last]
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
@@ -62,6 +66,42 @@ def measure(truth: Truth, answers: Graded) -> dict[str, float]:
     if not truth.any() or truth.all():
         return {}
     return {**measure_counts(count_answers(truth, answers)), "auprc": average_precision(truth, answers)}
+
+
+def measure_weighed(truth: Truth, answers: Graded, weights: Weights) -> dict[str, float]:
+    """Every statistic where texts weigh differently: all active ones together as much as all silent ones.
+
+    Beside the others, the shares of yeses: `recall` of the active texts, `false_alarms` of the silent ones. None of them
+    where no text of either kind is left.
+
+    Args:
+        truth: the right answers.
+        answers: how likely a yes is held to be, 0 to 1; NaN for a failure, which is left out.
+        weights: of the texts, above 0.
+    """
+    given = ~np.isnan(answers)
+    truth, answers = truth[given], answers[given]
+    if not truth.any() or truth.all():
+        return {}
+    shares = balance(truth, weights[given])
+    counts = np.bincount(2 * truth + (answers > YES), weights=shares, minlength=4).reshape(2, 2)
+    rates = {"recall": 2 * float(counts[1, 1]), "false_alarms": 2 * float(counts[0, 1])}
+    return {**measure_counts(counts), "auprc": average_precision(truth, answers, shares), **rates}
+
+
+def balance(truth: Truth, weights: Weights) -> Weights:
+    """The weights, scaled so that those of the active texts come to a half, and those of the silent ones."""
+    return np.where(truth, weights / weights[truth].sum(), weights / weights[~truth].sum()) / 2
+
+
+def correlate(actual: Graded, guessed: Graded, weights: Weights) -> float:
+    """Pearson's correlation of weighed pairs; 0 where either is the same throughout, for nothing is told by it."""
+    shares = weights / weights.sum()
+    apart = [values - (shares * values).sum() for values in (actual, guessed)]
+    spread = [float((shares * values**2).sum()) for values in apart]
+    if min(spread) <= _FLAT:
+        return 0.0
+    return float((shares * apart[0] * apart[1]).sum() / np.sqrt(spread[0] * spread[1]))
 
 
 def count_as_wrong(truth: Truth, answers: Graded) -> Graded:

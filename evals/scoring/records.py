@@ -11,7 +11,13 @@ from evals.scoring.sanity import SanityCheck
 from evals.statistics.estimate import Estimate
 from tools.records import SCHEMA_VERSION, FeatureRef, Record, Stratum
 
-Task = Literal["detection", "fuzzing"]
+Task = Literal["detection", "fuzzing", "detection by level", "fuzzing by level", "simulation"]
+"""The first two count any activation, as others do; the others are drawn and scored by level (`evals.scoring.levels`)."""
+BEFORE: tuple[Task, ...] = ("detection", "fuzzing")
+GRADED_TASKS: tuple[Task, ...] = ("detection by level", "fuzzing by level", "simulation")
+Level = Literal["top tenth", "upper half", "lower half", "by mass"]
+"""Of a feature's active contexts, by how strong their peaks are among all that count; `by mass`: all of them, each weighing
+as much as activation it stands for."""
 Status = Literal["scored", "not scorable", "no label", "failed"]
 """`not scorable`: too few contexts; `failed`: the run has no decision on it."""
 RowKind = Literal["labels", "stratum", "control", "difference"]
@@ -49,6 +55,54 @@ class Figures(Record):
     """With failures counted as the surest wrong answers."""
 
 
+class LevelSize(Record):
+    """What a text holds of one feature at one level."""
+
+    level: Level
+    contexts: int
+    """Active stretches."""
+    documents: int
+    """That they are of."""
+    why: str | None = None
+    """It is not scorable."""
+
+
+class LevelFigures(Record):
+    """One feature's answers to one task at one level."""
+
+    scorer: str
+    task: Task
+    level: Level
+    against: str
+    """Kind of texts whose answer is no; `all` of them."""
+    active: int
+    silent: int
+    """Texts asked about."""
+    failed: int
+    measures: dict[str, float]
+    """The active and the silent texts weigh equally."""
+    worst: dict[str, float]
+    """With failures counted as the surest wrong answers."""
+
+
+class LevelRow(Record):
+    """Mean figures of several features at one level; intervals are over features."""
+
+    name: str
+    kind: RowKind
+    scorer: str
+    task: Task
+    level: Level
+    against: str
+    features: int
+    answers: int
+    failed: int
+    contexts: float | None
+    """Of the level, in the text: median over the features."""
+    documents: float | None
+    statistics: dict[str, Estimate]
+
+
 class FeatureScore(Record):
     """One decided feature."""
 
@@ -64,6 +118,11 @@ class FeatureScore(Record):
     token_share: float | None = None
     """Share of held-out tokens at which it is active."""
     figures: tuple[Figures, ...] = ()
+    sizes: tuple[LevelSize, ...] = ()
+    """Of its levels; none in scorings of before."""
+    levels: tuple[LevelFigures, ...] = ()
+    said: tuple[str, ...] = ()
+    """In words, what its levels say of the label."""
 
 
 class ScoreRow(Record):
@@ -96,7 +155,9 @@ class ItemAnswer(Record):
     """Places of the marked characters: start and stop, start and stop, …"""
     truth: bool
     probability: float | None
-    """That the answer is yes; a yes above 0.5. None for a failure."""
+    """That the answer is yes; a yes above 0.5. None for a failure, and in simulation."""
+    simulated: tuple[float, ...] | None = None
+    """In simulation: the activation at each token as it was guessed, 0 to 1."""
     failure: FailureType | None = None
     request_sha256: str | None = None
 
@@ -113,6 +174,14 @@ class Drawn(Record):
     context_tokens: int
     fewest: int
     """Active contexts that a feature needs."""
+    source: tuple[str, ...] = ()
+    """Names of the user's own texts; none for the study's held-out split."""
+    left_out: int = 0
+    """Documents that are copies of what labels were made from."""
+    share: float | None = None
+    """By level, an activation counts from this share of its feature's largest one on; None in scorings of before."""
+    fewest_documents: int = 0
+    """That the contexts of a level have to be of."""
 
 
 class ScoreReport(Record):
@@ -126,6 +195,7 @@ class ScoreReport(Record):
     seed: int
     status: dict[Stratum, dict[Status, int]]
     rows: tuple[ScoreRow, ...]
+    levels: tuple[LevelRow, ...] = ()
     sanity: tuple[SanityCheck, ...]
     collisions: Collisions
     features: tuple[FeatureScore, ...]

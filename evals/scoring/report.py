@@ -6,6 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evals.reporting.page import Page, Point, Section, to_markdown, write_files
+from evals.scoring.level_tables import (
+    level_rows_table,
+    levels_table,
+    short_table,
+    strong_and_weak_table,
+    thin_table,
+    yeses_table,
+)
+from evals.scoring.level_words import describe_levels, say_levels
 from evals.scoring.records import ItemAnswer, ScoreReport
 from evals.scoring.tables import (
     features_table,
@@ -34,6 +43,7 @@ def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer
         "scores.md": to_markdown(lay_out(report, [figure])),
         "scores.json": report.model_dump_json(indent=1) + "\n",
         "scores.csv": to_csv(rows_table(report)),
+        "score_levels.csv": to_csv(level_rows_table(report)),
         "score_features.csv": to_csv(features_table(report)),
         "score_items.jsonl": "".join(answer.model_dump_json() + "\n" for answer in answers),
     }
@@ -43,6 +53,20 @@ def write_scores(folder: Path, report: ScoreReport, answers: Iterable[ItemAnswer
 def lay_out(report: ScoreReport, figures: Sequence[Path] = ()) -> Page:
     """The whole scoring."""
     sentences = list(_sentences(report))
+    by_level = {
+        "Detection by level (balanced accuracy, features)": levels_table(report, "detection by level"),
+        "Fuzzing by level (balanced accuracy, features)": levels_table(report, "fuzzing by level"),
+        "Simulation by level (correlation over tokens, features)": levels_table(report, "simulation"),
+        "How often labels say yes": yeses_table(report),
+        "Right of the strong and wrong of the weak": strong_and_weak_table(report),
+        "Too little text": thin_table(report),
+    }
+    any_activation = Section(
+        title="Where any activation counts",
+        note="As others score, for comparison; how noise moves it is told in `docs/scoring.md`.",
+        table=headline_table(report, strata=True),
+        brief=["", "where any activation counts, as others score:", *as_text(headline_table(report))],
+    )
     tables = {
         "Balanced accuracy, by what the texts are told from": kinds_table(report, "balanced_accuracy"),
         "F1": kinds_table(report, "f1"),
@@ -59,8 +83,10 @@ def lay_out(report: ScoreReport, figures: Sequence[Path] = ()) -> Page:
         title=f"Labels on held-out text: {report.run_id}",
         heading=_heading(report),
         sections=[
-            Section(title="Scores", table=headline_table(report, strata=True), brief=as_text(headline_table(report))),
+            Section(title="Scores", table=short_table(report, strata=True), brief=as_text(short_table(report))),
+            any_activation,
             Section(title="In short", points=list(map(Point, sentences)), brief=sentences),
+            *(Section(title=title, table=table) for title, table in by_level.items()),
             *(Section(title=title, table=table) for title, table in tables.items()),
         ],
         remarks=report.remarks,
@@ -74,8 +100,9 @@ def _heading(report: ScoreReport) -> str:
         one.name if one.batch is None else f"{one.name} ({_texts(one.batch)} a prompt)" for one in report.scorers
     )
     scored = sum(found.get("scored", 0) for found in report.status.values())
+    named = f" of {', '.join(report.drawn.source)}" if report.drawn.source else ""
     return (
-        f"labels by {report.labelled_by} on {report.drawn.tokens:,} held-out tokens of {report.drawn.documents} documents · "
+        f"labels by {report.labelled_by} on {report.drawn.tokens:,} held-out tokens of {report.drawn.documents} documents{named} · "
         f"{scored} of {len(report.features)} features scored · answered by: {scorers}"
     )
 
@@ -93,6 +120,7 @@ def _sentences(report: ScoreReport) -> Iterator[str]:
             f"not scored: {len(unscored)} features; {short} not scorable (fewer than {report.drawn.fewest} active held-out "
             f"contexts, or no silent ones), {len(unscored) - short} failed or without a label"
         )
+    yield from say_levels(report)
     found = report.collisions
     if found.labels:
         yield f"{found.shared} of {found.labels} features share their label with another feature"
@@ -123,6 +151,7 @@ def _standing(report: ScoreReport) -> Iterator[str]:
         f"{report.drawn.quantiles} quantiles of its active stretches, and as many of each kind of silent text; its figures are "
         "means over features with 95 % BCa bootstrap intervals over features."
     )
+    yield from describe_levels(report.drawn)
     yield (
         "Kinds of silent text: random; near miss (a word is there at which the feature is most active elsewhere); neighbour "
         "(the feature with the most similar decoder row is active). Wrong marks: elsewhere in another active text, or in a "

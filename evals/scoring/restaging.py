@@ -23,6 +23,8 @@ class Stage(NamedTuple):
     bench: Workbench
     study: Study
     held_out: list[Passage]
+    labelled_from: list[Passage]
+    """The other split, whose contexts labels were made from."""
     proof: Proof
     """That the bench does today what it did for the run."""
 
@@ -40,10 +42,10 @@ def restage(manifest: Manifest, device: str, allow_unproved: str | None = None) 
             "the run judged evidence from elsewhere and has no model: there is no held-out text to score its labels on"
         )
     corpus = open_recorded_corpus(manifest)
-    study, held_out = corpus.study, corpus.passages("held_out")
+    study, held_out, others = corpus.study, corpus.passages("held_out"), corpus.passages("train")
     precision = settle_precision(config.precision, study.precision)
     compute = Compute(device, precision, int(config.memory_gib * 2**30))
     bench = load_arm(study, config.sae, compute)
     bench.take_up(corpus)
     proof = require_proof(bench, probe_reconstruction(bench, probe_rows(bench, study)), allow_unproved)
-    return Stage(bench, study, held_out, proof)
+    return Stage(bench, study, held_out, others, proof)

@@ -12,8 +12,11 @@ from pydantic import ValidationError
 from agent.errors import RunError
 from agent.folder.records import Manifest
 from evals.scoring.aggregate import difference_rows, figures_of, summarise
-from evals.scoring.asking import Asked, ask
+from evals.scoring.asking import Answers, Asked, ask
 from evals.scoring.collisions import Collisions, find_collisions, measure_specificity
+from evals.scoring.groups import LIFT, Answered, Group, group_controls, group_labels, pair_with_shuffled
+from evals.scoring.level_rows import rows_by_level
+from evals.scoring.levels import level_figures, say_by_level, size_up
 from evals.scoring.records import ALL, Drawn, FeatureScore, Figures, ItemAnswer, ScoreReport, ScoreRow, Status
 from evals.scoring.sanity import check_measures
 from evals.scoring.scorers import AlwaysYes, marked_spans
@@ -22,9 +25,6 @@ from evals.statistics.estimate import Estimate
 from tools.activity.heldout import SILENT_KINDS
 from tools.errors import first_problem
 from tools.records import Stratum
-
-LIFT = "own label less shuffled one"
-"""Row of the difference, on features that were given both."""
 
 
 async def make_report(
@@ -54,8 +54,10 @@ async def make_report(
         for place, subject in enumerate(subjects)
     ]
     scored = [
-        describe(subject.decision, subject.held_out, "scored").model_copy(update={"figures": found})
-        for subject, found in zip(subjects, figures, strict=True)
+        describe(subject.decision, subject.held_out, "scored", subject.why).model_copy(
+            update={"figures": found, **_describe_levels(subject, [(one.scorer.name, one.own[place]) for one in asked])}
+        )
+        for place, (subject, found) in enumerate(zip(subjects, figures, strict=True))
     ]
     features = sorted([*scored, *others], key=lambda one: one.feature.key)
     rows = [row for one in asked for row in _rows_of(one, subjects, seed)]
@@ -68,11 +70,12 @@ async def make_report(
             if subject.real
         ]
         rows += difference_rows(f"{name} less {floor.scorer.name}", name, pairs, seed)
+    plain = [subject for subject in subjects if not subject.why]
     truths = [
         tuple(np.array([item.truth for item in subject.items[task]]) for task in ("detection", "fuzzing"))
-        for subject in subjects
+        for subject in plain
     ]
-    shares = [subject.held_out.active_tokens / subject.held_out.tokens for subject in subjects]
+    shares = [subject.held_out.active_tokens / subject.held_out.tokens for subject in plain]
     report = ScoreReport(
         run_id=manifest.run_id,
         labelled_by=labelled_by,
@@ -80,6 +83,7 @@ async def make_report(
         seed=seed,
         status=_count_status(features),
         rows=(*rows, *beside),
+        levels=tuple(row for one in asked for row in rows_by_level(one, subjects, seed)),
         sanity=tuple(check_measures([(one[0], one[1]) for one in truths], shares, seed)),
         collisions=_collide(asked, features, seed),
         features=tuple(features),
@@ -110,8 +114,8 @@ def list_answers(asked: Sequence[Asked], subjects: Sequence[Subject]) -> Iterato
     """Every text and what each scorer said of it under the feature's own label."""
     for one in asked:
         for subject, answers in zip(subjects, one.own, strict=True):
-            for task, items in subject.items.items():
-                for item, answer in zip(items, answers[task], strict=True):
+            for task, given in answers.items():
+                for item, answer in zip(subject.items[task], given, strict=True):
                     spans = marked_spans(item)
                     yield ItemAnswer(
                         feature=subject.key,
@@ -124,46 +128,52 @@ def list_answers(asked: Sequence[Asked], subjects: Sequence[Subject]) -> Iterato
                         marked=None if item.marked is None else tuple(place for span in spans for place in span),
                         truth=item.truth,
                         probability=None if answer.probability is None else round(answer.probability, 6),
+                        simulated=answer.values,
                         failure=answer.failure,
                         request_sha256=answer.request_sha256,
                     )
 
 
+def _describe_levels(subject: Subject, given: Sequence[tuple[str, Answers]]) -> dict[str, object]:
+    """What a feature's record holds beside the figures of before."""
+    return {
+        "sizes": size_up(subject.graded),
+        "levels": tuple(one for name, answers in given for one in level_figures(name, subject, answers)),
+        "said": tuple(text for name, answers in given for text in say_by_level(name, subject, answers)),
+    }
+
+
 def _rows_of(asked: Asked, subjects: Sequence[Subject], seed: int) -> Iterator[ScoreRow]:
     """The labels' rows, those of each stratum, and the controls', for one scorer."""
     name = asked.scorer.name
-    own = [(subject, figures_of(name, subject, given)) for subject, given in zip(subjects, asked.own, strict=True)]
-    real = [figures for subject, figures in own if subject.real]
-    yield from summarise("labels", "labels", name, real, seed)
-    strata = dict.fromkeys(subject.decision.stratum for subject in subjects if subject.real)
-    groups: list[tuple[str, list[tuple[Figures, ...]]]] = [
-        (stratum, [figures for subject, figures in own if subject.decision.stratum == stratum]) for stratum in strata
-    ]
-    groups.append(("called relevant", [figures for s, figures in own if s.real and s.decision.relevant == "yes"]))
-    for stratum, group in groups:
-        if group and len(group) < len(real):
-            yield from summarise(stratum, "stratum", name, group, seed)
-    shuffled = [figures_of(name, subject, given) for subject, _, given in asked.shuffled]
-    by_key = {subject.key: figures for subject, figures in own}
-    pairs = [(by_key[subject.key], figures_of(name, subject, given)) for subject, _, given in asked.shuffled]
+
+    def figures(one: Answered) -> tuple[Figures, ...]:
+        return figures_of(name, *one)
+
+    def rows(group: Group) -> Iterator[ScoreRow]:
+        return summarise(group.name, group.kind, name, [figures(one) for one in group.members], seed)
+
+    for group in group_labels(asked, subjects):
+        yield from rows(group)
+    pairs = [(figures(own), figures(other)) for own, other in pair_with_shuffled(asked, subjects)]
     yield from difference_rows(LIFT, name, pairs, seed)
-    randoms = [figures for subject, figures in own if not subject.real]
-    for control, group in (("shuffled labels", shuffled), ("random directions", randoms)):
-        if group:
-            yield from summarise(f"control: {control}", "control", name, group, seed)
+    for group in group_controls(asked, subjects):
+        yield from rows(group)
 
 
 async def _always_yes_rows(subjects: Sequence[Subject], seed: int) -> list[ScoreRow]:
     """What saying yes to everything is worth on the same texts."""
     scorer = AlwaysYes()
     real = [subject for subject in subjects if subject.real]
-    given = [await ask(scorer, subject, subject.label, lambda: None) for subject in real]
+    given = [await ask(scorer, subject, subject.label, scorer.tasks, lambda: None) for subject in real]
     figures = [figures_of(scorer.name, subject, answers) for subject, answers in zip(real, given, strict=True)]
     return list(summarise("control: always yes", "control", scorer.name, figures, seed)) if figures else []
 
 
 def collect_figures(report: ScoreReport) -> dict[str, float]:
     """Figures under names that a requirement can use, such as `detection_near_miss_f1_low` or `shuffled_detection_auprc`.
+
+    By level they are called `detection_by_mass_balanced_accuracy` or `simulation_top_tenth_correlation`.
 
     Those without a prefix are of the last scorer, the model if there is one; `words_` are the floor's
     beside a model; `lift_` and `gain_` are what is gained over shuffled labels, and over the floor.
@@ -191,6 +201,11 @@ def collect_figures(report: ScoreReport) -> dict[str, float]:
         if row.task == "both" and row.kind != "difference":
             found[f"{prefix}features"] = row.features
             found[f"{prefix}failure_rate"] = row.failed / row.answers if row.answers else 0.0
+    for row in report.levels:
+        if (prefix := prefixes.get((row.name, row.scorer))) is not None:
+            place = (row.task.removesuffix(" by level"), row.level, *([row.against] if row.against != ALL else []))
+            for of, estimate in row.statistics.items():
+                found |= _bounds(f"{prefix}{'_'.join(place).replace(' ', '_')}_{of}", estimate)
     labels = report.collisions.labels
     return {**found, "shared_label_rate": report.collisions.shared / labels if labels else 0.0}
 

@@ -26,6 +26,10 @@ class Subject(NamedTuple):
     label: str
     held_out: HeldOut
     items: dict[Task, list[Item]]
+    graded: HeldOut | None = None
+    """Drawn by level, for the tasks by level; None where nothing was."""
+    why: str | None = None
+    """It is scored by level alone: noise may leave no text in which nothing is active."""
 
     @property
     def key(self) -> str:
@@ -105,7 +109,7 @@ def take_annotations(decisions: Sequence[Decision], labels: Sequence[Label], ann
 
 
 def find_subjects(
-    decisions: Sequence[Decision], held_out: Sequence[HeldOut], seed: int
+    decisions: Sequence[Decision], held_out: Sequence[HeldOut], seed: int, graded: Sequence[HeldOut] = ()
 ) -> tuple[list[Subject], list[FeatureScore]]:
     """Features that can be scored, and what is said of the others: none is dropped.
 
@@ -113,8 +117,10 @@ def find_subjects(
         decisions: those to be scored.
         held_out: of those among them that have a label, in any order.
         seed: of the items.
+        graded: of the same, drawn by level (`evals.scoring.levels`); those that are not there are not scored by level.
     """
     by_key = {one.feature.key: one for one in held_out}
+    by_level = {one.feature.key: one for one in graded}
     subjects: list[Subject] = []
     others: list[FeatureScore] = []
     for decision in decisions:
@@ -128,11 +134,25 @@ def find_subjects(
             "detection": detection_items(found, seed),
             "fuzzing": fuzzing_items(found, seed),
         }
-        if why := _why_not(found, items):
-            others.append(describe(decision, found, "not scorable", why))
+        why = _why_not(found, items)
+        asked: dict[Task, list[Item]] = {} if why else items
+        levels = by_level.get(decision.feature.key)
+        if levels and not _why_not(levels, by := items_by_level(levels, seed)):
+            asked |= by
+        if asked:
+            subjects.append(Subject(decision, decision.label, found, asked, levels, why))
         else:
-            subjects.append(Subject(decision, decision.label, found, items))
+            others.append(describe(decision, found, "not scorable", why))
     return subjects, others
+
+
+def items_by_level(levels: HeldOut, seed: int) -> dict[Task, list[Item]]:
+    """What is asked of one direction by level."""
+    return {
+        "detection by level": detection_items(levels, seed, "detection by level"),
+        "fuzzing by level": fuzzing_items(levels, seed, "fuzzing by level"),
+        "simulation": detection_items(levels, seed, "simulation"),
+    }
 
 
 def _why_not(held_out: HeldOut, items: Mapping[Task, Sequence[Item]]) -> str | None:

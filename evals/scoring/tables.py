@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.scoring.aggregate import PLACES, composite_of
+from evals.scoring.level_tables import LEVEL_HEADS, MAIN, level_cells, shown
 from evals.scoring.measures import MEASURES
 from evals.scoring.records import ALL, FeatureScore, ScoreReport, ScoreRow
 from evals.statistics.estimate import format_cell, format_estimate, format_figures, list_cells
@@ -28,7 +29,7 @@ def headline_table(report: ScoreReport, strata: bool = False) -> Table:
     for name, scorer in dict.fromkeys((row.name, row.scorer) for row in rows):
         own = [row for row in rows if (row.name, row.scorer) == (name, scorer)]
         cells = (_cell(own, task, against, of) for _, task, against, of in SHORT)
-        table.append((_shown(name), scorer, str(max(row.features for row in own)), _failed(own), *cells))
+        table.append((shown(name), scorer, str(max(row.features for row in own)), _failed(own), *cells))
     return table
 
 
@@ -37,7 +38,7 @@ def kinds_table(report: ScoreReport, of: str) -> Table:
     table: Table = [("labels of", "answered by", *(_heading(*place) for place in PLACES))]
     for name, scorer in dict.fromkeys((row.name, row.scorer) for row in report.rows):
         own = [row for row in report.rows if (row.name, row.scorer) == (name, scorer)]
-        table.append((_shown(name), scorer, *(_cell(own, task, against, of) for task, against in PLACES)))
+        table.append((shown(name), scorer, *(_cell(own, task, against, of) for task, against in PLACES)))
     prevalences = [
         next((row.prevalence for row in report.rows if (row.task, row.against) == place and row.prevalence), None)
         for place in PLACES
@@ -52,7 +53,7 @@ def worst_table(report: ScoreReport) -> Table:
     for row in report.rows:
         if row.failed and row.against == ALL and row.task != "both":
             cells = (format_estimate(row.statistics.get(f"balanced_accuracy{end}")) for end in ("", "_worst"))
-            table.append((_shown(row.name), row.scorer, row.task, _failed([row]), *cells))
+            table.append((shown(row.name), row.scorer, row.task, _failed([row]), *cells))
     return table
 
 
@@ -104,7 +105,7 @@ def features_table(report: ScoreReport) -> Table:
     scorer = report.scorers[-1].name
     head = ("feature", "stratum", "relevant", "label", "status", "active_stretches", "stretches", "token_share")
     names = (f"{task}_{against}_{of}".replace(" ", "_") for task, against in PLACES for of in MEASURES)
-    table: Table = [(*head, "scorer", "failed", "composite", *names)]
+    table: Table = [(*head, "scorer", "failed", "composite", *names, *LEVEL_HEADS)]
     for one in report.features:
         found = {(f.task, f.against): f for f in one.figures if f.scorer == scorer}
         cells = [
@@ -114,7 +115,13 @@ def features_table(report: ScoreReport) -> Table:
         ]
         failed = sum(f.failed for f in found.values() if f.against == ALL)
         whole = composite_of(list(found.values())) if found else None
-        table.append((*_identity(one), scorer, str(failed), format_cell(whole), *cells))
+        by_level = {
+            (f.task, f.level): f.measures[MAIN[f.task]]
+            for f in one.levels
+            if (f.scorer, f.against) == (scorer, ALL) and f.measures
+        }
+        told = (*cells, *level_cells(one.sizes, by_level))
+        table.append((*_identity(one), scorer, str(failed), format_cell(whole), *told))
     return table
 
 
@@ -156,10 +163,6 @@ def _failed(rows: Sequence[ScoreRow]) -> str:
 
 def _heading(task: str, against: str) -> str:
     return f"{task}, {against}" if against != ALL else task
-
-
-def _shown(name: str) -> str:
-    return "the run's features" if name == "labels" else name
 
 
 def _words(name: str) -> str:

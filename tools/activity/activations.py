@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from tools.activity.densities import draw_densities, median_density
@@ -52,6 +52,8 @@ class Recording(NamedTuple):
     neighbours: Neighbours | None = None
     drawn: Float[np.ndarray, " m"] = np.empty(0)
     """Share at which each random direction was to be active."""
+    levels: tuple[float, ...] = ()
+    """Of random directions: what their components have to exceed."""
 
 
 def record_activations(
@@ -64,6 +66,8 @@ def record_activations(
     numbers: Sequence[int] | None = None,
     sampled: int = SAMPLED_FEATURES,
     tokens_per_batch: int = TOKENS_PER_BATCH,
+    levels: Sequence[float] | None = None,
+    task: TaskID | None = None,
 ) -> Recording:
     """One forward pass over the rows: activations of the listed features, then of m random directions.
 
@@ -77,6 +81,8 @@ def record_activations(
             the median feature.
         sampled: features whose density is read off.
         tokens_per_batch: most tokens at a time, but for a single row.
+        levels: of the random directions, from an earlier part of the same text; None: set by these rows.
+        task: of `progress`, which the rows count towards; None: one of their own.
     """
     chosen = torch.tensor(list(features), dtype=torch.int64)
     alike = nearest_features(bench, chosen, directions)
@@ -88,7 +94,8 @@ def record_activations(
     counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
     text = rows.real.copy()
-    task = progress.add_task("observe      contexts", total=len(rows.tokens)) if progress else None
+    if progress and task is None:
+        task = progress.add_task("observe      contexts", total=len(rows.tokens))
     for part, tokens, real in _batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
         counted = bench.is_text(residuals, real)
@@ -102,13 +109,15 @@ def record_activations(
         counts += (drawn > 0).sum(dim=(0, 1)).numpy()
         norms += float(residuals.norm(dim=-1)[counted].sum())
         if progress and task is not None:
-            progress.update(task, completed=part.stop)
+            progress.advance(task, part.stop - part.start)
     n_real = int(text.sum())
     density = counts / n_real
     shares = median_density(density, m) if numbers is None else draw_densities(density, numbers)
-    _threshold(activations, n, text, shares)
-    near = Neighbours(alike.numpy(), peaks, places)
-    return Recording(rows._replace(real=text), activations, norms / n_real, density, near, shares)
+    if levels is None:
+        levels = [float(np.quantile(activations[text, n + i], 1 - share)) for i, share in enumerate(shares)]
+    _threshold(activations[..., n:], text, levels)
+    near_by = Neighbours(alike.numpy(), peaks, places)
+    return Recording(rows._replace(real=text), activations, norms / n_real, density, near_by, shares, tuple(levels))
 
 
 def nearest_features(
@@ -141,15 +150,9 @@ def _batches(
 
 
 def _threshold(
-    activations: Float[np.ndarray, "rows width n"],
-    n_features: int,
-    real: Bool[np.ndarray, "rows width"],
-    densities: Float[np.ndarray, " m"],
+    components: Float[np.ndarray, "rows width m"], real: Bool[np.ndarray, "rows width"], levels: Sequence[float]
 ) -> None:
-    """In place: random directions' components become activations with the given densities."""
-    for column, density in enumerate(densities, n_features):
-        component = activations[..., column]
-        level = np.quantile(component[real], 1 - density)
-        np.subtract(component, level, out=component)
-        np.maximum(component, 0, out=component)
-        component[~real] = 0
+    """In place: random directions' components become activations, by how much they exceed each one's level."""
+    np.subtract(components, np.array(levels, dtype=np.float32), out=components)
+    np.maximum(components, 0, out=components)
+    components[~real] = 0

@@ -1,7 +1,9 @@
 """Contexts from text that nobody labelled from: where a direction is active, and three kinds in which it is silent.
 
 The text is cut into stretches of as many tokens as a context has. A stretch with any activation is active, and its
-context lies around its strongest token. Silent contexts have no activation anywhere. The kinds, from easy to hard:
+context lies around its strongest token. Silent contexts have no activation anywhere. Where a draw says that an activation
+counts from a share of the direction's largest one on, all below are taken for none: neither which contexts are drawn nor
+which are silent depends on how much of it there is. The kinds of silent contexts, from easy to hard:
 
 - random: any silent stretch;
 - near misses: a word is there at which the direction is most active elsewhere;
@@ -13,19 +15,23 @@ set by the features of the SAE (`tools.activity.activations`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 
-from tools.activity.activations import Recording, record_activations
+from tools.activity.activations import Recording
 from tools.activity.contexts import cut_context, find_near_misses
+from tools.activity.text import HeldText, tokenize_passages
+from tools.activity.traces import Traces, trace
 from tools.bench.workbench import Workbench
 from tools.maths import seed_of
 from tools.records import Context, FeatureRef, Record
-from tools.study.corpus import TokenRows, cut_rows
+from tools.study.corpus import TokenRows
 from tools.study.texts import Passage
 from tools.survey.projection import draw_random_stratum
 
@@ -44,6 +50,21 @@ class Draw(NamedTuple):
     length: int = 32
     """Tokens."""
     seed: int = 0
+    share: float = 0.0
+    """An activation counts from this share of the direction's largest one on."""
+    cuts: tuple[float, ...] = ()
+    """Where the active stretches are cut, by strength and from the strongest; so many contexts are then taken of each part.
+    Without any they are cut into `quantiles` equal ones, which share the contexts."""
+
+
+class PartSize(Record):
+    """One part of a direction's active stretches, by strength."""
+
+    stretches: int
+    documents: int
+    """That they are of."""
+    documents_through: int
+    """That they and all stronger ones are of."""
 
 
 class HeldOut(Record):
@@ -62,6 +83,8 @@ class HeldOut(Record):
     random: tuple[Context, ...]
     near_misses: tuple[Context, ...]
     neighbour: tuple[Context, ...]
+    parts: tuple[PartSize, ...] = ()
+    """Of the active stretches, strongest first; the contexts' `quantile` counts them from 1."""
 
     def silent(self, kind: SilentKind) -> tuple[Context, ...]:
         """The silent contexts of a kind."""
@@ -102,18 +125,41 @@ def draw_held_out(
     """
     if not features:
         return []
-    ids = [bench.tokenize(passage.text) for passage in passages]
-    rows = cut_rows(ids, [passage.document for passage in passages], bench.row_width, bench.bos)
+    text = tokenize_passages(bench, passages)
+    traces = trace_features(bench, text, features, directions_seed, progress, at_median=at_median)
+    return [
+        draw_contexts(traces.recording(place), 0, ref, bench.token_strings, draw) for place, ref in enumerate(features)
+    ]
+
+
+def trace_features(
+    bench: Workbench,
+    text: HeldText,
+    features: Sequence[FeatureRef],
+    directions_seed: int,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    *,
+    at_median: bool = False,
+) -> Traces:
+    """Where directions are active in a text, in the order in which they are given (`tools.activity.traces`).
+
+    Args:
+        bench: model and SAE.
+        text: as tokens.
+        features: features of the SAE, random directions among them or not.
+        directions_seed: of the run, from which its random directions follow.
+        progress: for the forward pass.
+        cache: folder for the parts of a long text; None for the user's.
+        at_median: as for `draw_held_out`.
+    """
     real = [ref.index for ref in features if ref.kind == "feature"]
     randoms = [ref.index for ref in features if ref.kind != "feature"]
     directions = draw_random_stratum(bench, directions_seed, 1 + max(randoms, default=-1)).to(bench.directions)
     numbers = None if at_median else randoms
-    recording = record_activations(bench, rows, real, directions[randoms], progress, numbers=numbers)
     columns = np.argsort(np.argsort([ref.kind != "feature" for ref in features], kind="stable"))
-    return [
-        draw_contexts(recording, int(column), ref, bench.token_strings, draw)
-        for ref, column in zip(features, columns, strict=True)
-    ]
+    traces = trace(bench, text, real, directions[randoms], progress, cache, numbers=numbers)
+    return traces._replace(columns=tuple(columns.tolist()))
 
 
 def draw_contexts(
@@ -121,9 +167,12 @@ def draw_contexts(
 ) -> HeldOut:
     """The contexts of one direction of a recording."""
     rows, values = recording.rows, recording.activations[..., column]
+    if draw.share:
+        values = np.where(values >= draw.share * values.max(initial=0), values, 0)
     stretches = cut_stretches(values, rows.real, draw.length)
     rng = np.random.default_rng(seed_of(f"{draw.seed} {feature.key}"))
-    chosen, further = _draw_active(stretches, rows, draw, rng)
+    parts = _cut_parts(stretches, draw)
+    chosen, further = _draw_active(parts, stretches, rows, draw, rng)
     active_rows = {int(stretches.rows[number]) for number, _ in chosen}
 
     def cut(row: int, place: int, quantile: int | None = None) -> Context:
@@ -147,6 +196,7 @@ def draw_contexts(
         random=_take_silent((cut(row, place) for row, place in places), draw.contexts),
         near_misses=tuple(cut(miss.row, miss.place) for miss in missed),
         neighbour=_take_silent((cut(*place) for place in _neighbour_places(recording, column)), draw.contexts),
+        parts=tuple(_describe_parts(parts, stretches, rows)),
     )
 
 
@@ -169,19 +219,41 @@ def cut_stretches(
     )
 
 
-def _draw_active(
-    stretches: Stretches, rows: TokenRows, draw: Draw, rng: np.random.Generator
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Numbers of active stretches with their quantile, from 1 for the strongest; twice, without a stretch in common."""
+def _cut_parts(stretches: Stretches, draw: Draw) -> list[Int64[np.ndarray, " _"]]:
+    """Numbers of the active stretches, strongest first, in parts."""
     order = np.argsort(-stretches.peaks, kind="stable")
     order = order[stretches.peaks[order] > 0]
+    if draw.cuts:
+        return np.split(order, [math.ceil(cut * len(order)) for cut in draw.cuts])
+    return np.array_split(order, draw.quantiles)
+
+
+def _describe_parts(
+    parts: Sequence[Int64[np.ndarray, " _"]], stretches: Stretches, rows: TokenRows
+) -> Iterator[PartSize]:
+    through: set[str] = set()
+    for part in parts:
+        own = {rows.documents[row] for row in stretches.rows[part]}
+        through |= own
+        yield PartSize(stretches=len(part), documents=len(own), documents_through=len(through))
+
+
+def _draw_active(
+    parts: Sequence[Int64[np.ndarray, " _"]],
+    stretches: Stretches,
+    rows: TokenRows,
+    draw: Draw,
+    rng: np.random.Generator,
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Numbers of active stretches with their part, from 1 for the strongest; twice, without a stretch in common."""
     used: set[str] = set()
     chosen: list[tuple[int, int]] = []
     further: list[tuple[int, int]] = []
-    parts = [rng.permutation(part).tolist() for part in np.array_split(order, draw.quantiles)]
-    quotas = [len(part) for part in np.array_split(np.arange(draw.contexts), draw.quantiles)]
+    left = [rng.permutation(part).tolist() for part in parts]
+    shares = np.array_split(np.arange(draw.contexts), draw.quantiles)
+    quotas = [draw.contexts] * len(parts) if draw.cuts else [len(share) for share in shares]
     for drawn in (chosen, further):
-        for quantile, (part, quota) in enumerate(zip(parts, quotas, strict=True), 1):
+        for quantile, (part, quota) in enumerate(zip(left, quotas, strict=True), 1):
             for number in _new_documents_first(part, stretches, rows, used)[:quota]:
                 part.remove(number)
                 used.add(rows.documents[int(stretches.rows[number])])

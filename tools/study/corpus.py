@@ -129,14 +129,27 @@ def drop_copies(passages: Iterable[Passage]) -> Iterator[Passage]:
     """
     first: dict[int, str] = {}
     for passage in passages:
-        words = passage.text.lower().split()
-        ends = range(min(RUN_WORDS, len(words)), len(words) + 1)
-        runs = [hash(tuple(words[max(0, end - RUN_WORDS) : end])) for end in ends]
+        runs = _runs_of(passage)
         copied = sum(first.get(run, passage.document) != passage.document for run in runs)
         if copied < COPIED_SHARE * len(runs):
             for run in runs:
                 first.setdefault(run, passage.document)
             yield passage
+
+
+def leave_out_copies(passages: Iterable[Passage], known: Iterable[Passage]) -> Iterator[Passage]:
+    """Passages without those of which at least half is in some known text, as `drop_copies` has it."""
+    runs = {run for passage in known for run in _runs_of(passage)}
+    for passage in passages:
+        own = _runs_of(passage)
+        if sum(run in runs for run in own) < COPIED_SHARE * len(own):
+            yield passage
+
+
+def _runs_of(passage: Passage) -> list[int]:
+    words = passage.text.lower().split()
+    ends = range(min(RUN_WORDS, len(words)), len(words) + 1)
+    return [hash(tuple(words[max(0, end - RUN_WORDS) : end])) for end in ends]
 
 
 def cut_rows(

@@ -4,13 +4,17 @@ What is one document:
 
 - `.jsonl`: a line, an object with `text` and perhaps `document` (lines with one name belong together) and `topic`;
 - `.parquet`: a row, with the same columns;
-- `.txt`: a paragraph, told from the next by blank lines;
+- `.txt`: a paragraph, told from the next by blank lines; or, where lines `<|doc|>` part them, what stands between two;
 - `hub:NAME` or `hub:NAME:CONFIG`: a row of the `train` split, streamed, with a column `text`.
+
+Files of lines may be gzipped (`.txt.gz`, `.jsonl.gz`): they are read as they are unpacked, never as a whole.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -24,6 +28,10 @@ from tools.errors import StudyError
 HUB = "hub:"
 DOCUMENT_CHARACTERS = 2000
 """What is read of one text of a user's corpus: many documents say more about a feature than few long ones."""
+HUB_DOCUMENTS = 20_000
+"""Most rows of a data set on the hub that are read of a stream of texts, which takes whole ones."""
+DOCUMENT_LINE = "<|doc|>"
+"""Parts the documents of a corpus, where paragraphs do not."""
 _PARQUET_ROWS = 256
 _INSTEAD = "give texts that are on this machine instead"
 
@@ -75,13 +83,33 @@ def read_texts(source: str, folder: Path, documents: int) -> list[Passage]:
     if source.startswith(HUB):
         found = list(_read_hub(source.removeprefix(HUB), documents))
     else:
-        path = _find(source, folder)
-        parent = path if path.is_dir() else path.parent
-        parts = (_READERS[file.suffix.lower()](file, file.relative_to(parent).as_posix()) for file in _list(path))
-        found = list(_first_documents((passage for part in parts for passage in part), documents))
+        found = list(_first_documents(_read_files(source, folder), documents))
     if not found:
         raise StudyError(f"{source} holds no text")
     return [passage._replace(text=passage.text[:DOCUMENT_CHARACTERS]) for passage in found]
+
+
+def stream_texts(source: str, folder: Path) -> Iterator[Passage]:
+    """Every document of a file, of a folder's files or of a data set on the hub, whole, one at a time.
+
+    Args:
+        source: as for `read_texts`; of a data set, the first `HUB_DOCUMENTS` rows.
+        folder: what a relative path may be relative to, beside the working directory.
+
+    Raises:
+        StudyError, LoadError: as `read_texts`, when the part at fault is reached.
+    """
+    if source.startswith(HUB):
+        yield from _read_hub(source.removeprefix(HUB), HUB_DOCUMENTS)
+    else:
+        yield from _read_files(source, folder)
+
+
+def _read_files(source: str, folder: Path) -> Iterator[Passage]:
+    path = _find(source, folder)
+    parent = path if path.is_dir() else path.parent
+    for file in _list(path):
+        yield from _READERS[_kind(file)](file, file.relative_to(parent).as_posix())
 
 
 def check_texts(source: str, folder: Path) -> None:
@@ -105,14 +133,20 @@ def _find(source: str, folder: Path) -> Path:
 
 def _list(path: Path) -> list[Path]:
     if path.is_file():
-        if path.suffix.lower() not in _READERS:
+        if _kind(path) not in _READERS:
             raise StudyError(f"{path} is none of {', '.join(_READERS)}")
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _READERS and file.is_file())
+    files = sorted(file for file in path.rglob("*") if _kind(file) in _READERS and file.is_file())
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
         raise StudyError(f"the folder {path} holds no file that ends in {', '.join(_READERS)}")
     return files
+
+
+def _kind(file: Path) -> str:
+    """The end of a file's name that says how it is read; `.gz` behind it says only how it is packed."""
+    ends = [end.lower() for end in file.suffixes[-2:]]
+    return ends[0] if ends[1:] == [".gz"] and ends[0] != ".parquet" else (ends or [""])[-1]
 
 
 def _first_documents(passages: Iterable[Passage], most: int) -> Iterator[Passage]:
@@ -126,25 +160,35 @@ def _first_documents(passages: Iterable[Passage], most: int) -> Iterator[Passage
 
 def _decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines with their numbers; only a line feed ends one, as JSON has it."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield number, (decode(line, str(path)) if number == 1 else line.decode("utf-8")).rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise StudyError(f"{path} is not UTF-8: line {number}, {error.reason} at byte {error.start}") from error
+    try:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            yield from _decode(file, path)
+    except (OSError, EOFError, zlib.error) as error:
+        said = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise StudyError(f"{path} cannot be read: {said}") from error
+
+
+def _decode(lines: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield number, (decode(line, str(path)) if number == 1 else line.decode("utf-8")).rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise StudyError(f"{path} is not UTF-8: line {number}, {error.reason} at byte {error.start}") from error
 
 
 def _read_paragraphs(path: Path, name: str) -> Iterator[Passage]:
+    parted = any(line == DOCUMENT_LINE for _, line in _decoded_lines(path))
     first, lines = 0, list[str]()
     for number, line in _decoded_lines(path):
-        if line.strip():
+        ends = line == DOCUMENT_LINE if parted else not line.strip()
+        if not ends and (lines or line.strip()):
             first = first if lines else number
             lines.append(line)
-        elif lines:
-            yield Passage(f"{name}:{first}", None, "\n".join(lines))
+        elif ends and lines:
+            yield Passage(f"{name}:{first}", None, "\n".join(lines).rstrip("\n"))
             lines = []
     if lines:
-        yield Passage(f"{name}:{first}", None, "\n".join(lines))
+        yield Passage(f"{name}:{first}", None, "\n".join(lines).rstrip("\n"))
 
 
 def _read_lines(path: Path, name: str) -> Iterator[Passage]:

@@ -46,7 +46,7 @@ def read_report(run: Path) -> ScoreReport:
 def test_everything_is_written_beside_the_run(scored: tuple[Path, ScoreReport]) -> None:
     files = {file.name for file in (scored[0] / "evals").iterdir()}
     assert files == {
-        "scores.md", "scores.json", "scores.csv", "score_features.csv", "score_items.jsonl", "scores.png"
+        "scores.md", "scores.json", "scores.csv", "score_levels.csv", "score_features.csv", "score_items.jsonl", "scores.png"
     }  # fmt: skip
     assert (scored[0] / "evals" / "scores.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -139,7 +139,7 @@ def test_a_model_stands_beside_the_words(run: Path, capsys: pytest.CaptureFixtur
         assert len(server.requests) == sent, "what was answered once is not asked again"
     report = read_report(run)
     assert [(one.name, one.batch, one.kind) for one in report.scorers] == [("words", None, "words"), ("stub", 5, "llm")]
-    assert {prompt.name for prompt in report.scorers[1].prompts} == {"detect.v1", "fuzz.v1"}
+    assert {prompt.name for prompt in report.scorers[1].prompts} == {"detect.v1", "fuzz.v1", "detect.v2", "fuzz.v2"}
     assert report.scorers[1].usage.calls > 0
     assert [one.feature.key for one in report.features if one.feature.kind != "feature"] == ["base-r000001"]
     assert sorted(one.feature.index for one in report.features) == [1, 1, 2, 3, 4]
