@@ -35,8 +35,8 @@ from tools.catalogue.standing import measure_changes, place_word
 from tools.catalogue.subject import Subject
 from tools.effects.causal import Place, measure_effects
 from tools.effects.fluency import MOST_REPETITION, repetition_of
-from tools.effects.intervention import Addition
-from tools.effects.steering import generate, row_noise
+from tools.effects.intervention import Addition, Intervention
+from tools.effects.steering import generate, prompt_rows, row_noise
 from tools.errors import ToolError
 
 MOST_SENTENCES = 12

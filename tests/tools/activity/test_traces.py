@@ -42,7 +42,9 @@ def dense(found: Traces) -> np.ndarray:
 
 def at_once(bench: Workbench, text: HeldText) -> Recording:
     rows = cut_rows(text.ids, text.documents, bench.row_width, bench.bos)
-    return record_activations(bench, rows, FEATURES, draw_random_stratum(bench, 0, 2).to(bench.directions))
+    return record_activations(
+        bench, rows, FEATURES, draw_random_stratum(bench, 0, 2).to(bench.directions), numbers=(0, 1)
+    )
 
 
 def test_text_of_one_part_is_read_as_it_always_was_and_kept_nowhere(
