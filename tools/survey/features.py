@@ -87,7 +87,7 @@ def survey_features(
     """Look at every feature of the SAE and at the null's random directions; without `lexicon` it is read anew."""
     lexicon = lexicon or build_lexicon(bench.token_strings, study)
     k = study.survey.top_k
-    lens, report = find_lens(bench, study, progress)
+    lens, report, _ = find_lens(bench, study, progress)
     null_directions = random_directions(study.survey.null_directions, bench.directions.shape[1], seed)
     features, null = (survey_directions(rows, lens, lexicon, k) for rows in (bench.directions, null_directions))
     is_direct = study.survey.lens == "direct"

@@ -18,7 +18,7 @@ from agent.report.tables import header_of
 from tests.agent.report.test_summary import decided, in_sequence
 from tests.evals.review.browser import CHROMIUM, why_no_browser
 from tests.evals.review.folders import write_folder
-from tools.records import STRATA, CoherenceEvidence
+from tools.records import CoherenceEvidence, Stratum
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser()))]
 
@@ -34,7 +34,7 @@ document.title = "measured " + JSON.stringify(found);
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a run with every stratum, pairs in sequence, and three figures in each count."""
-    strata = STRATA[:4]
+    strata: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls", "random directions")
     each = [(number, stratum) for stratum in strata for number in range(100)]
     decisions = [decided(number, stratum, "yes") for number, stratum in each]
     coherence = CoherenceEvidence(weighted=0.5, deduplicated=0.5, n_valid=5, coverage=0.5, null_share=0.2)

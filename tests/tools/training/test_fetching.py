@@ -60,8 +60,8 @@ def repin(folder: Path, content: bytes) -> None:
     """Have the study pin another file of the same name."""
     file = folder / "study.toml"
     text = file.read_text("utf-8").replace(f"size = {len(CONTENT)}", f"size = {len(content)}")
-    digests = [hashlib.sha256(one).hexdigest() for one in (CONTENT, content)]
-    file.write_text(text.replace(*digests), "utf-8")
+    before, after = (hashlib.sha256(one).hexdigest() for one in (CONTENT, content))
+    file.write_text(text.replace(before, after), "utf-8")
 
 
 @contextmanager
