@@ -197,7 +197,7 @@ def _keep(file: Path, part: Part) -> None:
 def _read(file: Path, rows: TokenRows) -> Part | None:
     """A part that was kept; None where there is none, or it does not read or fit."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
             real, starts, places, values, features, peaks, near, levels = (kept[name] for name in _WANT)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
