@@ -35,6 +35,8 @@ CALLS = "score_calls.jsonl"
 """Every request and reply, in the run's folder evals/: a scoring that is made again asks nothing twice."""
 OUTPUT_TOKENS, TOKENS_PER_TEXT = 1000, 40
 """Of a reply; models that think first need the room."""
+TOKENS_SIMULATED = 400
+"""The same of a text whose activations are guessed."""
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,6 +55,29 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="texts of each kind per feature (default: 10)",
     )
+    _add_texts(parser)
+    _add_labels(parser)
+    _add_model(parser)
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
+    )
+    add_shared(
+        how,
+        "--require",
+        type=read_requirement,
+        help="exit with 1 unless it holds, such as 'detection_f1_low>=0.6'; may be given again",
+    )
+    add_shared(how, "--seed", "--allow-unproved", "--device", "--threads")
+    return parser.parse_args(argv)
+
+
+def _add_texts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corpus",
         nargs="+",
@@ -68,6 +93,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="read so many of --corpus (default: %(default)s)",
     )
+
+
+def _add_labels(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group()
     add_shared(whose, "--labels", help="score the annotations in these labels files instead of the run's own labels")
     whose.add_argument(
@@ -76,6 +104,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="score, instead of the run's labels, the words at which its evidence shows each feature most active",
     )
     add_shared(parser, "--annotator", help="whose, where several people gave annotations")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
     llm = parser.add_argument_group("a model that answers, beside the comparison of words; key in OPENAI_API_KEY")
     add_llm_flags(llm, without="default: none, only words are compared")
     batch = llm.add_mutually_exclusive_group()
@@ -97,23 +128,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="features of the model's shuffled control (default: %(default)s)",
     )
-    how = parser.add_argument_group("how")
-    how.add_argument(
-        "--beside",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="RUN",
-        help="another run that was scored, such as one on an untrained model's SAE: its figures become a control",
-    )
-    add_shared(
-        how,
-        "--require",
-        type=read_requirement,
-        help="exit with 1 unless it holds, such as 'detection_f1_low>=0.6'; may be given again",
-    )
-    add_shared(how, "--seed", "--allow-unproved", "--device", "--threads")
-    return parser.parse_args(argv)
 
 
 @door("what a model answered is kept; the same command goes on from there")
@@ -150,11 +164,14 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     from tools.bench.compute import count_threads
     from tools.display.console import LineConsole
     from tools.display.progress import Bars, waiting
+    from tools.study.texts import check_texts
 
     console = LineConsole(stderr=True)
     folder = RunFolder.open(arguments.run)
     manifest = folder.manifest()
     decisions, labelled_by = take_labels(arguments, folder)
+    for source in arguments.corpus:
+        check_texts(source, Path())
     beside = [row for other in arguments.beside for row in read_beside(other)]
     settings = llm_settings(arguments, os.environ, console.print)
     with waiting(console, "load         model and SAE"):
@@ -263,7 +280,8 @@ def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], 
     secrets = read_secrets(arguments, environment)
     if not (named_address(arguments, environment) or secrets.key):
         raise RunError(f"no LLM is configured: set {KEY} or OPENAI_BASE_URL, or give --base-url")
-    room = OUTPUT_TOKENS + TOKENS_PER_TEXT * arguments.batch
+    each = TOKENS_SIMULATED if "simulation" in arguments.ask else TOKENS_PER_TEXT
+    room = OUTPUT_TOKENS + each * arguments.batch
     choice = read_choice(arguments, environment, arguments.llm_model, room=room)
     budget = read_budget(arguments)
     reached = reach(choice, secrets, tell)

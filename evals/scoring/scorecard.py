@@ -62,14 +62,7 @@ async def make_report(
     features = sorted([*scored, *others], key=lambda one: one.feature.key)
     rows = [row for one in asked for row in _rows_of(one, subjects, seed)]
     rows += await _always_yes_rows(subjects, seed)
-    for one in asked[1:]:
-        floor, name = asked[0], one.scorer.name
-        pairs = [
-            (figures_of(name, subject, given), figures_of(floor.scorer.name, subject, below))
-            for subject, given, below in zip(subjects, one.own, floor.own, strict=True)
-            if subject.real
-        ]
-        rows += difference_rows(f"{name} less {floor.scorer.name}", name, pairs, seed)
+    rows += [row for one in asked[1:] for row in _gains(one, asked[0], subjects, seed)]
     plain = [subject for subject in subjects if not subject.why]
     truths = [
         tuple(np.array([item.truth for item in subject.items[task]]) for task in ("detection", "fuzzing"))
@@ -132,6 +125,17 @@ def list_answers(asked: Sequence[Asked], subjects: Sequence[Subject]) -> Iterato
                         failure=answer.failure,
                         request_sha256=answer.request_sha256,
                     )
+
+
+def _gains(one: Asked, floor: Asked, subjects: Sequence[Subject], seed: int) -> Iterator[ScoreRow]:
+    """What a scorer gains over the floor, feature by feature."""
+    name = one.scorer.name
+    pairs = [
+        (figures_of(name, subject, given), figures_of(floor.scorer.name, subject, below))
+        for subject, given, below in zip(subjects, one.own, floor.own, strict=True)
+        if subject.real
+    ]
+    return difference_rows(f"{name} less {floor.scorer.name}", name, pairs, seed)
 
 
 def _describe_levels(subject: Subject, given: Sequence[tuple[str, Answers]]) -> dict[str, object]:

@@ -121,7 +121,7 @@ class AlwaysYes:
     """Says yes to everything: a floor."""
 
     name = "always yes"
-    tasks: tuple[Task, ...] = (*BEFORE, "detection by level", "fuzzing by level")
+    tasks: tuple[Task, ...] = BEFORE
 
     async def answer(self, label: str, items: Sequence[Item], task: Task) -> list[Answer]:
         """One yes after another."""

@@ -130,7 +130,9 @@ def test_documents_of_a_gzipped_corpus_are_parted_by_lines_of_their_own(tmp_path
     assert [passage.text for passage in stream_texts(str(tmp_path / "lines.jsonl.gz"), tmp_path)] == ["one"]
 
 
-@pytest.mark.parametrize("content", [b"not packed", gzip.compress(b"one\n\ntwo" * 500)[:60], b""])
+@pytest.mark.parametrize(
+    "content", [b"not packed", gzip.compress(b"one\n\ntwo" * 500)[:-12], b""], ids=["plain", "cut short", "empty"]
+)
 def test_file_that_is_not_gzipped_text_is_said_in_a_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "own.txt.gz").write_bytes(content)
     if content:
