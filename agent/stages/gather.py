@@ -160,6 +160,7 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
     with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(opened.bench, study, survey, selection.items, config.seed, progress)
+    watch.seconds |= progress.seconds()
     sinks = count_sinks(opened.bench, study, evidence)
     if sinks and sinks.positions:
         console.print(f"observe      {sinks.sentence}")

@@ -201,12 +201,32 @@ class Workbench:
                 self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
         return caught[0].float()
 
+    @property
+    def hook_reads_below(self) -> bool:
+        """What is seen at the hook is what `read_below` gives: nothing of the hook's block comes before it."""
+        return self.hook_name.endswith("hook_resid_pre")
+
+    @torch.no_grad()
+    def read_below(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"] | None:
+        """What the hook's block reads, whatever is done at the hook; None where there is nothing to be saved by it.
+
+        It can be handed to `next_logits` and `final_residual` in place of the blocks before, and is in the model's dtype.
+        """
+        if not self.layer or self._block_output is None:
+            return None
+        with self.lock:
+            return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach()
+
     @torch.no_grad()
     def final_residual(
-        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
+        self,
+        tokens: Int64[Tensor, "rows positions"],
+        edit: ResidualEdit | None = None,
+        below: Float[Tensor, "rows positions d_model"] | None = None,
     ) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream that the final norm reads, edited at the hook when asked."""
-        return self.last_residual(tokens, edit)
+        """The residual stream that the final norm reads, edited at the hook when asked; `below` as `read_below` gives it."""
+        with self._resuming(below):
+            return self.last_residual(tokens, edit)
 
     def last_residual(
         self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None
@@ -276,6 +296,61 @@ class Workbench:
             given = {self._cache_argument: cache}
             output = self.bridge.original_model(tokens.to(self.device), use_cache=True, logits_to_keep=1, **given)
         return Decoded(output.logits[:, -1, : self.n_tokens].float(), output[self._cache_argument])
+
+    @torch.no_grad()
+    def next_logits(
+        self,
+        tokens: Int64[Tensor, "rows positions"],
+        edit: ResidualEdit | None,
+        below: Float[Tensor, "rows positions d_model"] | None = None,
+    ) -> Float[Tensor, "rows d_vocab"]:
+        """Logits of the next token; `below` as `read_below` gives it."""
+        with self._resuming(below), self._editing(edit):
+            output = self.bridge.original_model(tokens.to(self.device), use_cache=False, logits_to_keep=1)
+        return output.logits[:, -1, : self.n_tokens].float()
+
+    @cached_property
+    def _block_output(self) -> int | None:
+        """How a block hands on the residual stream: 0 as a tensor, n in a tuple of n, whose others are None.
+
+        None where something else is handed on with it, which cannot be known without computing it.
+        """
+        found: list[Any] = []
+        with self.lock:
+            handle = self.bridge.blocks[0].register_forward_hook(lambda block, given, output: found.append(output))
+            try:
+                self.bridge.original_model.base_model(input_ids=self._probe_rows()[:1], use_cache=False)
+            finally:
+                handle.remove()
+        (output,) = found
+        if isinstance(output, Tensor):
+            return 0
+        alone = (
+            isinstance(output, tuple) and isinstance(output[0], Tensor) and not any(o is not None for o in output[1:])
+        )
+        return len(output) if alone else None
+
+    @contextmanager
+    def _resuming(self, below: Float[Tensor, "rows positions d_model"] | None) -> Generator[None]:
+        """The blocks before the hook's hand on what is known of their output instead of computing it again."""
+        if below is None:
+            yield
+            return
+        size = self._block_output
+        known = (below, *[None] * (size - 1)) if size else below
+
+        def skip(*_: Any, **__: Any) -> Any:
+            return known
+
+        passed = [self.bridge.blocks[number] for number in range(self.layer)]
+        with self.lock:
+            for block in passed:
+                vars(block)["forward"] = skip  # the library hands attributes on to the module within
+            try:
+                yield
+            finally:
+                for block in passed:
+                    del vars(block)["forward"]
 
     def _probe_rows(self) -> Int64[Tensor, "rows positions"]:
         """A few rows of random tokens that the model itself is tried on."""

@@ -71,10 +71,16 @@ class SteeredTexts(NamedTuple):
 
 
 class UsualTexts(NamedTuple):
-    """Unsteered continuations that belong to no direction."""
+    """Unsteered continuations that belong to no direction: as many of each prompt, prompt by prompt."""
 
     texts: list[str]
     perplexity: Float[np.ndarray, " texts"]
+    log_mass: Float[np.ndarray, "texts n"] | None = None
+    """How likely each direction's tokens were while they were made, where that was followed."""
+
+    def take(self, places: Int64[Tensor, " taken"]) -> UsualTexts:
+        """The same texts, as seen by some of the directions."""
+        return self._replace(log_mass=None if self.log_mass is None else self.log_mass[:, places.numpy()])
 
 
 def control_direction(seed: int, key: str, d_model: int) -> Float[Tensor, " d_model"]:
@@ -92,6 +98,7 @@ def steer(
     *,
     strengths: Strengths | None = None,
     arms: int = len(ARMS),
+    shared: UsualTexts | None = None,
     most_rows: int = MOST_ROWS,
 ) -> SteeredTexts:
     """Choose each direction's strength, then continue every prompt in all arms, at most so many rows at a time.
@@ -105,40 +112,50 @@ def steer(
         progress: where it is shown how far it is.
         strengths: where they are known already.
         arms: the first so many of `ARMS`.
+        shared: where the unsteered text of each pair is drawn from, with its random numbers; without it they are written.
         most_rows: of one batch.
     """
     settings = study.steering
     prompts = [read_prompt(bench, prompt, settings.prompt_form) for prompt in settings.prompts]
     strengths = strengths or find_strengths(bench, study, targets, residual_norm)
-    n = len(targets.keys)
-    writes = _writes(targets, seed)[:, :arms]  # [n, arms, d_model]
+    n, first = len(targets.keys), UNSTEERED if shared is None else STEERED
+    writes = _writes(targets, seed)  # [n, arms, d_model]
     shape = (n, len(prompts), len(settings.seeds), arms)
     texts = np.empty(shape, dtype=object)
     log_mass = np.zeros(shape, dtype=np.float32)
     perplexity = np.zeros((*shape[:3], 2), dtype=np.float32)
-    group = len(settings.seeds) * arms
+    noise_keys = _own_keys(study, targets.keys, seed)
+    if shared is not None:
+        drawn = draw_shared(study, targets.keys, seed, shared)
+        texts[..., UNSTEERED], perplexity[..., UNSTEERED] = (
+            np.array(shared.texts, dtype=object)[drawn],
+            shared.perplexity[drawn],
+        )
+        if shared.log_mass is not None:
+            log_mass[..., UNSTEERED] = shared.log_mass[drawn, np.arange(n)[:, None, None]]
+        noise_keys = np.array(_usual_keys(study, seed, len(shared.texts) // len(prompts)), dtype=object)[drawn]
+    written = arms - first
+    group = len(settings.seeds) * written
     task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
         limit = min(most_rows, rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens))
         for rows in split_rows(n * group, limit):
-            which, sample, arm = np.unravel_index(rows.numpy(), (n, *shape[2:]))
-            chosen = torch.from_numpy(which)
+            which, sample, arm = np.unravel_index(rows.numpy(), (n, len(settings.seeds), written))
+            arm, chosen = arm + first, torch.from_numpy(which)
             part = targets.take(chosen)
             norms = strengths.norms[chosen].to(writes)
             change = make_change(settings.kind, bench, part.readers, norms, writes[chosen, torch.from_numpy(arm)])
-            said = [
-                f"{seed}|{key}|{settings.prompts[place]}|{settings.seeds[s]}"
-                for key, s in zip(part.keys, sample, strict=True)
-            ]
-            made = _continue(bench, study, prompt, change, said, part.token_ids)
+            keys = noise_keys[which, place, sample].tolist()
+            made = _continue(bench, study, prompt, change, keys, part.token_ids, keep_below=True)
             counter = made.counter
             texts[which, place, sample, arm] = [bench.decode(row) for row in made.tokens.tolist()]
             log_mass[which, place, sample, arm] = made.log_mass
             own, steered = arm == UNSTEERED, arm == STEERED
             perplexity[which[own], place, sample[own], 0] = np.exp(-made.log_probs[own].mean(axis=1))
             if steered.any():
-                found = score_perplexity(bench, prompt, made.tokens[steered])
+                below = None if made.below is None else made.below[torch.from_numpy(steered)]
+                found = score_perplexity(bench, prompt, made.tokens[steered], below)
                 perplexity[which[steered], place, sample[steered], 1] = found
             if progress and task is not None:
                 progress.update(task, completed=n * place + (int(rows[-1]) + 1) // group)
@@ -154,6 +171,38 @@ def steer(
     )
 
 
+def draw_shared(
+    study: Study, keys: Sequence[str], seed: int, shared: UsualTexts
+) -> Int64[np.ndarray, "n prompts seeds"]:
+    """Which of the shared texts each pair has: drawn by the direction's key, none twice.
+
+    Raises:
+        ValueError: there are fewer than are asked for.
+    """
+    settings = study.steering
+    size = len(shared.texts) // len(settings.prompts)
+    if max(settings.seeds) >= size:
+        raise ValueError(f"{size} shared texts a prompt are too few for seed {max(settings.seeds)}")
+    drawn = np.empty((len(keys), len(settings.prompts), len(settings.seeds)), dtype=np.int64)
+    for row, key in enumerate(keys):
+        for place, prompt in enumerate(settings.prompts):
+            order = np.random.default_rng(seed_of(f"{seed}|{key}|{prompt}|shared")).permutation(size)
+            drawn[row, place] = size * place + order[list(settings.seeds)]
+    return drawn
+
+
+def _own_keys(study: Study, keys: Sequence[str], seed: int) -> np.ndarray:
+    """Of the random numbers of pairs that share nothing with another direction's, [n, prompts, seeds]."""
+    settings = study.steering
+    said = [[[f"{seed}|{key}|{prompt}|{s}" for s in settings.seeds] for prompt in settings.prompts] for key in keys]
+    return np.array(said, dtype=object).reshape(len(keys), len(settings.prompts), len(settings.seeds))
+
+
+def _usual_keys(study: Study, seed: int, size: int) -> list[str]:
+    """Of the random numbers of so many unsteered texts a prompt that belong to no direction."""
+    return [f"{seed}|usual|{prompt}|{i}" for prompt in study.steering.prompts for i in range(size)]
+
+
 def _writes(targets: Targets, seed: int) -> Float[Tensor, "n arms d_model"]:
     """What each arm writes, as unit vectors; the first writes nothing."""
     directions = targets.readers.directions
@@ -167,7 +216,8 @@ def _continue(
     prompt: Sequence[int],
     change: Change,
     keys: Sequence[str],
-    reference: Int64[Tensor, "rows k"] | None = None,
+    reference: Int64[Tensor, "rows ... k"] | None = None,
+    keep_below: bool = False,
 ) -> Generated:
     """One prompt continued as the study's settings say; each row's random numbers are those of its key."""
     settings = study.steering
@@ -180,10 +230,13 @@ def _continue(
         top_k=settings.top_k,
         policy=settings.policy,
         reference=reference,
+        keep_below=keep_below,
     )
 
 
-def find_strengths(bench: Workbench, study: Study, targets: Targets, residual_norm: float) -> Strengths:
+def find_strengths(
+    bench: Workbench, study: Study, targets: Targets, residual_norm: float, progress: Progress | None = None
+) -> Strengths:
     """Each direction's strength, as the study asks for it, and its effect when all positions are steered.
 
     A policy that leaves positions alone uses the same strength, so that policies can be compared.
@@ -197,24 +250,58 @@ def find_strengths(bench: Workbench, study: Study, targets: Targets, residual_no
         return make_change(settings.kind, bench, part, norms.to(part.directions), part.directions)
 
     if settings.kind == "ablate":
-        return measure_strengths(bench, prompts, change, torch.zeros(n))
+        return measure_strengths(bench, prompts, change, torch.zeros(n), progress)
     if settings.strength is None:
-        longest = settings.max_strength * residual_norm
-        return choose_strengths(bench, prompts, change, n, target_kl=settings.target_kl, max_norm=longest)
+        first = settings.first_strength or settings.max_strength
+        return choose_strengths(
+            bench,
+            prompts,
+            change,
+            n,
+            target_kl=settings.target_kl,
+            max_norm=settings.max_strength * residual_norm,
+            first_norm=first * residual_norm,
+            tolerance=settings.kl_tolerance,
+            progress=progress,
+        )
     unit = targets.peaks if settings.unit == "max_activation" else torch.full((n,), residual_norm)
-    return measure_strengths(bench, prompts, change, settings.strength * unit)
+    return measure_strengths(bench, prompts, change, settings.strength * unit, progress)
 
 
-def write_usual_texts(bench: Workbench, study: Study, seed: int) -> UsualTexts:
-    """Unsteered continuations of the study's prompts, the same whatever is steered beside them."""
+def write_usual_texts(
+    bench: Workbench,
+    study: Study,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    followed: Int64[Tensor, "n k"] | None = None,
+    least: int = 0,
+) -> UsualTexts:
+    """Unsteered continuations of the study's prompts, the same whatever is steered beside them.
+
+    Args:
+        bench: model and SAE.
+        study: for its prompts and settings.
+        seed: of the run.
+        progress: where it is shown how far it is.
+        followed: the tokens of n directions, whose probability is noted.
+        least: texts of a prompt.
+    """
     settings = study.steering
     texts: list[str] = []
     perplexity: list[np.ndarray] = []
-    n = math.ceil(USUAL_TEXTS / len(settings.prompts))
-    for prompt in settings.prompts:
+    log_mass: list[np.ndarray] = []
+    n = max(least, math.ceil(USUAL_TEXTS / len(settings.prompts)))
+    keys = _usual_keys(study, seed, n)
+    task = progress.add_task("observe      unsteered texts", total=len(keys)) if progress else None
+    for place, prompt in enumerate(settings.prompts):
         unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
-        keys = [f"{seed}|usual|{prompt}|{i}" for i in range(n)]
-        made = _continue(bench, study, read_prompt(bench, prompt, settings.prompt_form), unchanged, keys)
+        reference = None if followed is None else followed.expand(n, *followed.shape)
+        ids = read_prompt(bench, prompt, settings.prompt_form)
+        made = _continue(bench, study, ids, unchanged, keys[n * place : n * (place + 1)], reference)
         texts += [bench.decode(row) for row in made.tokens.tolist()]
         perplexity.append(np.exp(-made.log_probs.mean(axis=1)))
-    return UsualTexts(texts, np.concatenate(perplexity))
+        log_mass.append(made.log_mass)
+        if progress and task is not None:
+            progress.update(task, advance=n)
+    return UsualTexts(texts, np.concatenate(perplexity), None if followed is None else np.concatenate(log_mass))
