@@ -22,7 +22,7 @@ from tools.activity.activations import (
 )
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
-from tools.effects.continuations import Targets, write_usual_texts
+from tools.effects.continuations import Targets
 from tools.effects.contrast import draw_panel
 from tools.effects.fluency import draw_bounds
 from tools.effects.intervention import Readers
@@ -30,6 +30,7 @@ from tools.effects.promise import describe_effect, order_by_frequency
 from tools.effects.rounds import Referee, most_seeds, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
+from tools.effects.stock import write_usual_texts
 from tools.records import CausalEvidence, Evidence, FeatureRef, SteeringEvidence, Stratum
 from tools.study.definition import Study
 from tools.survey.features import (

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from tools.bench.arms import ArmHashes
 from tools.bench.autoencoder import Autoencoder
+from tools.bench.blocks import Passing, find_passing
 from tools.bench.compute import BUDGET
 from tools.bench.hooks import choose_hook, hook_of
 from tools.bench.positions import SINK_MULTIPLE, choose_row_width, without_sinks
@@ -212,7 +213,7 @@ class Workbench:
 
         It can be handed to `next_logits` and `final_residual` in place of the blocks before, and is in the model's dtype.
         """
-        if not self.layer or self._block_output is None:
+        if not self.layer or self._passing is None:
             return None
         with self.lock:
             return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach()
@@ -310,47 +311,18 @@ class Workbench:
         return output.logits[:, -1, : self.n_tokens].float()
 
     @cached_property
-    def _block_output(self) -> int | None:
-        """How a block hands on the residual stream: 0 as a tensor, n in a tuple of n, whose others are None.
-
-        None where something else is handed on with it, which cannot be known without computing it.
-        """
-        found: list[Any] = []
+    def _passing(self) -> Passing | None:
         with self.lock:
-            handle = self.bridge.blocks[0].register_forward_hook(lambda block, given, output: found.append(output))
-            try:
-                self.bridge.original_model.base_model(input_ids=self._probe_rows()[:1], use_cache=False)
-            finally:
-                handle.remove()
-        (output,) = found
-        if isinstance(output, Tensor):
-            return 0
-        alone = (
-            isinstance(output, tuple) and isinstance(output[0], Tensor) and not any(o is not None for o in output[1:])
-        )
-        return len(output) if alone else None
+            return find_passing(self.bridge, self._probe_rows()[:1])
 
     @contextmanager
     def _resuming(self, below: Float[Tensor, "rows positions d_model"] | None) -> Generator[None]:
-        """The blocks before the hook's hand on what is known of their output instead of computing it again."""
-        if below is None:
+        """The blocks before the hook's are passed over, where what they would hand on is known."""
+        if below is None or self._passing is None:
             yield
             return
-        size = self._block_output
-        known = (below, *[None] * (size - 1)) if size else below
-
-        def skip(*_: Any, **__: Any) -> Any:
-            return known
-
-        passed = [self.bridge.blocks[number] for number in range(self.layer)]
-        with self.lock:
-            for block in passed:
-                vars(block)["forward"] = skip  # the library hands attributes on to the module within
-            try:
-                yield
-            finally:
-                for block in passed:
-                    del vars(block)["forward"]
+        with self.lock, self._passing.over(self.bridge.blocks[: self.layer], below):
+            yield
 
     def _probe_rows(self) -> Int64[Tensor, "rows positions"]:
         """A few rows of random tokens that the model itself is tried on."""

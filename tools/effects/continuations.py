@@ -6,8 +6,8 @@ drawn by its key, and so are the texts of which the unsteered model's usual perp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +17,16 @@ from rich.progress import Progress
 from torch import Tensor
 
 from tools.bench.workbench import Workbench
-from tools.effects.intervention import Addition, Change, HookCounter, Readers, make_change
+from tools.effects.intervention import Change, HookCounter, Readers, make_change
 from tools.effects.steering import (
     MOST_ROWS,
     Generated,
-    generate,
     read_prompt,
-    row_noise,
     rows_per_batch,
     score_perplexity,
     split_rows,
 )
+from tools.effects.stock import UsualTexts, continue_prompt, draw_shared, show_tokens, usual_keys
 from tools.effects.strength import Strengths, TokenMoves, choose_strengths, measure_strengths
 from tools.maths import seed_of
 from tools.study.definition import Study
@@ -35,8 +34,8 @@ from tools.survey.projection import random_directions
 
 ARMS = ("unsteered", "steered", "random", "flipped")
 UNSTEERED, STEERED, RANDOM, FLIPPED = range(len(ARMS))
-USUAL_TEXTS = 200
-"""Unsteered texts, over all prompts, that tell how perplexing and repetitive the model's own texts are."""
+WRITING_SHARE = 0.6
+"""Of the time that a batch of steered texts takes; the rest scores them."""
 
 
 class Targets(NamedTuple):
@@ -68,19 +67,6 @@ class SteeredTexts(NamedTuple):
     kl: Float[np.ndarray, " n"]
     moves: TokenMoves
     counter: HookCounter
-
-
-class UsualTexts(NamedTuple):
-    """Unsteered continuations that belong to no direction: as many of each prompt, prompt by prompt."""
-
-    texts: list[str]
-    perplexity: Float[np.ndarray, " texts"]
-    log_mass: Float[np.ndarray, "texts n"] | None = None
-    """How likely each direction's tokens were while they were made, where that was followed."""
-
-    def take(self, places: Int64[Tensor, " taken"]) -> UsualTexts:
-        """The same texts, as seen by some of the directions."""
-        return self._replace(log_mass=None if self.log_mass is None else self.log_mass[:, places.numpy()])
 
 
 def control_direction(seed: int, key: str, d_model: int) -> Float[Tensor, " d_model"]:
@@ -118,52 +104,38 @@ def steer(
     settings = study.steering
     prompts = [read_prompt(bench, prompt, settings.prompt_form) for prompt in settings.prompts]
     strengths = strengths or find_strengths(bench, study, targets, residual_norm)
-    n, first = len(targets.keys), UNSTEERED if shared is None else STEERED
+    n, n_seeds, first = len(targets.keys), len(settings.seeds), UNSTEERED if shared is None else STEERED
     writes = _writes(targets, seed)  # [n, arms, d_model]
-    shape = (n, len(prompts), len(settings.seeds), arms)
-    texts = np.empty(shape, dtype=object)
-    log_mass = np.zeros(shape, dtype=np.float32)
-    perplexity = np.zeros((*shape[:3], 2), dtype=np.float32)
+    written = _Written(n, len(prompts), n_seeds, arms)
     noise_keys = _own_keys(study, targets.keys, seed)
     if shared is not None:
         drawn = draw_shared(study, targets.keys, seed, shared)
-        texts[..., UNSTEERED], perplexity[..., UNSTEERED] = (
-            np.array(shared.texts, dtype=object)[drawn],
-            shared.perplexity[drawn],
-        )
-        if shared.log_mass is not None:
-            log_mass[..., UNSTEERED] = shared.log_mass[drawn, np.arange(n)[:, None, None]]
-        noise_keys = np.array(_usual_keys(study, seed, len(shared.texts) // len(prompts)), dtype=object)[drawn]
-    written = arms - first
-    group = len(settings.seeds) * written
+        written.share(shared, drawn)
+        noise_keys = np.array(usual_keys(study, seed, len(shared.texts) // len(prompts)), dtype=object)[drawn]
+    group = n_seeds * (arms - first)
     task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
         limit = min(most_rows, rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens))
         for rows in split_rows(n * group, limit):
-            which, sample, arm = np.unravel_index(rows.numpy(), (n, len(settings.seeds), written))
+            which, sample, arm = np.unravel_index(rows.numpy(), (n, n_seeds, arms - first))
             arm, chosen = arm + first, torch.from_numpy(which)
             part = targets.take(chosen)
             norms = strengths.norms[chosen].to(writes)
             change = make_change(settings.kind, bench, part.readers, norms, writes[chosen, torch.from_numpy(arm)])
             keys = noise_keys[which, place, sample].tolist()
-            made = _continue(bench, study, prompt, change, keys, part.token_ids, keep_below=True)
+            begun, share = n * place + int(rows[0]) // group, WRITING_SHARE * len(rows) / group
+            advance = partial(show_tokens, progress, task, begun, share / settings.new_tokens)
+            made = continue_prompt(bench, study, prompt, change, keys, part.token_ids, True, advance)
             counter = made.counter
-            texts[which, place, sample, arm] = [bench.decode(row) for row in made.tokens.tolist()]
-            log_mass[which, place, sample, arm] = made.log_mass
-            own, steered = arm == UNSTEERED, arm == STEERED
-            perplexity[which[own], place, sample[own], 0] = np.exp(-made.log_probs[own].mean(axis=1))
-            if steered.any():
-                below = None if made.below is None else made.below[torch.from_numpy(steered)]
-                found = score_perplexity(bench, prompt, made.tokens[steered], below)
-                perplexity[which[steered], place, sample[steered], 1] = found
+            written.take_in(bench, prompt, made, (which, place, sample, arm))
             if progress and task is not None:
                 progress.update(task, completed=n * place + (int(rows[-1]) + 1) // group)
     pairs = (n, -1)
     return SteeredTexts(
-        texts=texts.reshape(*pairs, arms),
-        log_mass=log_mass.reshape(*pairs, arms),
-        perplexity=perplexity.reshape(*pairs, 2),
+        texts=written.texts.reshape(*pairs, arms),
+        log_mass=written.log_mass.reshape(*pairs, arms),
+        perplexity=written.perplexity.reshape(*pairs, 2),
         strengths=(strengths.norms / residual_norm).numpy(),
         kl=strengths.kl.numpy(),
         moves=strengths.moves,
@@ -171,24 +143,38 @@ def steer(
     )
 
 
-def draw_shared(
-    study: Study, keys: Sequence[str], seed: int, shared: UsualTexts
-) -> Int64[np.ndarray, "n prompts seeds"]:
-    """Which of the shared texts each pair has: drawn by the direction's key, none twice.
+class _Written:
+    """What has been written and measured so far: texts and log-masses [n, prompts, seeds, arms]."""
 
-    Raises:
-        ValueError: there are fewer than are asked for.
-    """
-    settings = study.steering
-    size = len(shared.texts) // len(settings.prompts)
-    if max(settings.seeds) >= size:
-        raise ValueError(f"{size} shared texts a prompt are too few for seed {max(settings.seeds)}")
-    drawn = np.empty((len(keys), len(settings.prompts), len(settings.seeds)), dtype=np.int64)
-    for row, key in enumerate(keys):
-        for place, prompt in enumerate(settings.prompts):
-            order = np.random.default_rng(seed_of(f"{seed}|{key}|{prompt}|shared")).permutation(size)
-            drawn[row, place] = size * place + order[list(settings.seeds)]
-    return drawn
+    def __init__(self, *shape: int) -> None:
+        self.texts = np.empty(shape, dtype=object)
+        self.log_mass = np.zeros(shape, dtype=np.float32)
+        self.perplexity = np.zeros((*shape[:3], 2), dtype=np.float32)
+
+    def share(self, shared: UsualTexts, drawn: Int64[np.ndarray, "n prompts seeds"]) -> None:
+        """Every pair's unsteered text is one of these."""
+        self.texts[..., UNSTEERED] = np.array(shared.texts, dtype=object)[drawn]
+        self.perplexity[..., UNSTEERED] = shared.perplexity[drawn]
+        if shared.log_mass is not None:
+            self.log_mass[..., UNSTEERED] = shared.log_mass[drawn, np.arange(len(drawn))[:, None, None]]
+
+    def take_in(
+        self,
+        bench: Workbench,
+        prompt: Sequence[int],
+        made: Generated,
+        at: tuple[Int64[np.ndarray, " rows"], int, Int64[np.ndarray, " rows"], Int64[np.ndarray, " rows"]],
+    ) -> None:
+        """A batch, and how the unsteered model likes its unsteered and steered texts."""
+        which, place, sample, arm = at
+        self.texts[at] = [bench.decode(row) for row in made.tokens.tolist()]
+        self.log_mass[at] = made.log_mass
+        own, steered = arm == UNSTEERED, arm == STEERED
+        self.perplexity[which[own], place, sample[own], 0] = np.exp(-made.log_probs[own].mean(axis=1))
+        if steered.any():
+            below = None if made.below is None else made.below[torch.from_numpy(steered)]
+            found = score_perplexity(bench, prompt, made.tokens[steered], below)
+            self.perplexity[which[steered], place, sample[steered], 1] = found
 
 
 def _own_keys(study: Study, keys: Sequence[str], seed: int) -> np.ndarray:
@@ -198,40 +184,11 @@ def _own_keys(study: Study, keys: Sequence[str], seed: int) -> np.ndarray:
     return np.array(said, dtype=object).reshape(len(keys), len(settings.prompts), len(settings.seeds))
 
 
-def _usual_keys(study: Study, seed: int, size: int) -> list[str]:
-    """Of the random numbers of so many unsteered texts a prompt that belong to no direction."""
-    return [f"{seed}|usual|{prompt}|{i}" for prompt in study.steering.prompts for i in range(size)]
-
-
 def _writes(targets: Targets, seed: int) -> Float[Tensor, "n arms d_model"]:
     """What each arm writes, as unit vectors; the first writes nothing."""
     directions = targets.readers.directions
     controls = [control_direction(seed, key, directions.shape[1]) for key in targets.keys]
     return torch.stack([torch.zeros_like(directions), directions, torch.stack(controls).to(directions), -directions], 1)
-
-
-def _continue(
-    bench: Workbench,
-    study: Study,
-    prompt: Sequence[int],
-    change: Change,
-    keys: Sequence[str],
-    reference: Int64[Tensor, "rows ... k"] | None = None,
-    keep_below: bool = False,
-) -> Generated:
-    """One prompt continued as the study's settings say; each row's random numbers are those of its key."""
-    settings = study.steering
-    return generate(
-        bench,
-        prompt,
-        change,
-        np.stack([row_noise(key, settings.new_tokens) for key in keys]),
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        policy=settings.policy,
-        reference=reference,
-        keep_below=keep_below,
-    )
 
 
 def find_strengths(
@@ -266,42 +223,3 @@ def find_strengths(
         )
     unit = targets.peaks if settings.unit == "max_activation" else torch.full((n,), residual_norm)
     return measure_strengths(bench, prompts, change, settings.strength * unit, progress)
-
-
-def write_usual_texts(
-    bench: Workbench,
-    study: Study,
-    seed: int,
-    progress: Progress | None = None,
-    *,
-    followed: Int64[Tensor, "n k"] | None = None,
-    least: int = 0,
-) -> UsualTexts:
-    """Unsteered continuations of the study's prompts, the same whatever is steered beside them.
-
-    Args:
-        bench: model and SAE.
-        study: for its prompts and settings.
-        seed: of the run.
-        progress: where it is shown how far it is.
-        followed: the tokens of n directions, whose probability is noted.
-        least: texts of a prompt.
-    """
-    settings = study.steering
-    texts: list[str] = []
-    perplexity: list[np.ndarray] = []
-    log_mass: list[np.ndarray] = []
-    n = max(least, math.ceil(USUAL_TEXTS / len(settings.prompts)))
-    keys = _usual_keys(study, seed, n)
-    task = progress.add_task("observe      unsteered texts", total=len(keys)) if progress else None
-    for place, prompt in enumerate(settings.prompts):
-        unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
-        reference = None if followed is None else followed.expand(n, *followed.shape)
-        ids = read_prompt(bench, prompt, settings.prompt_form)
-        made = _continue(bench, study, ids, unchanged, keys[n * place : n * (place + 1)], reference)
-        texts += [bench.decode(row) for row in made.tokens.tolist()]
-        perplexity.append(np.exp(-made.log_probs.mean(axis=1)))
-        log_mass.append(made.log_mass)
-        if progress and task is not None:
-            progress.update(task, advance=n)
-    return UsualTexts(texts, np.concatenate(perplexity), None if followed is None else np.concatenate(log_mass))

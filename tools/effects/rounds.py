@@ -13,10 +13,11 @@ import torch
 from rich.progress import Progress
 
 from tools.bench.workbench import Workbench
-from tools.effects.continuations import ARMS, STEERED, SteeredTexts, Targets, UsualTexts, find_strengths, steer
+from tools.effects.continuations import ARMS, STEERED, SteeredTexts, Targets, find_strengths, steer
 from tools.effects.contrast import Contest, Panel, describe_steering, score_pairs
 from tools.effects.fluency import Bounds
 from tools.effects.sequence import further_seeds, is_open, plan_sequence
+from tools.effects.stock import UsualTexts
 from tools.records import SteeringEvidence
 from tools.study.definition import SteeringSequence, Study
 from tools.survey.lexicon import Lexicon

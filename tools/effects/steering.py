@@ -7,7 +7,7 @@ Rows that are changed alike share one pass over the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +108,7 @@ def generate(
     reference: Int64[Tensor, "rows ... k"] | None = None,
     use_cache: bool = True,
     keep_below: bool = False,
+    on_token: Callable[[int], object] | None = None,
 ) -> Generated:
     """Continue one prompt in every row, with that row's change made at the hook.
 
@@ -122,6 +123,7 @@ def generate(
         reference: different token ids whose joint probability is followed: a list of them for each row, or several.
         use_cache: without it every step runs the whole text again; the same text, slower.
         keep_below: keep what `score_perplexity` need not compute again, if the hook sees it.
+        on_token: told how many tokens every row has, one after the other.
 
     Returns:
         New tokens, their log-probabilities, that of the reference tokens, and the counter of one row.
@@ -149,6 +151,8 @@ def generate(
         if followed is not None:
             log_mass += likely.gather(1, followed.flatten(1)).view(followed.shape).logsumexp(dim=-1)
         tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+        if on_token is not None:
+            on_token(place + 1)
     new = tokens[:, 1 + len(prompt) :].cpu().numpy()
     mass = (log_mass / max(1, new_tokens)).cpu().numpy()
     below = torch.cat(edit.seen, dim=1).to(bench.dtype) if edit.seen else None

@@ -10,19 +10,10 @@ import torch
 from pydantic import ValidationError
 
 from tools.bench.workbench import Workbench
-from tools.effects.continuations import (
-    ARMS,
-    SteeredTexts,
-    Targets,
-    UsualTexts,
-    control_direction,
-    draw_shared,
-    find_strengths,
-    steer,
-    write_usual_texts,
-)
+from tools.effects.continuations import ARMS, SteeredTexts, Targets, control_direction, find_strengths, steer
 from tools.effects.intervention import Addition, Clamp, Readers
 from tools.effects.steering import generate, row_noise, score_perplexity
+from tools.effects.stock import UsualTexts, draw_shared, write_usual_texts
 from tools.study.definition import SteeringDefaults, Study
 from tools.survey.projection import project, random_directions
 
