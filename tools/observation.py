@@ -19,16 +19,17 @@ from tools.activity.densities import describe_densities
 from tools.activity.description import describe_activations, domain_nearby
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
-from tools.effects.continuations import STEERED, UNSTEERED, Targets, steer, write_usual_texts
+from tools.effects.continuations import STEERED, UNSTEERED, Targets, steer
 from tools.effects.contrast import draw_panel
 from tools.effects.fluency import draw_bounds
 from tools.effects.intervention import Readers
 from tools.effects.promise import FrequencyOrder, describe_effect, order_by_frequency
 from tools.effects.promotion import Promoter
 from tools.effects.rising import Chances, describe_words, measure_chances
-from tools.effects.rounds import Referee, steer_in_rounds
+from tools.effects.rounds import Referee, most_seeds, steer_in_rounds
 from tools.effects.steerability import own_tokens, score_input, score_output
 from tools.effects.steering import check_room
+from tools.effects.stock import write_usual_texts
 from tools.records import (
     CausalEvidence,
     DensityNull,
@@ -169,10 +170,13 @@ def observe_steering(
     levels = torch.zeros(len(peaks)) if study.steering.kind == "add" else read_levels(bench, chosen, recording)
     readers = Readers(chosen.directions, torch.tensor(chosen.features), levels.to(chosen.directions))
     targets = Targets(chosen.keys, readers, torch.from_numpy(chosen.top_ids), torch.from_numpy(peaks))
-    usual = write_usual_texts(bench, study, seed)
+    is_shared = study.steering.unsteered == "shared"
+    followed = targets.token_ids if is_shared else None
+    usual = write_usual_texts(bench, study, seed, progress, followed=followed, least=most_seeds(study))
     bounds = draw_bounds(usual, study.steering.fluency_factor)
     referee = Referee(survey.lexicon, draw_panel(survey, seed), bounds)
-    scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress)
+    shared = usual if is_shared else None
+    scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress, shared)
     listed = own_tokens(bench, chosen.directions)
     outputs = score_output(bench, chosen.directions, listed).tolist()
     chances = draw_chances(bench, study, promoter, usual.texts, recording.residual_norm, seed)

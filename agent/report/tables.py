@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.folder.records import Decision, SequenceNote, StratumRow, Summary
 from agent.report.closing import failure_lines
@@ -32,8 +32,19 @@ def format_summary(summary: Summary) -> list[str]:
     if summary.usage.calls:
         u = summary.usage
         lines.append(f"{u.calls:,} LLM calls, {u.input_tokens:,} + {u.output_tokens:,} tokens, {u.usd:.4f} USD")
-    lines.append("seconds: " + ", ".join(f"{stage} {value:.1f}" for stage, value in summary.seconds.items()))
+    lines.append(describe_seconds(summary.seconds))
     return lines
+
+
+def describe_seconds(seconds: Mapping[str, float]) -> str:
+    """How long each stage took, and in brackets the parts of it that were timed ("observe contexts")."""
+    told: list[str] = []
+    for stage in (name for name in seconds if " " not in name):
+        parts = [
+            f"{name.partition(' ')[2]} {took:.1f}" for name, took in seconds.items() if name.startswith(f"{stage} ")
+        ]
+        told.append(f"{stage} {seconds[stage]:.1f}" + (f" ({', '.join(parts)})" if parts else ""))
+    return "seconds: " + ", ".join(told)
 
 
 def header_of(summary: Summary) -> tuple[str, ...]:

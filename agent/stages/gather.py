@@ -168,6 +168,7 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
             progress,
             lambda found: folder.amend(densities=found),
         )
+    watch.seconds |= progress.seconds()
     sinks = count_sinks(opened.bench, study, evidence)
     if sinks and sinks.positions:
         console.print(f"observe      {sinks.sentence}")

@@ -12,11 +12,12 @@ from tools.bench.compute import Compute, Precision, settle_precision
 from tools.bench.loading import load_arm
 from tools.bench.workbench import Workbench
 from tools.dictionaries.belonging import probe_reconstruction, probe_rows
-from tools.effects.continuations import STEERED, UNSTEERED, SteeredTexts, Targets, steer, write_usual_texts
+from tools.effects.continuations import STEERED, UNSTEERED, SteeredTexts, Targets, steer
 from tools.effects.contrast import Contest, draw_panel, score_pairs
 from tools.effects.fluency import draw_bounds
 from tools.effects.sequence import follow
 from tools.effects.steering import check_room
+from tools.effects.stock import write_usual_texts
 from tools.effects.trial import draw_targets, mean_residual_norm
 from tools.proof.proof import require_proof
 from tools.records import Policy, PromptForm, SteeredPair

@@ -22,7 +22,7 @@ from tools.bench.workbench import Workbench
 from tools.study.corpus import TokenRows
 
 ROWS_PER_BATCH = 8
-"""What the activations of more rows take falls out of a processor's cache."""
+"""As many tokens as so many whole rows have: what the activations of more take falls out of a processor's cache."""
 TOKENS_PER_BATCH = 1024
 """Rows of a long context are fewer: an SAE that is encoded in full takes 4 * d_sae bytes a token, several times over."""
 SAMPLED_FEATURES = 2048
@@ -88,28 +88,29 @@ def record_activations(
     alike = nearest_features(bench, chosen, directions)
     columns = torch.cat([chosen, alike, sample_features(bench.d_sae, sampled)])
     n, m = len(chosen), len(directions)
-    activations = np.empty((*rows.tokens.shape, n + m), dtype=np.float32)
+    activations = np.zeros((*rows.tokens.shape, n + m), dtype=np.float32)
     peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
     places = np.empty(peaks.shape, dtype=np.int64)
     counts = np.zeros(len(columns) - n - len(alike))
     norms = 0.0
-    text = rows.real.copy()
+    text = np.zeros_like(rows.real)
     if progress and task is None:
         task = progress.add_task("observe      contexts", total=len(rows.tokens))
     for part, tokens, real in _batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
         counted = bench.is_text(residuals, real)
-        text[part], padding = counted.cpu().numpy(), ~counted[..., None]
+        width, padding = tokens.shape[1], ~counted[..., None]
+        text[part, :width] = counted.cpu().numpy()
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
         own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
-        activations[part] = torch.cat([own, components], dim=-1).numpy()
+        activations[part, :width] = torch.cat([own, components], dim=-1).numpy()
         highest = near.max(dim=1)  # of each row, [batch, n + m]
         peaks[part], places[part] = highest.values.numpy(), highest.indices.numpy()
         counts += (drawn > 0).sum(dim=(0, 1)).numpy()
         norms += float(residuals.norm(dim=-1)[counted].sum())
         if progress and task is not None:
-            progress.advance(task, part.stop - part.start)
+            progress.advance(task, len(part))
     n_real = int(text.sum())
     density = counts / n_real
     shares = median_density(density, m) if numbers is None else draw_densities(density, numbers)
@@ -141,12 +142,19 @@ def sample_features(d_sae: int, most: int = SAMPLED_FEATURES) -> Int64[Tensor, "
 
 def _batches(
     rows: TokenRows, most_tokens: int
-) -> Iterator[tuple[slice, Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
+) -> Iterator[tuple[Int64[np.ndarray, " batch"], Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
+    """Which rows, their tokens and which of these are real: rows about as long together, cut where the longest ends."""
     n, width = rows.tokens.shape
-    size = max(1, min(ROWS_PER_BATCH, most_tokens // width))
-    for start in range(0, n, size):
-        part = slice(start, min(start + size, n))
-        yield part, torch.from_numpy(rows.tokens[part]), torch.from_numpy(rows.real[part])
+    lengths = width - rows.real[:, ::-1].argmax(axis=1)
+    lengths[~rows.real.any(axis=1)] = 1
+    order = np.argsort(-lengths, kind="stable")
+    most = min(ROWS_PER_BATCH * width, most_tokens)
+    start = 0
+    while start < n:
+        longest = int(lengths[order[start]])
+        part = order[start : start + max(1, most // longest)]
+        yield part, torch.from_numpy(rows.tokens[part, :longest]), torch.from_numpy(rows.real[part, :longest])
+        start += len(part)
 
 
 def _threshold(

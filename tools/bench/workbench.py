@@ -26,6 +26,7 @@ from torch import Tensor
 
 from tools.bench.arms import ArmHashes
 from tools.bench.autoencoder import Autoencoder
+from tools.bench.blocks import Passing, find_passing
 from tools.bench.compute import BUDGET
 from tools.bench.hooks import choose_hook, hook_of
 from tools.bench.positions import SINK_MULTIPLE, choose_row_width, without_sinks
@@ -201,12 +202,32 @@ class Workbench:
                 self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
         return caught[0].float()
 
+    @property
+    def hook_reads_below(self) -> bool:
+        """What is seen at the hook is what `read_below` gives: nothing of the hook's block comes before it."""
+        return self.hook_name.endswith("hook_resid_pre")
+
+    @torch.no_grad()
+    def read_below(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"] | None:
+        """What the hook's block reads, whatever is done at the hook; None where there is nothing to be saved by it.
+
+        It can be handed to `next_logits` and `final_residual` in place of the blocks before, and is in the model's dtype.
+        """
+        if not self.layer or self._passing is None:
+            return None
+        with self.lock:
+            return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach()
+
     @torch.no_grad()
     def final_residual(
-        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None = None
+        self,
+        tokens: Int64[Tensor, "rows positions"],
+        edit: ResidualEdit | None = None,
+        below: Float[Tensor, "rows positions d_model"] | None = None,
     ) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream that the final norm reads, edited at the hook when asked."""
-        return self.last_residual(tokens, edit)
+        """The residual stream that the final norm reads, edited at the hook when asked; `below` as `read_below` gives it."""
+        with self._resuming(below):
+            return self.last_residual(tokens, edit)
 
     def last_residual(
         self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None
@@ -276,6 +297,32 @@ class Workbench:
             given = {self._cache_argument: cache}
             output = self.bridge.original_model(tokens.to(self.device), use_cache=True, logits_to_keep=1, **given)
         return Decoded(output.logits[:, -1, : self.n_tokens].float(), output[self._cache_argument])
+
+    @torch.no_grad()
+    def next_logits(
+        self,
+        tokens: Int64[Tensor, "rows positions"],
+        edit: ResidualEdit | None,
+        below: Float[Tensor, "rows positions d_model"] | None = None,
+    ) -> Float[Tensor, "rows d_vocab"]:
+        """Logits of the next token; `below` as `read_below` gives it."""
+        with self._resuming(below), self._editing(edit):
+            output = self.bridge.original_model(tokens.to(self.device), use_cache=False, logits_to_keep=1)
+        return output.logits[:, -1, : self.n_tokens].float()
+
+    @cached_property
+    def _passing(self) -> Passing | None:
+        with self.lock:
+            return find_passing(self.bridge, self._probe_rows()[:1])
+
+    @contextmanager
+    def _resuming(self, below: Float[Tensor, "rows positions d_model"] | None) -> Generator[None]:
+        """The blocks before the hook's are passed over, where what they would hand on is known."""
+        if below is None or self._passing is None:
+            yield
+            return
+        with self.lock, self._passing.over(self.bridge.blocks[: self.layer], below):
+            yield
 
     def _probe_rows(self) -> Int64[Tensor, "rows positions"]:
         """A few rows of random tokens that the model itself is tried on."""

@@ -92,6 +92,15 @@ class Bars(Progress):
         """As rich's; `status` is one of the fields, here and in `update`. What was completed before says no speed."""
         return super().add_task(description, start, total, completed, visible, **{**fields, "before": completed})
 
+    def seconds(self) -> dict[str, float]:
+        """How long the tasks took by their descriptions, in the order in which they came; those of one name together."""
+        took: dict[str, float] = {}
+        for task in self.tasks:
+            name = " ".join(task.description.split())
+            lasted = task.elapsed if task.finished_time is None else task.finished_time
+            took[name] = round(took.get(name, 0.0) + (lasted or 0.0), 3)
+        return took
+
     def beat(self) -> None:
         """A line for every task that runs, or for the stage while none does."""
         for line in [describe_task(task) for task in self._running()] or self._between():

@@ -105,7 +105,10 @@ def _measure_block(bench: Workbench, pass_bytes: int, places: Sequence[Place], l
     rows, positions = torch.nonzero(activations.cpu() > 0, as_tuple=True)
     n = len(tokens)
     at = torch.cat([copies[rows], len(clean) + rows, len(clean) + n + rows]), positions.repeat(3)
-    *between, final = _read_blocks(bench, torch.cat([clean, tokens, tokens]), Intervention(Addition(change)), at)
+    below = bench.read_below(clean)
+    if below is not None:
+        below = torch.cat([below, below[copies], below[copies]])
+    *between, final = _read_blocks(bench, torch.cat([clean, tokens, tokens]), Intervention(Addition(change)), at, below)
     n_logits = max(1, pass_bytes // (16 * bench.W_U.shape[1]))
     edges = np.cumsum([0, *(int((place.activations[:, :length] > 0).sum()) for place in places)])
     return [
@@ -121,6 +124,7 @@ def _read_blocks(
     tokens: Int64[Tensor, "rows positions"],
     edit: Intervention,
     at: tuple[Int64[Tensor, " points"], Int64[Tensor, " points"]],
+    below: Float[Tensor, "rows positions d_model"] | None,
 ) -> list[Float[Tensor, "3 third d_model"]]:
     """The residual stream after each block from the hook on at some points: clean, ablated and added ones, in thirds."""
     found: list[Tensor] = []
@@ -133,7 +137,7 @@ def _read_blocks(
     first = bench.layer + bench.hook_name.endswith("resid_post")
     hooks = [(f"blocks.{layer}.hook_resid_post", keep) for layer in range(first, n_layers - 1)]
     with bench.lock, bench.bridge.hooks(fwd_hooks=hooks):
-        final = bench.final_residual(tokens, edit)[at]
+        final = bench.final_residual(tokens, edit, below)[at]
     return [residual.unflatten(0, (3, -1)) for residual in [*found, final]]
 
 

@@ -67,8 +67,8 @@ class Contest(NamedTuple):
     """Won under each of other features' words."""
     lift: Float[np.ndarray, " pairs"]
     """Change of the log-probability of the direction's tokens, in nats."""
-    grade: float
-    """Mean over the pairs, if they have controls."""
+    grade: float | None
+    """Mean over the pairs; None where they have no controls."""
     measurable: bool
     """The direction has words that texts could be compared with."""
 
@@ -144,7 +144,7 @@ def _score(
         wins=(scores[:, STEERED] > scores[:, UNSTEERED]) & ~collapsed,
         null=(under_panel[:, 1] > under_panel[:, 0]) & ~collapsed[:, None],
         lift=steered.log_mass[place, :, STEERED] - steered.log_mass[place, :, UNSTEERED],
-        grade=grade_pairs(scores, perplexity[:, 1], collapsed, bounds) if has_controls else 0.0,
+        grade=grade_pairs(scores, perplexity[:, 1], collapsed, bounds) if has_controls else None,
         measurable=measurable,
     )
 

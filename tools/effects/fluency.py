@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.effects.continuations import UsualTexts
+from tools.effects.stock import UsualTexts
 from tools.survey.keywords import words_of
 
 MOST_REPETITION = 0.5

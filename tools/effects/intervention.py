@@ -167,6 +167,8 @@ class Intervention:
         """Give `prompt_positions` (with BOS) where each call sees prompt and continuation, as there is without a cache."""
         self.change = change
         self.policy: Policy = policy
+        self.seen: list[Float[Tensor, "rows positions d_model"]] | None = None
+        """What each call was given, where a list is put here; not of calls of a part (`take`)."""
         self._prompt_positions = prompt_positions
         self._record = _Record()
 
@@ -175,6 +177,8 @@ class Intervention:
         first, last = self._span(residual.shape[1])
         self._record.prompt_done = True
         self._record.calls += 1
+        if self.seen is not None:
+            self.seen.append(residual)
         self._record.positions += max(0, last - first)
         if last <= first:
             return residual

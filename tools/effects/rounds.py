@@ -17,6 +17,7 @@ from tools.effects.continuations import ARMS, STEERED, SteeredTexts, Targets, fi
 from tools.effects.contrast import Contest, Panel, describe_steering, score_pairs
 from tools.effects.fluency import Bounds
 from tools.effects.sequence import further_seeds, is_open, plan_sequence
+from tools.effects.stock import UsualTexts
 from tools.records import SteeringEvidence
 from tools.study.definition import SteeringSequence, Study
 from tools.survey.lexicon import Lexicon
@@ -38,6 +39,7 @@ def steer_in_rounds(
     seed: int,
     referee: Referee,
     progress: Progress | None = None,
+    shared: UsualTexts | None = None,
 ) -> list[SteeringEvidence]:
     """The pairs of every direction, written, scored and described.
 
@@ -49,19 +51,23 @@ def steer_in_rounds(
         seed: of the run.
         referee: what scores the texts.
         progress: where it is shown how far it is.
+        shared: the unsteered texts of all; without them each direction has its own.
     """
-    strengths = find_strengths(bench, study, targets, residual_norm)
+    strengths = find_strengths(bench, study, targets, residual_norm, progress)
 
     def write(asked: Study, places: Sequence[int], arms: int) -> tuple[SteeredTexts, list[Contest]]:
         rows = torch.tensor(places, dtype=torch.int64)
         part = targets.take(rows)
-        made = steer(bench, asked, part, residual_norm, seed, progress, strengths=strengths.take(rows), arms=arms)
+        given = shared.take(rows) if shared else None
+        made = steer(
+            bench, asked, part, residual_norm, seed, progress, strengths=strengths.take(rows), arms=arms, shared=given
+        )
         owners = part.readers.features.tolist()
         return made, score_pairs(
             asked, made, referee.lexicon, part.token_ids.numpy(), owners, referee.panel, referee.bounds
         )
 
-    opening, contests = write(study, range(len(targets.keys)), len(ARMS))
+    opening, contests = write(study, range(len(targets.keys)), len(ARMS) if study.steering.controls else STEERED + 1)
     rounds = [[contest] for contest in contests]
     sequence = study.steering.sequence
     if sequence is not None:
@@ -70,6 +76,16 @@ def steer_in_rounds(
         describe_steering(study, opening, place, own, referee.bounds, referee.lexicon)
         for place, own in enumerate(rounds)
     ]
+
+
+def most_seeds(study: Study) -> int:
+    """Seeds that a prompt is continued with at most, all rounds together; 0 where no stock of texts has to hold them."""
+    settings = study.steering
+    if settings.unsteered == "own":
+        return 0
+    size = len(settings.prompts) * len(settings.seeds)
+    rounds = plan_sequence(settings.sequence, size).most // size if settings.sequence else 1
+    return rounds * len(settings.seeds)
 
 
 def go_on(

@@ -7,7 +7,7 @@ Rows that are changed alike share one pass over the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +30,11 @@ class Generated(NamedTuple):
     tokens: Int64[np.ndarray, "rows new"]
     log_probs: Float[np.ndarray, "rows new"]
     """Of each new token, in nats, under the model as it was steered; before temperature and truncation."""
-    log_mass: Float[np.ndarray, " rows"]
+    log_mass: Float[np.ndarray, "rows ..."]
     """Mean over the new tokens of the log-probability (nats) of each row's reference tokens as a set."""
     counter: HookCounter
+    below: Float[Tensor, "rows fed d_model"] | None = None
+    """What the hook's block read at each new token but the last, where that was asked for."""
 
 
 def row_noise(key: str, new_tokens: int) -> Float[np.ndarray, " new"]:
@@ -46,9 +48,17 @@ def rows_per_batch(bench: Workbench, positions: int, most_bytes: int | None = No
     A row takes its logits three times over, its keys and values, those of one block once more, and a block's inside.
     """
     d_model, d_vocab = bench.W_U.shape
-    per_position = d_model * (2 * int(bench.bridge.cfg.n_layers) + 10)
+    kept = (int(bench.bridge.cfg.n_layers) + 1) * 2 * _kept_width(bench, d_model)
+    per_position = 8 * d_model + kept
     most = bench.budget if most_bytes is None else most_bytes
     return min(MOST_ROWS, max(FEWEST_ROWS, most // (4 * (3 * d_vocab + positions * per_position))))
+
+
+def _kept_width(bench: Workbench, d_model: int) -> int:
+    """Of a position's keys, or its values, in one block, in numbers of four bytes."""
+    cfg = bench.bridge.cfg
+    heads = getattr(cfg, "n_key_value_heads", None)  # None where every head has keys of its own
+    return (int(heads) * int(cfg.d_head) if heads else d_model) * bench.dtype.itemsize // 4
 
 
 def split_rows(n_rows: int, limit: int) -> tuple[Int64[Tensor, " rows"], ...]:
@@ -95,8 +105,10 @@ def generate(
     temperature: float,
     top_k: int,
     policy: Policy = "all",
-    reference: Int64[Tensor, "rows k"] | None = None,
+    reference: Int64[Tensor, "rows ... k"] | None = None,
     use_cache: bool = True,
+    keep_below: bool = False,
+    on_token: Callable[[int], object] | None = None,
 ) -> Generated:
     """Continue one prompt in every row, with that row's change made at the hook.
 
@@ -108,8 +120,10 @@ def generate(
         temperature: divides the logits; 0 takes the likeliest token.
         top_k: samples among that many likeliest tokens.
         policy: which positions are changed.
-        reference: different token ids whose joint probability is followed, a row each.
+        reference: different token ids whose joint probability is followed: a list of them for each row, or several.
         use_cache: without it every step runs the whole text again; the same text, slower.
+        keep_below: keep what `score_perplexity` need not compute again, if the hook sees it.
+        on_token: told how many tokens every row has, one after the other.
 
     Returns:
         New tokens, their log-probabilities, that of the reference tokens, and the counter of one row.
@@ -120,8 +134,10 @@ def generate(
     followed = reference.to(bench.device) if reference is not None else None
     edit = Intervention(change, policy, None if use_cache else len(prompt) + 1)
     log_probs = torch.zeros(n_rows, new_tokens, device=bench.device)
-    log_mass = torch.zeros(n_rows, device=bench.device)
+    log_mass = torch.zeros(n_rows if followed is None else followed.shape[:-1], device=bench.device)
     cache: Any = None
+    if keep_below and use_cache and bench.hook_reads_below:
+        edit.seen = []
     for place in range(new_tokens):
         if not use_cache:
             logits = bench.step(tokens, None, edit).logits
@@ -133,10 +149,14 @@ def generate(
         likely = torch.log_softmax(logits, dim=-1)
         log_probs[:, place] = likely.gather(1, chosen[:, None])[:, 0]
         if followed is not None:
-            log_mass += likely.gather(1, followed).logsumexp(dim=-1)
+            log_mass += likely.gather(1, followed.flatten(1)).view(followed.shape).logsumexp(dim=-1)
         tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+        if on_token is not None:
+            on_token(place + 1)
     new = tokens[:, 1 + len(prompt) :].cpu().numpy()
-    return Generated(new, log_probs.cpu().numpy(), (log_mass / max(1, new_tokens)).cpu().numpy(), edit.counter)
+    mass = (log_mass / max(1, new_tokens)).cpu().numpy()
+    below = torch.cat(edit.seen, dim=1).to(bench.dtype) if edit.seen else None
+    return Generated(new, log_probs.cpu().numpy(), mass, edit.counter, below)
 
 
 def _read_prompt(
@@ -165,23 +185,38 @@ def sample(
 
 
 def score_perplexity(
-    bench: Workbench, prompt: Sequence[int], continuations: Int64[np.ndarray, "rows new"]
+    bench: Workbench,
+    prompt: Sequence[int],
+    continuations: Int64[np.ndarray, "rows new"],
+    below: Float[Tensor, "rows fed d_model"] | None = None,
 ) -> Float[np.ndarray, " rows"]:
-    """Perplexity of each continuation of the prompt under the unsteered model."""
+    """Perplexity of each continuation of the prompt under the unsteered model; `below` as `generate` kept it.
+
+    What lies below the hook is the same for a steered text as for an unsteered one that says the same.
+    """
     n_new, d_vocab = continuations.shape[1], bench.W_U.shape[1]
+    known = _whole_below(bench, prompt, below)
     tokens = torch.cat(
         [prompt_rows(bench, prompt, len(continuations)), torch.from_numpy(continuations).to(bench.device)], dim=1
     )
     block = min(rows_per_batch(bench, tokens.shape[1]), max(1, bench.budget // (24 * n_new * d_vocab)))
     parts: list[Tensor] = []
-    for rows in tokens.split(block):
-        final = bench.final_residual(rows[:, :-1])[
-            :, len(prompt) :
-        ]  # [rows, new, d_model], from the prompt's last token
+    for places in torch.arange(len(tokens)).split(block):
+        rows, part = tokens[places], None if known is None else known[places]
+        final = bench.final_residual(rows[:, :-1], None, part)[:, len(prompt) :]  # from the prompt's last token on
         logits = bench.unembed(final)  # [rows, new, d_vocab]
         likely = torch.log_softmax(logits, dim=-1).gather(2, rows[:, -n_new:, None])[..., 0]
         parts.append((-likely.mean(dim=1)).exp().cpu())
     return torch.cat(parts).numpy()
+
+
+def _whole_below(
+    bench: Workbench, prompt: Sequence[int], below: Float[Tensor, "rows fed d_model"] | None
+) -> Float[Tensor, "rows positions d_model"] | None:
+    opening = None if below is None else bench.read_below(prompt_rows(bench, prompt, 1))
+    if below is None or opening is None:
+        return None
+    return torch.cat([opening.expand(len(below), -1, -1), below], dim=1)
 
 
 def prompt_rows(bench: Workbench, prompt: Sequence[int], n: int) -> Int64[Tensor, "n positions"]:

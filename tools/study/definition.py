@@ -168,6 +168,10 @@ class SteeringDefaults(Record):
     """What a feature's strength is set by; `kl` searches for the strength that has the effect `target_kl`."""
     target_kl: Number = Field(default=0.5, gt=0)
     """Nats between the unsteered and steered next-token distributions."""
+    kl_tolerance: Number = Field(default=0.01, gt=0, lt=1)
+    """Share of `target_kl` by which what is found may miss it."""
+    first_strength: Number | None = Field(default=None, gt=0, le=1e6)
+    """In mean residual norms: where the search for `target_kl` begins; at `max_strength` without it."""
     strength: Number | None = Field(default=None, gt=0, le=1e6)
     """In mean residual norms or in each feature's largest activation, as `unit` says."""
     max_strength: Number = Field(default=2.0, gt=0, le=1e6)
@@ -176,6 +180,22 @@ class SteeringDefaults(Record):
     """A steered text that many times as perplexing as the unsteered texts' 99th percentile has collapsed."""
     sequence: SteeringSequence | None = None
     """How texts beyond the seeds above are spent; without it every direction is given these alone."""
+    unsteered: Literal["own", "shared"] = "own"
+    """Whether each direction has unsteered texts of its own, or draws from one stock of them."""
+    controls: bool = True
+    """Whether the first pairs are written along a random direction and with the sign turned, too, to be read."""
+
+    @model_validator(mode="after")
+    def _numbers_what_is_shared(self) -> SteeringDefaults:
+        if self.unsteered == "shared" and self.seeds != tuple(range(len(self.seeds))):
+            raise ValueError('unsteered = "shared" numbers its texts: seeds must be 0, 1, 2 and so on')
+        return self
+
+    @model_validator(mode="after")
+    def _begins_within_reach(self) -> SteeringDefaults:
+        if self.first_strength is not None and self.first_strength > self.max_strength:
+            raise ValueError(f"first_strength {self.first_strength:g} exceeds max_strength {self.max_strength:g}")
+        return self
 
     @model_validator(mode="after")
     def _names_one_strength(self) -> SteeringDefaults:

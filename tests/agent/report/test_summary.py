@@ -11,7 +11,7 @@ from agent.folder.records import ConceptRating, Decision, JudgeRef
 from agent.llm.records import Failure, Usage
 from agent.report.figures import draw_figures
 from agent.report.summary import summarise
-from agent.report.tables import decisions_csv, format_summary, strata_csv
+from agent.report.tables import decisions_csv, describe_seconds, format_summary, strata_csv
 from benchmarks.material.evidence import typical_pair, typical_steering
 from tools.records import CoherenceEvidence, Evidence, FeatureRef, SequentialTest, SteeringWord, Stratum
 
@@ -197,3 +197,8 @@ def test_a_table_of_fixed_numbers_of_pairs_says_nothing_of_sequences() -> None:
     assert lines[0].endswith("null")
     assert "sequence" not in "\n".join(lines)
     assert SUMMARY.strata[0].steering_passes is None
+
+
+def test_a_stage_says_what_its_parts_took() -> None:
+    took = {"load": 4.0, "observe": 30.0, "investigate": 0.25, "observe contexts": 5.0, "observe steering": 21.0}
+    assert describe_seconds(took) == "seconds: load 4.0, observe 30.0 (contexts 5.0, steering 21.0), investigate 0.2"

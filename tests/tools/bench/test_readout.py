@@ -20,6 +20,7 @@ from tools.errors import LoadError
 from tools.proof.proof import prove
 from tools.study.definition import Arm, Study
 
+HANDING_ON_MORE = {"gpt_neo", "bloom", "falcon", "mpt"}
 PADDED = 448
 """Rows of the embedding; the tokenizer has fewer tokens."""
 HOOK = f"blocks.{N_LAYERS - 1}.hook_resid_pre"
@@ -205,3 +206,14 @@ def test_a_family_passes_every_check_of_the_benchs_proof(family_bench: Workbench
     """But one: TransformerLens 3.9 loses the cache of MPT's attention, which nothing but the proof would tell."""
     is_mpt = "Mpt" in type(family_bench.bridge.original_model).__name__
     assert set(failures(family_bench, study)) == ({"cache"} if is_mpt else set())
+
+
+def test_blocks_before_the_hook_need_not_run_again_in_most_families_and_change_nothing_in_any(
+    family_bench: Workbench, rows: torch.Tensor, request: pytest.FixtureRequest
+) -> None:
+    """Some hand on more than the residual stream from block to block, and run whole."""
+    below = family_bench.read_below(rows)
+    whole, logits = family_bench.final_residual(rows), family_bench.logits(rows)[:, -1]
+    torch.testing.assert_close(family_bench.final_residual(rows, None, below), whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(family_bench.next_logits(rows, None, below), logits, atol=1e-4, rtol=1e-4)
+    assert (below is None) == (request.node.callspec.params["family_bench"] in HANDING_ON_MORE)

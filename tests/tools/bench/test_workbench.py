@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,36 @@ def test_final_residual_sees_the_edit(bench: Workbench, last_bench: Workbench, t
         edited = one.final_residual(tokens, push)
         torch.testing.assert_close(one.unembed(edited), one.logits(tokens, push), atol=1e-4, rtol=1e-4)
         assert not torch.allclose(edited, one.final_residual(tokens), atol=0.1)
+
+
+def test_what_is_known_below_the_hook_is_not_computed_again(
+    bench: Workbench, last_bench: Workbench, tokens: torch.Tensor
+) -> None:
+    def push(residual: torch.Tensor) -> torch.Tensor:
+        return residual + 3 * bench.directions[0]
+
+    for one in (bench, last_bench):
+        below = one.read_below(tokens)
+        assert below is not None
+        for edit in (None, push):
+            whole, logits = one.final_residual(tokens, edit), one.logits(tokens, edit)
+            torch.testing.assert_close(one.final_residual(tokens, edit, below), whole)
+            torch.testing.assert_close(one.next_logits(tokens, edit, below), logits[:, -1])
+            torch.testing.assert_close(one.next_logits(tokens, edit), logits[:, -1])
+        assert not torch.allclose(one.final_residual(tokens, None, 2 * below), one.final_residual(tokens), atol=0.1)
+        run = parts_run(one, partial(one.final_residual, below=below), tokens)
+        assert run == {str(n) for n in range(one.layer, 3)}
+        assert parts_run(one, one.final_residual, tokens) == {"0", "1", "2"}, "all of them again afterwards"
+
+
+def test_a_pass_that_fails_leaves_every_block_as_it_was(bench: Workbench, tokens: torch.Tensor) -> None:
+    def fail(residual: torch.Tensor) -> torch.Tensor:
+        raise ArithmeticError
+
+    below, before = bench.read_below(tokens), bench.logits(tokens)
+    with pytest.raises(ArithmeticError):
+        bench.next_logits(tokens, fail, below)
+    assert torch.equal(bench.logits(tokens), before)
 
 
 def test_unembedding_a_final_residual_gives_the_logits(bench: Workbench, tokens: torch.Tensor) -> None:

@@ -134,6 +134,18 @@ def test_stage_goes_on_between_its_tasks_and_says_so(clock: Clock) -> None:
     assert draw(bars)[-1] == "observe      goes on, 1:15 so far"
 
 
+def test_a_stage_says_how_long_its_tasks_took_those_of_one_name_together(clock: Clock) -> None:
+    bars = Bars(Console(file=StringIO()), clock=clock)
+    for took in (3.0, 4.0):
+        task = bars.add_task("observe      steering", total=2)
+        clock.now += took
+        bars.update(task, completed=2)
+        clock.now += 10
+    bars.add_task("observe      causal effect", total=2)
+    clock.now += 5
+    assert bars.seconds() == {"observe steering": 7.0, "observe causal effect": 5.0}
+
+
 def test_lines_come_at_their_interval_while_nothing_moves_and_stop_with_the_stage() -> None:
     console = make_console()
     with Bars(console, every=0.05) as bars:

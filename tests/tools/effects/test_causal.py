@@ -33,8 +33,12 @@ class ErasingBench(Workbench):
         self.gain = gain
 
     def final_residual(
-        self, tokens: torch.Tensor, edit: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self,
+        tokens: torch.Tensor,
+        edit: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        below: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        assert below is None, "nothing lies below the first block"
         residual = self.embedding[tokens]
         residual = residual if edit is None else edit(residual)
         return residual + self.gain * (residual @ self.direction)[..., None] * self.direction

@@ -7,19 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tools.bench.workbench import Workbench
-from tools.effects.continuations import (
-    ARMS,
-    SteeredTexts,
-    Targets,
-    control_direction,
-    find_strengths,
-    steer,
-    write_usual_texts,
-)
+from tools.effects.continuations import ARMS, SteeredTexts, Targets, control_direction, find_strengths, steer
 from tools.effects.intervention import Addition, Clamp, Readers
 from tools.effects.steering import generate, row_noise, score_perplexity
+from tools.effects.stock import UsualTexts, draw_shared, write_usual_texts
 from tools.study.definition import SteeringDefaults, Study
 from tools.survey.projection import project, random_directions
 
@@ -129,6 +123,76 @@ def test_usual_texts_have_nothing_to_do_with_what_is_steered(bench: Workbench, s
     assert len(usual.texts) == len(usual.perplexity) == 200
     assert usual.texts == write_usual_texts(bench, study, 0).texts != write_usual_texts(bench, study, 1).texts
     assert (usual.perplexity > 1).all()
+
+
+# Unsteered texts that all directions share
+
+
+def shared_texts(bench: Workbench, study: Study, features: list[int], least: int = 0) -> UsualTexts:
+    return write_usual_texts(bench, study, 0, followed=targets(bench, features).token_ids, least=least)
+
+
+def test_shared_texts_are_those_that_the_bounds_are_drawn_from(bench: Workbench, study: Study) -> None:
+    features = [3, 20, 7]
+    shared = shared_texts(bench, study, features)
+    assert shared.texts == write_usual_texts(bench, study, 0).texts
+    found = steer(bench, study, targets(bench, features), NORM, 0, shared=shared, arms=2)
+    drawn = draw_shared(study, targets(bench, features).keys, 0, shared)
+    n_prompts, n_seeds = len(study.steering.prompts), len(study.steering.seeds)
+    assert drawn.shape == (3, n_prompts, n_seeds)
+    for direction, places in enumerate(drawn.reshape(3, -1)):
+        assert len(set(places.tolist())) == len(places), "no text comes twice"
+        assert found.texts[direction, :, 0].tolist() == [shared.texts[place] for place in places]
+        np.testing.assert_array_equal(found.perplexity[direction, :, 0], shared.perplexity[places])
+        np.testing.assert_array_equal(found.log_mass[direction, :, 0], shared.log_mass[places, direction])
+    size = len(shared.texts) // n_prompts
+    assert (drawn // size == np.arange(n_prompts)[:, None]).all(), "each of its own prompt"
+    assert drawn[0].tolist() != drawn[1].tolist()
+
+
+def test_a_pair_of_a_shared_text_differs_by_the_intervention_alone(bench: Workbench, study: Study) -> None:
+    """Strength 0 writes the shared text again, and says as much of the direction's tokens."""
+    nothing = with_steering(study, kind="ablate", strength=None)
+    features = [3, 20]
+    aimed = targets(bench, features)
+    silent = aimed._replace(
+        readers=Readers(0 * aimed.readers.directions, torch.tensor([-1, -1]), torch.full((2,), 99.0))
+    )
+    shared = shared_texts(bench, study, features)
+    found = steer(bench, nothing, silent, NORM, 0, shared=shared)
+    assert all(len(set(texts)) == 1 for texts in found.texts.reshape(-1, len(ARMS)).tolist())
+    np.testing.assert_allclose(found.log_mass, found.log_mass[..., :1].repeat(len(ARMS), axis=-1), atol=1e-4)
+    np.testing.assert_allclose(found.perplexity[..., 1], found.perplexity[..., 0], rtol=1e-3)
+
+
+def test_sharing_texts_leaves_a_direction_to_itself(bench: Workbench, study: Study) -> None:
+    together = steer(bench, study, targets(bench, [3, 20, 7]), NORM, 0, shared=shared_texts(bench, study, [3, 20, 7]))
+    alone = steer(bench, study, targets(bench, [7]), NORM, 0, shared=shared_texts(bench, study, [7]), most_rows=3)
+    assert alone.texts[0].tolist() == together.texts[2].tolist()
+    np.testing.assert_allclose(alone.log_mass[0], together.log_mass[2], atol=1e-4)
+
+
+def test_a_stock_that_is_too_small_is_refused_and_grows_as_asked_for(bench: Workbench, study: Study) -> None:
+    size = len(shared_texts(bench, study, [3]).texts) // len(study.steering.prompts)
+    later = study.model_copy(update={"steering": study.steering.model_copy(update={"seeds": (size, size + 1)})})
+    with pytest.raises(ValueError, match="too few"):
+        steer(bench, later, targets(bench, [3]), NORM, 0, shared=shared_texts(bench, study, [3]))
+    larger = shared_texts(bench, study, [3], least=size + 2)
+    assert len(larger.texts) == (size + 2) * len(study.steering.prompts)
+    assert steer(bench, later, targets(bench, [3]), NORM, 0, shared=larger, arms=2).texts.shape[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"unsteered": "shared", "seeds": (0, 2)}, "seeds must be 0, 1, 2"),
+        ({"first_strength": 3.0, "max_strength": 2.0}, "first_strength 3 exceeds max_strength 2"),
+        ({"kl_tolerance": 0}, "kl_tolerance"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(study: Study, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        with_steering(study, **wrong)
 
 
 # Units and kinds

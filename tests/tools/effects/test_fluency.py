@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tools.effects.continuations import UsualTexts
 from tools.effects.fluency import MOST_REPETITION, draw_bounds, repetition_of
+from tools.effects.stock import UsualTexts
 
 
 @pytest.mark.parametrize(

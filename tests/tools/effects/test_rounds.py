@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,6 +117,31 @@ def test_a_direction_is_given_alone_what_it_is_given_beside_others(
         assert together
         assert [pair.steered for pair in alone.steering.pairs] == [pair.steered for pair in together.pairs]
         assert alone.steering.sequence == together.sequence
+
+
+def test_texts_without_controls_are_judged_alike_and_leave_a_direction_to_itself(
+    bench: Workbench, study: Study, survey: Survey
+) -> None:
+    asked = with_steering(study, sequence=SEQUENCE, new_tokens=LENGTH, unsteered="shared", controls=False)
+    together = observe(bench, asked, survey, CHOSEN, seed=0)
+    (alone,) = observe(bench, asked, survey, [CHOSEN[3]], seed=0)
+    assert alone.steering and together[3].steering
+    assert [pair.steered for pair in alone.steering.pairs] == [pair.steered for pair in together[3].steering.pairs]
+    assert alone.steering.sequence == together[3].steering.sequence
+    longer, stock = 0, Counter[str]()
+    for one in steering(together):
+        assert one.graded_score is None
+        assert {pair.random for pair in one.pairs} == {pair.flipped for pair in one.pairs} == {None}
+        assert SteeringEvidence.model_validate(json.loads(one.model_dump_json())) == one
+        keys = [(pair.prompt, pair.unsteered) for pair in one.pairs]
+        stock.update(set(pair.unsteered for pair in one.pairs))
+        assert len(set(keys)) > 0.8 * len(keys), "no text of the stock comes twice; few are worded alike"
+        if one.sequence:
+            wins, null = np.array([pair.win for pair in one.pairs]), np.array(one.sequence.null)
+            assert (one.sequence.verdict, one.sequence.p_value) == follow(SEQUENCE, wins, null)
+            longer += len(one.pairs) > one.sequence.opening
+    assert longer
+    assert stock.most_common(1)[0][1] > 1, "directions share texts"
 
 
 def contest(wins: Sequence[bool], chance: float = 0.5, measurable: bool = True) -> Contest:

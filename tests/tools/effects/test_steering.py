@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,16 @@ def test_fewer_rows_fit_for_longer_texts_and_larger_vocabularies(bench: Workbenc
     assert rows_per_batch(bench, 10) == MOST_ROWS
 
 
+def test_more_rows_fit_where_heads_share_their_keys_and_numbers_are_short(bench: Workbench) -> None:
+    other = CountingBench(bench)
+    other.W_U, other.budget = torch.empty(32, 500, device="meta"), 2**20
+    usual = rows_per_batch(other, 40)
+    other.bridge = SimpleNamespace(cfg=SimpleNamespace(n_layers=3, n_key_value_heads=1, d_head=8))
+    shared = rows_per_batch(other, 40)
+    other.dtype = torch.bfloat16
+    assert FEWEST_ROWS < usual < shared < rows_per_batch(other, 40) < MOST_ROWS
+
+
 @given(st.integers(1, 500), st.integers(1, 100))
 def test_rows_are_split_evenly_and_within_the_limit(n_rows: int, limit: int) -> None:
     parts = [len(part) for part in split_rows(n_rows, limit)]
@@ -327,6 +338,29 @@ def test_unsteered_rows_know_their_perplexity_already(bench: Workbench, prompt: 
     known, found = np.exp(-made.log_probs.mean(axis=1)), score_perplexity(bench, prompt, made.tokens)
     np.testing.assert_allclose(known[:3], found[:3], rtol=1e-3)
     assert (found[3:] > 1.5 * known[3:]).all(), "what a steered model finds likely is not what the unsteered one does"
+
+
+@pytest.mark.parametrize("name", ["bench", "last_bench"])
+def test_perplexity_needs_nothing_below_the_hook_again(
+    name: str, prompt: list[int], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in blocks; a hook behind its block sees too little for that, and nothing is kept."""
+    one: Workbench = request.getfixturevalue(name)
+    made = run(one, prompt, strong(one), keep_below=True)
+    assert (made.below is not None) == (name == "bench") == one.hook_name.endswith("hook_resid_pre")
+    whole = score_perplexity(one, prompt, made.tokens)
+    np.testing.assert_allclose(score_perplexity(one, prompt, made.tokens, made.below), whole, rtol=1e-4)
+    monkeypatch.setattr(one, "budget", 1)
+    np.testing.assert_allclose(score_perplexity(one, prompt, made.tokens, made.below), whole, rtol=1e-4)
+
+
+def test_one_pass_follows_several_lists_of_tokens(bench: Workbench, prompt: list[int]) -> None:
+    lists = torch.tensor([[3, 4, 5], [60, 61, 62]])
+    both = run(bench, prompt, strong(bench), reference=lists.expand(6, 2, 3)).log_mass
+    for place in range(2):
+        alone = run(bench, prompt, strong(bench), reference=lists[place].expand(6, 3)).log_mass
+        np.testing.assert_allclose(both[:, place], alone, atol=1e-5)
+    assert both.shape == (6, 2)
 
 
 def test_perplexity_in_blocks_is_the_same(bench: Workbench, prompt: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

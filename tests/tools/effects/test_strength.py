@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.progress import Progress
 
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Addition, Change, Clamp, Readers
@@ -25,9 +26,9 @@ class CountingBench(Workbench):
         self.__dict__.update(bench.__dict__)
         self.n_rows = 0
 
-    def step(self, tokens: torch.Tensor, cache: Any, edit: Any) -> Any:
+    def next_logits(self, tokens: torch.Tensor, edit: Any, below: torch.Tensor | None = None) -> torch.Tensor:
         self.n_rows += len(tokens) if edit is not None else 0
-        return super().step(tokens, cache, edit)
+        return super().next_logits(tokens, edit, below)
 
 
 def adding(directions: torch.Tensor) -> MakeChange:
@@ -71,7 +72,52 @@ def test_strength_hits_its_target_or_is_the_longest(
 def test_search_stops_as_soon_as_the_target_is_met(bench: Workbench, prompts: list[list[int]]) -> None:
     counting = CountingBench(bench)
     choose_strengths(counting, prompts, adding(bench.directions[:12]), 12, target_kl=0.3, max_norm=20.0)
-    assert counting.n_rows <= 12 * len(prompts) * 8
+    assert 12 * len(prompts) * 3 <= counting.n_rows <= 12 * len(prompts) * 8
+
+
+def test_a_search_that_begins_near_and_asks_for_less_is_shorter_and_keeps_what_it_asked_for(
+    bench: Workbench, prompts: list[list[int]]
+) -> None:
+    directions = bench.directions[:12]
+    exact = choose_strengths(bench, prompts, adding(directions), 12, target_kl=0.3, max_norm=40.0)
+    counting = CountingBench(bench)
+    chosen = choose_strengths(
+        counting,
+        prompts,
+        adding(directions),
+        12,
+        target_kl=0.3,
+        max_norm=40.0,
+        first_norm=float(exact.norms.median()),
+        tolerance=0.1,
+    )
+    assert counting.n_rows <= 12 * len(prompts) * 4
+    assert bool(((mean_kl(bench, prompts, directions * chosen.norms[:, None]) / 0.3 - 1).abs() < 0.11).all())
+
+
+@pytest.mark.parametrize("first", [0.01, 6.0, 20.0])
+def test_a_search_may_begin_anywhere_and_reaches_the_longest_vector_where_it_must(
+    bench: Workbench, prompts: list[list[int]], first: float
+) -> None:
+    directions, longest = bench.directions[:12], 20.0
+    change = adding(directions)
+    target = float(mean_kl(bench, prompts, directions * longest).median())
+    chosen = choose_strengths(bench, prompts, change, 12, target_kl=target, max_norm=longest, first_norm=first)
+    reached = mean_kl(bench, prompts, directions * longest)
+    short, beyond = reached < target * (1 - TOLERANCE), reached > target * (1 + TOLERANCE)
+    assert int(short.sum()) >= 3 <= int(beyond.sum())
+    assert bool((chosen.norms[short] == longest).all())
+    assert bool(((chosen.kl[beyond] / target - 1).abs() <= TOLERANCE).all())
+    assert float(chosen.norms.max()) <= longest
+
+
+def test_a_search_shows_how_far_it_is(bench: Workbench, prompts: list[list[int]]) -> None:
+    with Progress(disable=True) as progress:
+        choose_strengths(
+            bench, prompts, adding(bench.directions[:5]), 5, target_kl=0.3, max_norm=20.0, progress=progress
+        )
+        measure_strengths(bench, prompts, adding(bench.directions[:5]), torch.ones(5), progress)
+    assert [(task.completed, task.total) for task in progress.tasks] == [(10, 10), (5, 5)]
 
 
 def test_direction_without_effect_is_given_the_longest_vector(bench: Workbench) -> None:
