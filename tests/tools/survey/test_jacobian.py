@@ -128,13 +128,13 @@ def test_mean_at_rest_takes_no_more_text(bench: Workbench, text: torch.Tensor) -
     bound = max(every.curve[BATCH - 1 : 2 * BATCH - 1]) * 1.01
     stopped = average_jacobian(bench, text, Averaging(tolerance=bound))
     assert stopped.rows == 2 * BATCH
-    assert stopped.is_at_rest(bound)
+    assert stopped.is_at_rest(Averaging(tolerance=bound))
     restless = average_jacobian(bench, text, Averaging(tolerance=1e-6))
     assert restless.rows == len(text)
-    assert not restless.is_at_rest(1e-6)
+    assert not restless.is_at_rest(Averaging(tolerance=1e-6))
 
 
 def test_same_rows_again_leave_the_mean_where_it_is(bench: Workbench, text: torch.Tensor) -> None:
     mean = average_jacobian(bench, text[:1].repeat(2 * BATCH, 1), Averaging(tolerance=1e-3))
     assert max(mean.curve) < 1e-5
-    assert mean.is_at_rest(1e-3)
+    assert mean.is_at_rest(Averaging(tolerance=1e-3))
