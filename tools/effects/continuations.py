@@ -124,7 +124,7 @@ def steer(
             norms = strengths.norms[chosen].to(writes)
             change = make_change(settings.kind, bench, part.readers, norms, writes[chosen, torch.from_numpy(arm)])
             keys = noise_keys[which, place, sample].tolist()
-            begun, share = n * place + int(rows[0]) // group, WRITING_SHARE * len(rows) / group
+            begun, share = float(n * place + int(rows[0]) // group), WRITING_SHARE * len(rows) / group
             advance = partial(show_tokens, progress, task, begun, share / settings.new_tokens)
             made = continue_prompt(bench, study, prompt, change, keys, part.token_ids, True, advance)
             counter = made.counter

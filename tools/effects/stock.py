@@ -70,7 +70,7 @@ def write_usual_texts(
         unchanged = Addition(torch.zeros(n, bench.W_U.shape[0]))
         reference = None if followed is None else followed.expand(n, *followed.shape)
         ids = read_prompt(bench, prompt, settings.prompt_form)
-        advance = partial(show_tokens, progress, task, n * place, n / settings.new_tokens)
+        advance = partial(show_tokens, progress, task, float(n * place), n / settings.new_tokens)
         made = continue_prompt(
             bench, study, ids, unchanged, keys[n * place : n * (place + 1)], reference, on_token=advance
         )

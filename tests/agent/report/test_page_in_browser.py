@@ -35,8 +35,7 @@ document.title = "measured " + JSON.stringify(found);
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a run with every stratum, pairs in sequence, and three figures in each count."""
     strata: tuple[Stratum, ...] = ("candidates", "near controls", "unrelated controls", "random directions")
-    each = [(number, stratum) for stratum in strata for number in range(100)]
-    decisions = [decided(number, stratum, "yes") for number, stratum in each]
+    decisions = [decided(number, stratum, "yes") for stratum in strata for number in range(100)]
     coherence = CoherenceEvidence(weighted=0.5, deduplicated=0.5, n_valid=5, coverage=0.5, null_share=0.2)
     shown = in_sequence(0, strata[0], "wwlw" + "llwl", "passes")
     evidence = [
