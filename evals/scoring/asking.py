@@ -76,7 +76,7 @@ async def ask(
     scorer: Scorer, subject: Subject, label: str, wanted: Collection[Task], advance: Callable[[], object]
 ) -> Answers:
     """A scorer's answers to the items of one subject under a label, of those tasks that it can be asked."""
-    tasks = [task for task in subject.items if task in wanted and task in scorer.tasks]
+    tasks: list[Task] = [task for task in subject.items if task in wanted and task in scorer.tasks]
     given = await asyncio.gather(*(scorer.answer(label, subject.items[task], task) for task in tasks))
     advance()
     return dict(zip(tasks, given, strict=True))

@@ -6,7 +6,7 @@ holds an answer to it as well: its contexts are of the corpus that labels are ma
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from agent.folder.records import Decision
@@ -42,17 +42,15 @@ def name_inputs(contexts: Sequence[Context]) -> str | None:
 
     A context of which more is active counts no more than another: each has its activation divided by all of it.
     """
-    mass = Counter[str]()
+    mass: defaultdict[str, float] = defaultdict(float)
     for context in contexts:
         values = context.activations or ()
         total = sum(values)
         for name, value in zip(name_tokens(context.tokens), values, strict=False):
             if name and value > 0:
                 mass[name] += value / total
-    whole = mass.total()
-    named = [name for name, one in mass.most_common(MOST) if one >= LEAST * whole] or [
-        name for name, _ in mass.most_common(1)
-    ]
+    whole, ranked = sum(mass.values()), sorted(mass, key=lambda name: -mass[name])
+    named = [name for name in ranked[:MOST] if mass[name] >= LEAST * whole] or ranked[:1]
     return ", ".join(_spell(name) for name in named) or None
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import fisher_exact
+from scipy.stats import hypergeom
 
 from evals.scoring.asking import Answers
 from evals.scoring.detection import ACTIVE, Item
@@ -68,7 +68,7 @@ def _size(level: Level, parts: Sequence[PartSize]) -> LevelSize:
 
 def scorable_levels(sizes: Sequence[LevelSize]) -> set[Level]:
     """Levels with enough contexts; all contexts by mass only if the strong ones, which it is made of, are enough."""
-    enough = {one.level for one in sizes if one.why is None}
+    enough: set[Level] = {one.level for one in sizes if one.why is None}
     return enough if "upper half" in enough else enough - {"by mass"}
 
 
@@ -171,8 +171,7 @@ def say_by_level(scorer: str, subject: Subject, answers: Mapping[Task, Sequence[
     (strong, weak), (n_strong, n_weak) = map(sum, said.values()), map(len, said.values())
     if 2 * strong <= n_strong or 2 * weak >= n_weak:
         return
-    table = [[strong, n_strong - strong], [weak, n_weak - weak]]
-    if fisher_exact(table, alternative="greater").pvalue < SURE:
+    if hypergeom.sf(strong - 1, n_strong + n_weak, strong + weak, n_strong) < SURE:  # Fisher's exact test, one-sided
         yield (
             f"right of the strong and wrong of the weak ({scorer}): yes to {strong} of {n_strong} texts of its top tenth, and "
             f"to {weak} of {n_weak} of its lower half"

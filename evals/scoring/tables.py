@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evals.scoring.aggregate import PLACES, composite_of
 from evals.scoring.level_tables import LEVEL_HEADS, MAIN, level_cells, shown
 from evals.scoring.measures import MEASURES
-from evals.scoring.records import ALL, FeatureScore, ScoreReport, ScoreRow
+from evals.scoring.records import ALL, FeatureScore, Level, ScoreReport, ScoreRow, Task
 from evals.statistics.estimate import format_cell, format_estimate, format_figures, list_cells
 from tools.display.tables import Table
 
@@ -115,7 +115,7 @@ def features_table(report: ScoreReport) -> Table:
         ]
         failed = sum(f.failed for f in found.values() if f.against == ALL)
         whole = composite_of(list(found.values())) if found else None
-        by_level = {
+        by_level: dict[tuple[Task, Level], float] = {
             (f.task, f.level): f.measures[MAIN[f.task]]
             for f in one.levels
             if (f.scorer, f.against) == (scorer, ALL) and f.measures

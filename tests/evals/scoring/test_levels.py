@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.scoring.aggregate import figures_of
-from evals.scoring.asking import Asked, ask_all, shuffle_labels
+from evals.scoring.asking import Answers, Asked, ask_all, shuffle_labels
 from evals.scoring.detection import Item
 from evals.scoring.level_rows import STRONG_LESS_WEAK, rows_by_level
 from evals.scoring.levels import PARTS, draw_by_level, level_figures, say_by_level, size_up, weigh
@@ -184,15 +184,15 @@ def test_too_few_contexts_or_documents_of_a_level_are_not_scorable() -> None:
 def test_label_that_is_right_of_the_strong_and_wrong_of_the_weak_is_said_to_be() -> None:
     (subject, *_) = make_subjects()
     task: Task = "detection by level"
-    given = {task: [Answer(float(item.quantile == 1)) for item in subject.items[task]]}
+    given: Answers = {task: [Answer(float(item.quantile == 1)) for item in subject.items[task]]}
     (said,) = say_by_level("m", subject, given)
     assert said.startswith("right of the strong and wrong of the weak (m): yes to 10 of 10") and "0 of 10" in said
     asked = Asked(ScorerRef(name="m", kind="llm"), [given], [], [])
     rows = list(rows_by_level(asked, [subject], 0))
     assert value(rows, "labels", task, "by mass", STRONG_LESS_WEAK) == pytest.approx(1)
     assert value(rows, "labels", task, "top tenth", "recall") == pytest.approx(1)
-    everything = {task: [Answer(float(item.truth)) for item in subject.items[task]]}
-    nothing = {task: [Answer(0.0) for _ in subject.items[task]]}
+    everything: Answers = {task: [Answer(float(item.truth)) for item in subject.items[task]]}
+    nothing: Answers = {task: [Answer(0.0) for _ in subject.items[task]]}
     assert not list(say_by_level("m", subject, everything)) and not list(say_by_level("m", subject, nothing))
 
 
@@ -240,7 +240,7 @@ def test_correlation_is_1_for_the_truth_whatever_its_scale_and_0_for_a_constant(
 
 def test_simulation_with_the_true_activations_is_perfect_at_every_level() -> None:
     some = make_subjects()
-    given = [
+    given: list[Answers] = [
         {"simulation": [Answer(None, values=item.activations) for item in one.items["simulation"]]} for one in some
     ]
     rows = list(rows_by_level(Asked(ScorerRef(name="m", kind="llm"), given, [], []), some, 0))

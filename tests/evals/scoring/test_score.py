@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from tests.evals.scoring.runs import DEAD, make_decisions, make_run
 from tests.evals.worlds import label
 from tests.servers.openai_stub import saying, serve
 from tests.servers.score_stub import answering, shares_a_word
+from tools.study.corpus import Corpus
 from tools.study.definition import Study
 
 Score = Callable[..., tuple[int, ScoreReport]]
@@ -211,10 +213,31 @@ def test_requirements_decide_the_exit_status(scored: tuple[Path, ScoreReport], r
     assert main([str(run), "--features", "1,2,3", "--require", "detection_f1>1"]) == 1
 
 
+def test_texts_of_the_users_own_are_scored_on_and_named(run: Path, tmp_path: Path, study: Study) -> None:
+    held, train = (Corpus(study).passages(split) for split in ("held_out", "train"))
+    file = tmp_path / "own.txt.gz"
+    texts = [f"{passage.text} {held[-1 - number].text}" for number, passage in enumerate(held)]
+    file.write_bytes(gzip.compress("\n\n<|doc|>\n".join([train[0].text, *texts]).encode()))
+    assert main([str(run), "--corpus", str(file), "--features", "1,2,3"]) == 0
+    report = read_report(run)
+    assert (report.drawn.source, report.drawn.documents) == (("own.txt.gz",), len(texts))
+    assert report.drawn.left_out == 1, "a document that labels were made from"
+    page = (run / "evals" / "scores.md").read_text("utf-8")
+    assert "own.txt.gz" in page and "figures that are to be quoted come from 1,000,000 and more" in page
+    assert {row.level for row in report.levels} <= {"top tenth", "upper half", "lower half", "by mass"}
+
+
+def test_input_words_need_a_finished_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), "--input-words"]) == 2
+    assert "is not finished" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["--features", "999"], "999"),
+        (["--corpus", "nowhere.txt.gz"], "there are no texts at nowhere.txt.gz"),
+        (["--corpus", "pyproject.toml"], "is none of"),
         (["--beside", "nowhere"], "was not scored yet"),
         (["--llm-model", "m"], "no LLM is configured"),
         (["--llm-model", "m", "--base-url", "no-url"], "no http:// or https://"),
