@@ -73,7 +73,7 @@ class Briefing(NamedTuple):
 
         Args:
             reply: of the type `proposals`.
-            known: names of earlier rounds by label.
+            known: labels of earlier rounds by name.
             key: of the feature.
             round: from 1.
         """

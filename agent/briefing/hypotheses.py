@@ -62,21 +62,25 @@ def name_hypotheses(
 
     Args:
         proposed: in the investigator's order.
-        known: names of earlier rounds by label, as `names_of` gives them.
+        known: hypotheses of earlier rounds, as `names_of` gives them.
         key: of the feature.
         round: from 1.
     """
-    free = dict(known)
-    names = {place: free.pop(_plain(one.label), "") for place, one in enumerate(proposed)}
-    fresh = [place for place, name in names.items() if not name]
+    free = {name: _plain(label) for name, label in known.items()}
+    names = dict[int, str]()
+    for place, one in enumerate(proposed):
+        if again := next((name for name, label in free.items() if label == _plain(one.label)), ""):
+            names[place] = again
+            del free[again]
+    fresh = [place for place in range(len(proposed)) if place not in names]
     lots = sorted(fresh, key=lambda place: seed_of(key, "names", round, place))
     names |= {place: f"H{number}" for number, place in enumerate(lots, len(known) + 1)}
     return tuple(one.model_copy(update={"name": names[place]}) for place, one in enumerate(proposed))
 
 
 def names_of(hypotheses: Sequence[Hypothesis]) -> dict[str, str]:
-    """Names by label, for the next round; those without one are left out."""
-    return {_plain(one.label): one.name for one in hypotheses if one.name}
+    """Labels by name, for the next round; those without a name are left out."""
+    return {one.name: one.label for one in hypotheses if one.name}
 
 
 def _plain(label: str) -> str:

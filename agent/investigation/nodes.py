@@ -41,7 +41,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
     reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=path.briefing.proposals)
     hypotheses = path.briefing.read_proposals(parsed(reply), state.names, case.evidence.feature.key, state.round + 1)
     if names := names_of(hypotheses):
-        notes.add("rule", {"hypotheses": {name: label for label, name in names.items()}})
+        notes.add("rule", {"hypotheses": {**names}})
     tests = plan_tests(hypotheses, case.evidence) if path.toolbox.specs else ()
     update = FeatureUpdate(
         steps=notes.steps,
@@ -49,7 +49,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
         round=state.round + 1,
         began=time.monotonic() if state.began is None else state.began,
         hypotheses=hypotheses,
-        names={**state.names, **names},
+        names=state.names | names,
         pending=tests,
         conversation=[],
     )

@@ -46,7 +46,7 @@ class FeatureState(BaseModel):
     """Monotonic seconds at which the investigation began."""
     hypotheses: tuple[Hypothesis, ...] = ()
     names: dict[str, str] = {}
-    """Of hypotheses of all rounds, by label."""
+    """Of hypotheses of all rounds, with their labels."""
     pending: tuple[PendingCall, ...] = ()
     observed: Annotated[list[Observed], operator.add] = []
     conversation: list[Message] = []

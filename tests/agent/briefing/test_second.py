@@ -64,8 +64,11 @@ def test_a_hypothesis_keeps_its_name_from_round_to_round_and_new_names_tell_no_o
 
 
 def test_one_name_is_given_once_even_where_a_label_comes_twice() -> None:
-    named = name_hypotheses([make_hypothesis("courage"), make_hypothesis("courage")], {"courage": "H1"}, "k", 2)
+    named = name_hypotheses([make_hypothesis("courage"), make_hypothesis("courage")], {"H1": "courage"}, "k", 2)
     assert [one.name for one in named] == ["H1", "H2"]
+    assert names_of(named) == {"H1": "courage", "H2": "courage"}
+    (third,) = name_hypotheses([make_hypothesis("cards")], names_of(named), "k", 3)
+    assert third.name == "H3"
 
 
 def test_no_meaning_predicts_silence_and_needs_no_sentences() -> None:

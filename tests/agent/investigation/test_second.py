@@ -55,7 +55,7 @@ def test_the_transcript_tells_the_case_with_its_names(tmp_path: Path) -> None:
     final = run(tmp_path, llm, ScriptedLlm(make_sided(**OPEN), make_sided(better_hypothesis="H3")))
     first, second = rules(final.steps)
     courage = next(name for name, label in first["hypotheses"].items() if label == "courage")
-    assert second["hypotheses"] == {"H3": "a pump", courage: "courage"}
+    assert second["hypotheses"] == {"H3": "a pump", courage: "Courage"}
     assert ends(final.steps) == [None, "settled"]
     assert f"{courage}: courage" in llm.asked[2].text, "another round knows the hypotheses of the first by their names"
     case = recall_case(final.item.feature, [step.model_copy() for step in final.steps], SECOND)

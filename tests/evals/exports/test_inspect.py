@@ -125,7 +125,7 @@ def test_a_run_over_http_reads_back_whole(tmp_path: Path, monkeypatch: pytest.Mo
         replies = [step.content["text"] for step in steps if step.kind == "reply"]  # type: ignore[index, call-overload]
         assert [m.text for m in sample.messages if m.role == "assistant"] == replies
         asked = events(sample, "model")
-        assert [event.role for event in asked] == ["hypothesize", "judge"]
+        assert [event.role for event in asked] == ["judge"]
         for event in asked:
             assert event.metadata["prompt_sha256"] == prompts[event.metadata["prompt"]]
             call = stored[event.metadata["request_sha256"]]
@@ -198,13 +198,8 @@ def test_a_repaired_reply_is_shown_after_the_first(tmp_path: Path, monkeypatch: 
 
     sample = export(judge_over_http(tmp_path, monkeypatch, careless)).samples[0]
     asked = events(sample, "model")
-    assert [event.metadata["purpose"] for event in asked] == [
-        "hypothesize",
-        "hypothesize (repair)",
-        "judge",
-        "judge (repair)",
-    ]
-    assert [len(event.input) for event in asked] == [2, 4, 2, 4]
+    assert [event.metadata["purpose"] for event in asked] == ["judge", "judge (repair)"]
+    assert [len(event.input) for event in asked] == [2, 4]
     assert sum(event.output.usage.input_tokens for event in asked) == sample.model_usage["stub"].input_tokens
 
 
