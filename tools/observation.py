@@ -41,7 +41,7 @@ from tools.survey.features import (
 from tools.survey.projection import draw_random_stratum
 
 CAUSAL_ROWS = 2
-STEERED_AT_RANDOM = 20
+STEERED_AT_RANDOM = 16
 """Random directions along which texts are written, to see how far words rise along them."""
 
 

@@ -195,6 +195,8 @@ class Manifest(Record):
     """What directions were read through, and how its mean came to rest; None for the direct lens, and before it was kept."""
     sinks: SinkCount | None = None
     """Attention sinks in the observed text; None before it was observed, and in runs from before they were left out."""
+    usual_density: float | None = None
+    """Share of tokens at which the median live feature is active: what densities are held against; None before it was kept."""
     floors: tuple[DeadFloor, ...] | None = None
     """Instruments that measured nothing, as they were known to the judge; None where nobody looked when it judged."""
     study_sha256: dict[str, str] = {}

@@ -167,7 +167,8 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     floors = find_floors(folder.path, evidence, null)
     for floor in floors:
         console.print(floor.text)
-    folder.amend(floors=floors, sinks=sinks)
+    usual = next((e.activations.usual_density for e in evidence if e.activations), None)
+    folder.amend(floors=floors, sinks=sinks, usual_density=usual)
     folder.write_evidence(evidence)
     return Gathered(evidence, survey.lens)
 

@@ -97,6 +97,6 @@ def _list(counts: _Counts, names: Sequence[str], listed: int) -> tuple[TokenShar
             occurrences=float(counts.active[token] / n),
             active_share=float(counts.active[token] / counts.all[token]),
         )
-        for token in np.argsort(-counts.mass, kind="stable")[:listed].tolist()
+        for token in map(int, np.argsort(-counts.mass, kind="stable")[:listed])
         if counts.active[token]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,8 +143,7 @@ def test_the_judge_reads_nothing_that_unblinds_it() -> None:
 
 
 @pytest.mark.parametrize("brief", BRIEFS)
-def test_a_feature_of_a_place_is_told_by_statistics_instead_of_by_contexts(brief: object) -> None:
-    assert callable(brief)
+def test_a_feature_of_a_place_is_told_by_statistics_instead_of_by_contexts(brief: Callable[[Evidence], str]) -> None:
     place = PositionEvidence(first=2, share=0.97, token_share=0.02, active=40, occurrences=0.92)
     placed, plain = brief(with_activations(measured(), position=place)), brief(measured())
     assert "position 1-2 of a row: 92% of its activations, 97% of its activation mass; 2.0% of all tokens" in placed
@@ -188,6 +189,23 @@ def test_words_within_chance_are_not_listed() -> None:
     chance = SteeredWords(n=10, words=(rise("pain", 1.4),), tokens=(), chance_words=1.5, chance_tokens=1.5)
     text = with_steering(measured(), words=chance)
     assert "no word or token rises in the 10 steered texts beyond chance" in text and "pain" not in text
+
+
+def test_the_pair_that_is_shown_holds_words_that_rise_where_one_does() -> None:
+    pairs = list(make_pairs(6))
+    pairs[3] = pairs[3].model_copy(update={"steered": "an Artery of the north"})
+    pairs[4] = pairs[3].model_copy(update={"steered": "the artery too", "collapsed": True})
+    evidence = measured(word="artery")
+    assert "steered: an Artery of the north" in with_steering(evidence, pairs=tuple(pairs))
+    assert "the artery too" not in with_steering(evidence, pairs=tuple(pairs))
+    assert f"steered: {pairs[0].steered.strip()}" in with_steering(evidence, pairs=tuple(pairs[:3]))
+
+
+def test_without_a_hit_no_share_of_directions_is_given_that_all_reach() -> None:
+    evidence = make_evidence()
+    assert evidence.keywords
+    none = evidence.model_copy(update={"keywords": evidence.keywords.model_copy(update={"hits": ()})})
+    assert "domain words among 10 top tokens: none\n" in brief_judge(none)
 
 
 def test_a_token_that_is_a_listed_word_is_not_listed_twice() -> None:
