@@ -30,7 +30,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--question",
         metavar="WORD",
-        help="relevant, interpretable, a concept, or ratings for all concepts (default: what the run was asked)",
+        help="relevant, input_relevant, output_relevant, interpretable, a concept, or ratings for all concepts "
+        "(default: what the run was asked)",
     )
     parser.add_argument(
         "--against", type=Path, metavar="RUN", help="another run on the same features, such as the rules'"
@@ -84,11 +85,10 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
     from evals.agreement.examination import examine
-    from evals.agreement.pairing import POOLED
+    from evals.agreement.pairing import choose_question
     from evals.agreement.people import list_remarks
     from evals.errors import LabelError
     from evals.manual.files import read_label_files
-    from evals.manual.records import RELEVANT
 
     run = RunFolder.open(arguments.run)
     decisions = run.decisions()
@@ -97,9 +97,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     labels, remarks = read_label_files(arguments.labels)
     against = RunFolder.open(arguments.against) if arguments.against else None
     other = (arguments.against.name, against.decisions()) if against else None
-    verdicts = any(decision.relevant is not None for decision in decisions)
-    rated = not verdicts and all(label.question != RELEVANT for label in labels)
-    question = arguments.question or (POOLED if rated else RELEVANT)
+    question = arguments.question or choose_question(decisions, labels)
     manifest, found_now = run.manifest(), check_folder(run).caveats
     if against is not None:
         found_now += tuple(f"{against.path.name}: {text}" for text in check_folder(against).caveats)

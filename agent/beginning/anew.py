@@ -100,7 +100,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     parent = RunFolder.open(arguments.rejudge)
     known, evidence = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)
-    question = open_question(known, reads_guideline=config.llm is not None)
+    question = open_question(known, reads_guideline=config.llm is not None, anew=True)
     differs = check_rejudged(known, question, arguments.allow_different)
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())

@@ -60,7 +60,9 @@ def describe_run(
 
     config = reached.config
     judge = appoint(config, question)
-    asked = map(briefing_of(config.generation).prompt, PROMPTS if judge.needs_hypotheses else ())
+    briefing = briefing_of(config.generation)
+    proposes = judge.needs_hypotheses and (briefing.untested or config.evidence is None)
+    asked = map(briefing.prompt, PROMPTS if proposes else ())
     prompts = [PromptRef(name=prompt.name, sha256=prompt.sha256) for prompt in asked]
     if judge.ref.prompt and judge.ref.prompt_sha256:
         prompts.append(PromptRef(name=judge.ref.prompt, sha256=judge.ref.prompt_sha256))

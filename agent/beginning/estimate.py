@@ -80,7 +80,7 @@ def estimate_run(
         judged_again: whether the hypotheses are another run's.
     """
     judge, briefing = appoint(config, question), briefing_of(config.generation)
-    proposes = judge.needs_hypotheses and not judged_again
+    proposes = judge.needs_hypotheses and not judged_again and (briefing.untested or config.evidence is None)
     sent: list[list[Sequence[Message]]] = []
     for record in evidence or [_nothing(question)]:
         first = [word_proposal(briefing, question.domain, record)] if proposes and question.domain else []

@@ -30,20 +30,25 @@ ALLOW = "--allow-different REASON"
 ANEW = "restore that, or start a new run"
 
 
-def open_question(manifest: Manifest, *, reads_guideline: bool = True) -> Question:
+def open_question(manifest: Manifest, *, reads_guideline: bool = True, anew: bool = False) -> Question:
     """What a run's judges were asked, as it stands now; nothing of it is compared but what may be read at all.
+
+    Of a guideline that has versions it is the run's own.
 
     Args:
         manifest: of the run.
         reads_guideline: False where nobody is shown it, as the rules are not.
+        anew: for another judgement, for which the newest guideline stands where the study ships with the project.
 
     Raises:
         StudyError: the study is not there, or does not read.
         RunError: it does not ship with the project, and its guideline is not the one the manifest vouches for.
     """
-    question = load_question(manifest.config.study)
+    question, shipped = load_question(manifest.config.study), is_shipped(manifest.config.study)
     recorded = manifest.provenance.sha256.get("guideline")
-    if reads_guideline and not is_shipped(manifest.config.study) and hash_file(question.guideline) != recorded:
+    if not (anew and shipped):
+        question = _as_recorded(question, recorded)
+    if reads_guideline and not shipped and hash_file(question.guideline) != recorded:
         said = "" if recorded else "; the run does not say which it used"
         _refuse([f"the guideline ({question.guideline}{said})"], ANEW)
     return question
@@ -93,6 +98,7 @@ def names_its_study(manifest: Manifest) -> bool:
     if manifest.study_sha256:
         return not _compare_tables(manifest, asked=True) and not _compare_tables(manifest, asked=False)
     question, recorded = load_question(manifest.config.study), manifest.provenance.sha256.get("guideline")
+    question = _as_recorded(question, recorded)
     return recorded is not None and question.topic == manifest.domain and hash_file(question.guideline) == recorded
 
 
@@ -130,7 +136,7 @@ def check_rejudged(manifest: Manifest, question: Question, reason: str | None) -
     Raises:
         RunError: something differs, and no reason was given.
     """
-    different = compare_question(manifest, question, newer_prompts=True)
+    different = compare_question(manifest, question, newer=True)
     if different and reason is None:
         _refuse(different, f"restore that, or say why it may differ with {ALLOW}")
     if not different:
@@ -152,23 +158,26 @@ def check_replayable(manifest: Manifest, question: Question) -> None:
         _refuse(different, f"restore that, or judge anew with --rejudge and {ALLOW} instead of --replay")
 
 
-def compare_question(manifest: Manifest, question: Question, *, newer_prompts: bool = False) -> list[str]:
+def compare_question(manifest: Manifest, question: Question, *, newer: bool = False) -> list[str]:
     """What is asked otherwise than the run asked it: prompts, guideline, study text.
 
     Args:
         manifest: of the run.
         question: of now.
-        newer_prompts: whether a prompt of the run may be gone, as when it is judged again by newer ones.
+        newer: whether later versions of prompts and guideline may stand for the run's, as when it is judged again: then a
+            prompt of the run may be gone, and its guideline has only to be among the versions.
     """
     now = hash_prompts() if manifest.provenance.prompts else {}
     different = [
         f"prompt {ref.name}"
         for ref in manifest.provenance.prompts
-        if now.get(ref.name) != ref.sha256 and not (newer_prompts and ref.name not in now)
+        if now.get(ref.name) != ref.sha256 and not (newer and ref.name not in now)
     ]
-    guideline = manifest.provenance.sha256.get("guideline")
-    if guideline is not None and hash_file(question.guideline) != guideline:
-        different.append(f"the guideline ({question.guideline})")
+    guideline, own = manifest.provenance.sha256.get("guideline"), question
+    if newer:
+        own = _as_recorded(question, guideline)
+    if guideline is not None and hash_file(own.guideline) != guideline:
+        different.append(f"the guideline ({own.guideline})")
     if question.topic != manifest.domain:
         different.append("the study's domain")
         return different
@@ -199,6 +208,14 @@ def has_its_weights(manifest: Manifest, study: Study) -> bool:
         UnveilError: one is missing, or would have to be downloaded on the run's word alone.
     """
     return all(manifest.provenance.sha256.get(role) == found for role, found in _hash_weights(manifest, study).items())
+
+
+def _as_recorded(question: Question, sha256: str | None) -> Question:
+    """The question with that version of its guideline; with the newest where none is that one."""
+    for place, file in enumerate(question.guidelines, 1):
+        if sha256 is not None and file.is_file() and hash_file(file) == sha256:
+            return question.model_copy(update={"guideline_version": place})
+    return question
 
 
 def _hash_weights(manifest: Manifest, study: Study) -> dict[str, str]:

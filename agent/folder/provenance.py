@@ -53,11 +53,10 @@ def study_files(study: Study) -> dict[str, Path]:
     """The study's files by what they are for."""
     names = {
         "vocabulary": study.domain.vocabulary,
-        "guideline": study.domain.guideline,
         "vectors": study.vectors.file,
         "words": study.vectors.words,
     }
-    return {role: study.folder / name for role, name in names.items() if name}
+    return {"guideline": study.question.guidelines[-1], **{r: study.folder / name for r, name in names.items() if name}}
 
 
 def hash_file(path: Path) -> str:

@@ -7,22 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agent.briefing.first.evidence import number
-from agent.briefing.first.forms import Choice, Hypothesis
-from agent.briefing.first.predictions import INPUTS, OUTPUTS, brief_hypotheses, brief_tests
+from agent.briefing.first.forms import Choice
+from agent.briefing.first.predictions import INPUTS, OUTPUTS
 from agent.briefing.generations import Briefing
+from agent.briefing.hypotheses import Hypothesis
 from agent.folder.measurements import Measurement
 from agent.investigation.state import FeatureState, Investigator, PendingCall
 from agent.llm.reading.contents import ToolCall
 from agent.llm.requests import Message
 from agent.transcript import Notes, parsed
-from prompts.fence import fence
 from tools.proof.floors import NOTHING_DEAD, Dead
 from tools.records import Evidence
 from tools.study.definition import Domain
 
 PROMPTS = ("hypothesize", "experiment")
-RESULT = 1500
-"""Most characters of one result in the conversation; the transcript has it whole."""
 ATTACHED = "they are attached to this request as tools."
 NO_MORE = "not measured: no measurements are left"
 NEXT = "Choose the next measurements, or none."
@@ -50,14 +48,15 @@ def open_conversation(
     """The first messages: evidence, hypotheses, and how their predictions came out."""
     order = range(len(state.hypotheses))
     instruments = "\n" + path.toolbox.documentation if state.plain else ATTACHED
-    return path.briefing.prompt("experiment").render(
+    return path.briefing.render(
+        "experiment",
         domain=path.domain.name,
         definition=path.domain.definition,
         instruments=instruments,
         tool_calls_left=str(path.limits.tool_calls_per_feature - count_chosen(state)),
         evidence=path.briefing.investigator(evidence, dead),
-        hypotheses=brief_hypotheses(state.hypotheses, order),
-        tests=brief_tests(state.hypotheses, order, state.observed, state.round),
+        hypotheses=path.briefing.hypotheses(state.hypotheses, order),
+        tests=path.briefing.tests(state.hypotheses, order, state.observed, state.round),
     )
 
 
@@ -82,11 +81,21 @@ async def choose(
     return Chosen(asked.message(), asked.tool_calls)
 
 
-def show_results(results: Sequence[tuple[ToolCall, Measurement | None]], plain: bool) -> list[Message]:
-    """What the measurements showed, as the conversation goes on; None for one that was not made."""
-    texts = [NO_MORE if found is None else fence("result", found.observation(), RESULT) for _, found in results]
+class Result(NamedTuple):
+    """What came of a measurement that was chosen."""
+
+    call: ToolCall
+    found: Measurement | None
+    """None for one that was not made."""
+    left: int
+    """How many more may be chosen after it."""
+
+
+def show_results(briefing: Briefing, results: Sequence[Result], plain: bool) -> list[Message]:
+    """What the measurements showed, as the conversation goes on."""
+    texts = [NO_MORE if one.found is None else briefing.result(one.found, one.left) for one in results]
     if not plain:
-        return [call.result(text) for (call, _), text in zip(results, texts, strict=True)]
+        return [one.call.result(text) for one, text in zip(results, texts, strict=True)]
     numbered = [f"Measurement {place}:\n{text}" for place, text in enumerate(texts, 1)]
     return [{"role": "user", "content": "\n\n".join([*numbered, NEXT])}]
 
@@ -95,7 +104,8 @@ def word_proposal(
     briefing: Briefing, domain: Domain, evidence: Evidence, earlier: str = "", dead: Dead = NOTHING_DEAD
 ) -> list[Message]:
     """What the investigator is shown when it is asked for hypotheses; `earlier` is what became of the last ones."""
-    return briefing.prompt("hypothesize").render(
+    return briefing.render(
+        "hypothesize",
         domain=domain.name,
         definition=domain.definition,
         evidence=briefing.investigator(evidence, dead),
@@ -104,12 +114,16 @@ def word_proposal(
 
 
 def plan_tests(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[PendingCall, ...]:
-    """Two measurements a hypothesis, whether or not anybody asks for them: sentences, and words under steering."""
+    """Two measurements a hypothesis, whether or not anybody asks for them: sentences, and words under steering.
+
+    One that predicts silence is tested by the sentences of the others.
+    """
     observed = evidence.steering.strength if evidence.steering else DEFAULT_STRENGTH
     strength = float(number(min(max(observed, WEAKEST), STRONGEST)))
     return tuple(
         PendingCall(call=_call(f"prediction_{place}_{instrument}", instrument, arguments), hypothesis=place)
         for place, hypothesis in enumerate(hypotheses, 1)
+        if not hypothesis.predicts_silence
         for instrument, arguments in (
             (INPUTS, {"sentences": [*hypothesis.about_inputs.will_activate, *hypothesis.about_inputs.near_misses]}),
             (OUTPUTS, {"words": list(hypothesis.about_outputs.will_be_promoted), "strength": strength}),

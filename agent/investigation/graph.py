@@ -31,5 +31,7 @@ def build_graph() -> CompiledStateGraph[FeatureState, Context, FeatureState, Fea
 
 
 async def begin(state: FeatureState, runtime: Runtime[Context]) -> Literal["hypothesize", "judge"]:
-    """Straight to the judge when it needs no hypotheses, or they are given."""
-    return "hypothesize" if runtime.context.judge.needs_hypotheses and not state.round else "judge"
+    """Straight to the judge when it needs no hypotheses, they are given, or nothing could test them."""
+    path = runtime.context.investigator
+    proposes = runtime.context.judge.needs_hypotheses and (path is None or path.proposes)
+    return "hypothesize" if proposes and not state.round else "judge"

@@ -8,12 +8,12 @@ from typing import Literal
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.briefing.first.forms import Hypotheses
-from agent.briefing.first.predictions import brief_earlier
+from agent.briefing.hypotheses import names_of
 from agent.folder.measurements import Observed
 from agent.folder.records import Decision
 from agent.folder.store import sha256_of
 from agent.investigation.experiments import (
+    Result,
     choose,
     count_chosen,
     open_conversation,
@@ -36,10 +36,12 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
     path, case, notes = _path(runtime), _case(state, runtime), Notes(len(state.steps), "hypothesize")
     earlier = ""
     if state.ruling is not None and state.ruling.doubt is not None:
-        earlier = brief_earlier(case.hypotheses, case.observed, case.round, state.ruling.doubt)
+        earlier = path.briefing.earlier(case.hypotheses, case.observed, case.round, state.ruling.doubt)
     messages = word_proposal(path.briefing, path.domain, case.evidence, earlier, case.dead)
-    reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=Hypotheses)
-    hypotheses = parsed(reply).hypotheses
+    reply = await notes.ask(path.llm, messages, purpose="hypothesize", schema=path.briefing.proposals)
+    hypotheses = path.briefing.read_proposals(parsed(reply), state.names, case.evidence.feature.key, state.round + 1)
+    if names := names_of(hypotheses):
+        notes.add("rule", {"hypotheses": {name: label for label, name in names.items()}})
     tests = plan_tests(hypotheses, case.evidence) if path.toolbox.specs else ()
     update = FeatureUpdate(
         steps=notes.steps,
@@ -47,6 +49,7 @@ async def hypothesize(state: FeatureState, runtime: Runtime[Context]) -> Command
         round=state.round + 1,
         began=time.monotonic() if state.began is None else state.began,
         hypotheses=hypotheses,
+        names={**state.names, **names},
         pending=tests,
         conversation=[],
     )
@@ -58,18 +61,18 @@ async def measure(state: FeatureState, runtime: Runtime[Context]) -> Command[Lit
     """Make the measurements that are pending, one after the other."""
     path, evidence, notes = _path(runtime), _case(state, runtime).evidence, Notes(len(state.steps), "measure")
     left = path.limits.tool_calls_per_feature - count_chosen(state)
-    results, observed = [], list[Observed]()
+    results, observed = list[Result](), list[Observed]()
     for place, (call, hypothesis) in enumerate((p.call, p.hypothesis) for p in state.pending):
         if hypothesis is None and place >= left:
-            results.append((call, None))
+            results.append(Result(call, None, 0))
             continue
         found = await path.toolbox.measure(evidence, call.name, call.arguments)
-        results.append((call, found))
+        results.append(Result(call, found, left - place - 1))
         observed.append(Observed(round=state.round, call_id=call.id, hypothesis=hypothesis, measurement=found))
         notes.add("tool", observed[-1].model_dump(mode="json"))
     conversation = state.conversation
     if conversation:
-        conversation = [*conversation, *show_results(results, state.plain)]
+        conversation = [*conversation, *show_results(path.briefing, results, state.plain)]
     update = FeatureUpdate(steps=notes.steps, observed=observed, pending=(), conversation=conversation)
     return Command(update=update, goto="experiment")
 
@@ -107,7 +110,7 @@ async def judge(state: FeatureState, runtime: Runtime[Context]) -> Command[Liter
     path, who = runtime.context.investigator, runtime.context.judge
     case, notes = _case(state, runtime), Notes(len(state.steps), who.name)
     ruling = await who.judge(case, notes)
-    settled: str | None = "settled"
+    settled: str | None = ruling.settled
     if ruling.doubt is not None and path is not None:
         spent = _spent(state, path, case.evidence, notes.usage)
         settled = why_settle(spent, path.limits, who.ref.repeats, can_test=bool(path.toolbox.specs))

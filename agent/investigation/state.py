@@ -8,8 +8,8 @@ from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.briefing.first.forms import Hypothesis
 from agent.briefing.generations import Briefing
+from agent.briefing.hypotheses import Hypothesis
 from agent.folder.config import Limits
 from agent.folder.measurements import Observed
 from agent.folder.records import Decision, SelectedFeature, TranscriptStep
@@ -45,6 +45,8 @@ class FeatureState(BaseModel):
     began: float | None = None
     """Monotonic seconds at which the investigation began."""
     hypotheses: tuple[Hypothesis, ...] = ()
+    names: dict[str, str] = {}
+    """Of hypotheses of all rounds, by label."""
     pending: tuple[PendingCall, ...] = ()
     observed: Annotated[list[Observed], operator.add] = []
     conversation: list[Message] = []
@@ -65,6 +67,7 @@ class FeatureUpdate(TypedDict, total=False):
     round: int
     began: float
     hypotheses: tuple[Hypothesis, ...]
+    names: dict[str, str]
     pending: tuple[PendingCall, ...]
     observed: list[Observed]
     conversation: list[Message]
@@ -84,6 +87,11 @@ class Investigator:
     briefing: Briefing
     toolbox: Toolbox
     limits: Limits = Limits()
+
+    @property
+    def proposes(self) -> bool:
+        """Whether hypotheses come before a judgement: what nothing can test tells a judge nothing."""
+        return self.briefing.untested or bool(self.toolbox.specs)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The judge by LLM: one case, put to a model several times, each time blind, and the answers as one judgement."""
+"""The judge by LLM of the first generation, and how any judge is kept blind.
+
+One case, put to a model several times, each time in another order, and the answers as one judgement.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from agent.briefing.first.forms import JudgeReply, judge_reply_for
+from agent.briefing.first.forms import JudgeReply, PairChoice, judge_reply_for
 from agent.briefing.first.predictions import brief_hypotheses, brief_tests_for_judge
 from agent.briefing.generations import Briefing
 from agent.folder.records import JudgeRef
@@ -42,7 +45,10 @@ class Blind(NamedTuple):
 
 
 class BlindJudge(NamedTuple):
-    """A model with its briefing and the guideline it judges by. It comes after an investigation, whose hypotheses it weighs."""
+    """A model with its briefing and the guideline it judges by, for the one question.
+
+    It comes after an investigation, whose hypotheses it weighs.
+    """
 
     name = "judge"
     needs_hypotheses = True
@@ -54,7 +60,7 @@ class BlindJudge(NamedTuple):
     @classmethod
     def of(cls, question: Question, model: Model | None, briefing: Briefing) -> BlindJudge | None:
         """For a question about a domain."""
-        if model is None or question.domain is None:
+        if model is None or question.domain is None or briefing.generation > 1:
             return None
         return cls(model, briefing, question.domain, question.read_guideline())
 
@@ -80,12 +86,13 @@ class BlindJudge(NamedTuple):
             order = blind(case, repeat)
             reply = _in_investigators_order(shown, order.hypotheses)
             replies.append(reply)
-            named.append(named_steered(reply, order.steered_is_a))
+            named.append(named_steered(reply.steered_choices, order.steered_is_a))
             notes.add("judgement", {"repeat": repeat, **order.record(), "reply": reply.model_dump(mode="json")})
         return conclude(case, replies, named, self.model.repeats)
 
     def _word(self, case: Case, order: Blind) -> list[Message]:
-        return self.briefing.prompt(self.name).render(
+        return self.briefing.render(
+            self.name,
             domain=self.domain.name,
             definition=self.domain.definition,
             guideline=clip(self.guideline.strip(), GUIDELINE),
@@ -183,10 +190,10 @@ def order_hypotheses(key: str, n: int, repeat: int) -> tuple[int, ...]:
     return tuple(sorted(range(n), key=lambda place: seed_of(key, "hypotheses", repeat, place)))
 
 
-def named_steered(reply: JudgeReply, steered_is_a: Sequence[bool]) -> tuple[bool, ...]:
-    """For each pair, whether the reply names the steered text; not if it says nothing of the pair, or two things."""
+def named_steered(choices: Sequence[PairChoice], steered_is_a: Sequence[bool]) -> tuple[bool, ...]:
+    """For each pair, whether the choices name the steered text; not if nothing is said of the pair, or two things."""
     said: dict[int, set[str]] = {}
-    for choice in reply.steered_choices:
+    for choice in choices:
         said.setdefault(choice.pair, set()).add(choice.steered)
     return tuple(said.get(number) == {"A" if is_a else "B"} for number, is_a in enumerate(steered_is_a, 1))
 

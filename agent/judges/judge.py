@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from agent.briefing.first.forms import Hypothesis
+from agent.briefing.hypotheses import Hypothesis
 from agent.folder.measurements import Observed
 from agent.folder.records import JudgeRef
 from agent.judges.judgement import Judgement
@@ -56,6 +56,8 @@ class Ruling(NamedTuple):
     """What the investigator is told where other hypotheses may settle the case; None where it is settled."""
     note: dict[str, JsonValue] | None = None
     """What closes the judgement in the transcript, beside the reason why it was recorded."""
+    settled: str = "settled"
+    """Why, where there is no doubt for other hypotheses to settle."""
 
 
 class Judge(Protocol):

@@ -8,7 +8,7 @@ from statistics import fmean, median_low
 from typing import NamedTuple, TypeVar
 
 from agent.briefing.first.forms import JudgeReply
-from agent.folder.records import ConceptRating, SteeringVerdict, Verdict
+from agent.folder.records import ConceptRating, Sides, SteeringVerdict, Verdict
 from tools.maths import binomial_tail
 from tools.records import SteeringEvidence, SteeringWord
 
@@ -55,14 +55,15 @@ def aggregate(replies: Sequence[JudgeReply], n_repeats: int) -> Panel:
         confidence=round(fmean(reply.confidence for reply in agreeing) * share, 4),
         interpretable=median_low([reply.interpretable for reply in replies]),
         label=spokesman.label,
-        better_hypothesis=_majority([reply.better_hypothesis for reply in replies], None, n_repeats),
-        steering=_majority(opinions, "undecided", n_repeats),
+        better_hypothesis=majority([reply.better_hypothesis for reply in replies], None, n_repeats),
+        steering=majority(opinions, "undecided", n_repeats),
         reasons=spokesman.reasons,
         self_agreement=round(sum(reply.relevant == relevant for reply in replies) / n_repeats, 4),
     )
 
 
-def _majority(votes: Sequence[T], otherwise: T, n_repeats: int) -> T:
+def majority(votes: Sequence[T], otherwise: T, n_repeats: int) -> T:
+    """What more than half of all repeats asked for say, or else the other."""
     vote, count = Counter(votes).most_common(1)[0]
     return vote if 2 * count > n_repeats else otherwise
 
@@ -96,6 +97,7 @@ class Judgement(NamedTuple):
     steering: SteeringVerdict | None
     reasons: tuple[str, ...]
     ratings: tuple[ConceptRating, ...] | None = None
+    sides: Sides | None = None
 
 
 def steering_verdict(evidence: SteeringEvidence | None) -> SteeringVerdict | None:

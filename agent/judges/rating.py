@@ -45,9 +45,12 @@ class Rater(NamedTuple):
 
     def requests(self, case: Case) -> list[list[Message]]:
         """The same for every repeat."""
-        listed = [f"- {name}: {meaning}" if meaning else f"- {name}" for name, meaning in self.rating.concepts.items()]
-        messages = self.briefing.prompt(self.name).render(
-            concepts="\n".join(listed),
+        means = {
+            name: f": {given}" if given else self.briefing.unexplained for name, given in self.rating.concepts.items()
+        }
+        messages = self.briefing.render(
+            self.name,
+            concepts="\n".join(f"- {name}{meaning}" for name, meaning in means.items()),
             guideline=clip(self.guideline.strip(), GUIDELINE),
             evidence=self.briefing.rater(case.evidence, case.dead),
         )

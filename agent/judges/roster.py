@@ -10,10 +10,16 @@ from agent.judges.blind import BlindJudge
 from agent.judges.judge import Judge, Model
 from agent.judges.rating import Rater
 from agent.judges.rules import Rules
+from agent.judges.two_sided import TwoSided
 from agent.transcript import Llm
 from tools.study.definition import Question
 
-JUDGES: list[Callable[[Question, Model | None, Briefing], Judge | None]] = [Rules.of, Rater.of, BlindJudge.of]
+JUDGES: list[Callable[[Question, Model | None, Briefing], Judge | None]] = [
+    Rules.of,
+    Rater.of,
+    BlindJudge.of,
+    TwoSided.of,
+]
 """Each makes a judge of a question, a model, if there is one, and a briefing, or None if it judges by other means.
 
 The first is taken."""

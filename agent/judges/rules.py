@@ -12,7 +12,8 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agent.briefing.generations import Briefing
-from agent.folder.records import JudgeRef, SteeringVerdict, Verdict
+from agent.folder.records import JudgeRef, Side, SideClass, Sides, SteeringVerdict
+from agent.judges.counting import count_sides
 from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import ALPHA, Judgement, steering_verdict, tail_of_wins
 from agent.llm.requests import Message
@@ -28,7 +29,7 @@ from tools.records import (
     PositionEvidence,
     SteeringEvidence,
 )
-from tools.study.definition import Question, SurveyDefaults
+from tools.study.definition import Counts, Question, SurveyDefaults
 
 
 class Rules(NamedTuple):
@@ -38,11 +39,17 @@ class Rules(NamedTuple):
     needs_hypotheses = False
     ref = JudgeRef(kind="rules")
     thresholds: SurveyDefaults
+    counts: Counts = "both"
+    sided: bool = True
+    """Whether both sides' verdicts are kept: runs of the first generation kept the one that follows."""
 
     @classmethod
     def of(cls, question: Question, model: Model | None, briefing: Briefing) -> Rules | None:
         """Where there is no model."""
-        return cls(question.survey) if model is None else None
+        if model is not None:
+            return None
+        counts = question.domain.counts if question.domain else "both"
+        return cls(question.survey, counts, sided=briefing.generation > 1)
 
     def requests(self, case: Case) -> list[list[Message]]:
         """None."""
@@ -50,25 +57,31 @@ class Rules(NamedTuple):
 
     async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Apply the rules to the evidence alone."""
-        found = judge_by_rules(case.evidence, self.thresholds, reasons_for(case.floors, case.evidence))
+        found = judge_by_rules(case.evidence, self.thresholds, reasons_for(case.floors, case.evidence), self.counts)
+        found = found if self.sided else found._replace(sides=None)
         reasons: list[JsonValue] = [*found.reasons]
         notes.add("rule", {"relevant": found.relevant, "confidence": found.confidence, "reasons": reasons})
         return Ruling(found)
 
 
-def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = NOTHING_DEAD) -> Judgement:
-    """Keywords decide who can be relevant; contexts, and coherence and steering together, whether it is.
+def judge_by_rules(
+    evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = NOTHING_DEAD, counts: Counts = "both"
+) -> Judgement:
+    """Contexts decide on where a feature is active; keywords, coherence and steering on what it promotes.
 
-    Too few keyword hits, or no more than random directions have: not relevant. Otherwise relevant if the feature is most
-    active near words of the domain more often than chance, and steering wins more often than its null, and the two tail
-    probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided. Evidence that
-    is missing can neither pass nor fail and leaves a feature undecided; so does evidence that measured nothing. A feature
-    that answers to a place in a row of text has no meaning: it is not relevant, whatever words it promotes.
+    The input side is relevant if the feature is most active near words of the domain more often than chance, else
+    undecided: that no word of a list stands near does not show that a text is about something else. The output side is
+    not relevant with too few keyword hits, or no more than random directions have; it is relevant if besides steering wins
+    more often than its null, and the two tail probabilities, of coherence and of the wins, combined by Fisher's method
+    stay below 5 %; else undecided. Evidence that is missing can neither pass nor fail and leaves its side undecided; so
+    does evidence that measured nothing. A feature that answers to a place in a row of text has no meaning: neither side is
+    relevant, whatever words it promotes.
 
     Args:
         evidence: of one feature.
         thresholds: of the study.
         dead: instruments that measured nothing, and why.
+        counts: which sides make the verdict.
     """
     evidence = keep_alive(evidence, dead)
     steering = steering_verdict(evidence.steering)
@@ -86,17 +99,46 @@ def judge_by_rules(evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = 
         for instrument, living in explained.items()
         for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
-    tails = [1.0 if tail is None else tail for tail in (contexts, combined)]
-    judged: tuple[Verdict, float] = "undecided", 0.5
-    if (keywords := evidence.keywords) is not None:
-        wins_more = steering is not None and steering.verdict != "fails"
-        if len(keywords.hits) < thresholds.candidate_hits or keywords.null_share > thresholds.alpha:
-            judged = "no", min(0.99, max(0.5, keywords.null_share))
-        elif wins_more and all(tail <= ALPHA for tail in tails):
-            judged = "yes", 1 - max(keywords.null_share, *tails)
+    wins_more = steering is not None and steering.verdict != "fails"
+    input = _judge_input(evidence, contexts)
+    output = _judge_output(evidence, combined if wins_more else None, thresholds)
+    sides = Sides(
+        input=input, output=output, kind=_KINDS[input.relevant == "yes", output.relevant == "yes"], counts=counts
+    )
+    whole = count_sides(counts, input, output)
+    return Judgement(name_feature(evidence), whole.relevant, whole.confidence, None, steering, reasons, sides=sides)
+
+
+_KINDS: dict[tuple[bool, bool], SideClass] = {
+    (True, True): "both",
+    (True, False): "input",
+    (False, True): "output",
+    (False, False): "neither",
+}
+"""By which sides are relevant: the rules know no meaning but the domain."""
+
+
+def _judge_input(evidence: Evidence, tail: float | None) -> Side:
     if (place := _place_of(evidence)) is not None:
-        judged = "no", min(0.99, place.share)
-    return Judgement(name_feature(evidence), *judged, None, steering, reasons)
+        return Side(relevant="no", confidence=min(0.99, place.share), label=name_feature(evidence))
+    label = name_peaks(evidence.activations)
+    if tail is not None and tail <= ALPHA:
+        return Side(relevant="yes", confidence=1 - tail, label=label)
+    return Side(relevant="undecided", confidence=0.5, label=label)
+
+
+def _judge_output(evidence: Evidence, tail: float | None, thresholds: SurveyDefaults) -> Side:
+    """`tail` is of coherence and wins together; None where they are missing, or do not win."""
+    label, keywords = name_feature(evidence), evidence.keywords
+    if (place := _place_of(evidence)) is not None:
+        return Side(relevant="no", confidence=min(0.99, place.share), label=label)
+    if keywords is None:
+        return Side(relevant="undecided", confidence=0.5, label=label)
+    if len(keywords.hits) < thresholds.candidate_hits or keywords.null_share > thresholds.alpha:
+        return Side(relevant="no", confidence=min(0.99, max(0.5, keywords.null_share)), label=label)
+    if tail is not None and tail <= ALPHA:
+        return Side(relevant="yes", confidence=1 - max(keywords.null_share, tail), label=label)
+    return Side(relevant="undecided", confidence=0.5, label=label)
 
 
 def name_feature(evidence: Evidence) -> str:
@@ -111,6 +153,16 @@ def name_feature(evidence: Evidence) -> str:
     words = dict.fromkeys(entry.word for entry in evidence.projection.top if entry.word)
     pieces = dict.fromkeys(entry.token.strip() for entry in evidence.projection.top)
     return ", ".join(list(words or pieces)[:5])
+
+
+def name_peaks(evidence: ActivationEvidence | None) -> str:
+    """The different words a feature is most active at, strongest first, at most five."""
+    peaks = [
+        context.tokens[max(range(len(context.activations)), key=context.activations.__getitem__)].strip()
+        for context in (evidence.top if evidence else ())
+        if context.activations
+    ]
+    return ", ".join([peak for peak in dict.fromkeys(peaks) if peak][:5]) or "unnamed"
 
 
 def _explain_keywords(evidence: KeywordEvidence | None) -> str:

@@ -149,6 +149,11 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
             "causal_verdict",
             "auroc",
             "failure",
+            "input_relevant",
+            "input_label",
+            "output_relevant",
+            "output_label",
+            "sides",
         ]
     ]
     for d in decisions:
@@ -170,6 +175,18 @@ def decisions_csv(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -
                 *((s.win_rate, s.null_win_rate, s.strength, s.kl, s.log_probability_lift) if s else (None,) * 5),
                 *((e.causal.survival_ratio, e.causal.verdict, e.causal.auroc) if e.causal else (None,) * 3),
                 d.failure.type if d.failure else None,
+                *_side_cells(d),
             ]
         )
     return to_csv(table)
+
+
+def _side_cells(decision: Decision) -> tuple[str | None, ...]:
+    """Verdict and label of where a feature is active, and of what it promotes, and which of them has a meaning."""
+    if decision.sides is None:
+        return (None,) * 5
+    both = (decision.sides.input, decision.sides.output)
+    return (
+        *(cell for side in both for cell in ((side.relevant, side.label) if side else (None, None))),
+        decision.sides.kind,
+    )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.briefing.first.forms import Hypotheses, Hypothesis
+from agent.briefing.generations import Briefing, briefing_of
+from agent.briefing.hypotheses import Hypothesis, name_hypotheses, names_of
 from agent.folder.measurements import Observed
 from agent.folder.records import SelectedFeature, TranscriptStep
 from agent.folder.store import RunFolder, write_whole
@@ -35,17 +36,26 @@ class Case(Record):
         return FeatureState(item=item, round=self.round, hypotheses=self.hypotheses, observed=list(self.observed))
 
 
-def recall_case(feature: FeatureRef, steps: Sequence[TranscriptStep]) -> Case:
+def recall_case(feature: FeatureRef, steps: Sequence[TranscriptStep], briefing: Briefing) -> Case:
     """The case that a transcript ends with: the last hypotheses and everything measured.
+
+    Args:
+        feature: whose it is.
+        steps: of the transcript.
+        briefing: of the run, which says how its hypotheses read.
 
     Raises:
         ValidationError: the transcript was written by another version.
     """
     proposed = [content["parsed"] for step in steps if (content := _parsed_reply(step)) is not None]
+    hypotheses, names = tuple[Hypothesis, ...](), dict[str, str]()
+    for round, filled in enumerate(proposed, 1):
+        hypotheses = briefing.read_proposals(briefing.proposals.model_validate(filled), names, feature.key, round)
+        names |= names_of(hypotheses)
     return Case(
         feature=feature,
         round=max(1, len(proposed)),
-        hypotheses=Hypotheses.model_validate(proposed[-1]).hypotheses if proposed else (),
+        hypotheses=hypotheses,
         observed=tuple(Observed.model_validate(step.content) for step in steps if step.kind == "tool"),
     )
 
@@ -56,10 +66,12 @@ def recall_cases(parent: RunFolder, items: Sequence[SelectedFeature]) -> list[Ca
     Raises:
         RunError: a transcript is missing or damaged.
     """
-    stored = read_cases(parent.path)
-    return [
-        stored.get(item.feature.key) or recall_case(item.feature, parent.transcript(item.feature)) for item in items
+    stored, briefing = read_cases(parent.path), briefing_of(parent.manifest().config.generation)
+    cases = [
+        stored.get(item.feature.key) or recall_case(item.feature, parent.transcript(item.feature), briefing)
+        for item in items
     ]
+    return list(map(_named, cases))
 
 
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:
@@ -75,6 +87,13 @@ def read_cases(folder: Path) -> dict[str, Case]:
     """
     file = folder / FILE
     return {case.feature.key: case for case in read_lines(file, Case)} if file.is_file() else {}
+
+
+def _named(case: Case) -> Case:
+    """With names for hypotheses that have none, as the first generation's have."""
+    if all(one.name for one in case.hypotheses):
+        return case
+    return case.model_copy(update={"hypotheses": name_hypotheses(case.hypotheses, {}, case.feature.key, case.round)})
 
 
 def _parsed_reply(step: TranscriptStep) -> dict[str, Any] | None:

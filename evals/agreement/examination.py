@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +24,16 @@ from evals.agreement.pairing import (
 )
 from evals.agreement.prevalence import estimate_prevalence
 from evals.agreement.results import Agreement, AltTest, Calibration, Disagreement, PairedTest, Plan, Prevalence, Row
-from evals.agreement.rows import compare, compare_judges, confuse
+from evals.agreement.rows import compare, compare_judges, compare_side, confuse
 from evals.agreement.sampling import plan_labels, weigh_labels
 from evals.agreement.stand_in import EPSILON, try_stand_ins
 from evals.agreement.strata import judge_features, label_features, sample_strata
-from evals.manual.records import RELEVANT, Label
+from evals.errors import LabelError
+from evals.manual.records import INPUT, OUTPUT, RELEVANT, Label
 from tools.proof.floors import DeadFloor
 
 NEXT = 20
+SIDES = {INPUT: "input side", OUTPUT: "output side"}
 
 
 def examine(
@@ -63,11 +66,13 @@ def examine(
         LabelError: no label fits.
     """
     matching = match(decisions, labels, question, programs)
+    sides, mapped = _compare_sides(decisions, labels, programs, seed) if question == RELEVANT else ((), ())
     beyond = _look_beyond(manifest, decisions, matching, n_next, seed) if question == RELEVANT else _Beyond()
     pooled = ["a feature's ratings go together: the p-value against the other run is smaller than it should be"]
     remarks = [
         *manifest.caveats,
         *_remarks(matching),
+        *mapped,
         *_say_floors(floors, looked_at=manifest.floors is not None),
         *(pooled if other is not None and question == POOLED else ()),
         *beyond.remarks,
@@ -77,6 +82,7 @@ def examine(
         decisions,
         matching,
         (*compare(matching, seed), *beyond.rows),
+        sides=sides,
         paired=None if other is None else _paired(matching, *other),
         alternative=try_stand_ins(matching, epsilon, seed),
         calibration=_calibration(matching, seed),
@@ -115,12 +121,35 @@ def _look_beyond(
     )
 
 
+def _compare_sides(
+    decisions: Sequence[Decision], labels: Sequence[Label], programs: bool, seed: int
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """A row for each side that was judged, and how answers about the whole were taken for answers about a side."""
+    if not any(decision.sides for decision in decisions):
+        return (), ()
+    found = list[tuple[str, Matching]]()
+    for question, name in SIDES.items():
+        with suppress(LabelError):  # that side was seen of no feature with a label
+            found.append((name, match(decisions, labels, question, programs)))
+    rows = tuple(compare_side(matching, name, seed) for name, matching in found)
+    if not (mapped := sum(matching.from_whole for _, matching in found)):
+        return rows, ()
+    n = sum(int((matching.people >= UNDECIDED).sum()) for _, matching in found)
+    said = (
+        f"{mapped} of the {n} answers about a side were given to the one question about the whole feature: its yes is "
+        "taken for a yes to either side, its no for a no, and what it left undecided, as it often did where the sides "
+        "differ, is in no comparison"
+    )
+    return rows, (said,)
+
+
 def _assemble(
     manifest: Manifest,
     decisions: Sequence[Decision],
     matching: Matching,
     rows: tuple[Row, ...],
     *,
+    sides: tuple[Row, ...],
     paired: PairedTest | None,
     alternative: tuple[AltTest, ...],
     calibration: Calibration | None,
@@ -145,6 +174,7 @@ def _assemble(
         people_undecided=int((matching.people == UNDECIDED).sum()),
         headline=rows[0].name,
         rows=rows,
+        sides=sides,
         confusion=confuse(matching),
         paired=paired,
         alternative=alternative,

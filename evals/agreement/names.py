@@ -16,13 +16,14 @@ _ROWS = {
     "control: random directions, all no": "random",
 }
 """Prefix of a row's figures; the headline's have none."""
+_SIDES = {"input side": "input", "output side": "output"}
 
 
 def collect_figures(report: Agreement) -> dict[str, float]:
     """Every figure of a report by name; `_low` and `_high` are the ends of its interval."""
     found: dict[str, float] = {}
-    for row in report.rows:
-        prefix = "" if row.name == report.headline else _ROWS.get(row.name)
+    for row in (*report.rows, *report.sides):
+        prefix = "" if row.name == report.headline else (_ROWS | _SIDES).get(row.name)
         if prefix is None:
             continue
         for name, one in row.statistics.items():

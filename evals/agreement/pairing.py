@@ -9,9 +9,21 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from agent.folder.records import Decision
+from agent.folder.records import Decision, Side
 from evals.errors import LabelError
-from evals.manual.records import INTERPRETABLE, RATINGS, RELEVANT, Item, Label, Value, is_concept, is_rating
+from evals.manual.records import (
+    INPUT,
+    INTERPRETABLE,
+    ON_VERDICTS,
+    OUTPUT,
+    RATINGS,
+    RELEVANT,
+    Item,
+    Label,
+    Value,
+    is_concept,
+    is_rating,
+)
 from tools.records import FeatureRef, Record, Stratum
 
 POOLED = "ratings"
@@ -46,13 +58,15 @@ class Matching(Record):
     """Labels for the question on features that the run did not decide on."""
     machine: int
     """Labels that a program made, which are left out."""
+    from_whole: int = 0
+    """Answers about one side that were given to the question about the whole feature."""
     programs: tuple[str, ...] = ()
     """Annotators of whose labels some were made by a program and count all the same."""
 
     @property
     def ordinal(self) -> bool:
         """Whether answers are ratings."""
-        return self.question != RELEVANT
+        return self.question not in ON_VERDICTS
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -92,19 +106,22 @@ def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str,
     Args:
         decisions: of one run.
         labels: settled: at most one a question, annotator and feature.
-        question: `relevant`, `interpretable`, a concept, or `ratings` for all concepts together.
+        question: `relevant`, `input_relevant`, `output_relevant`, `interpretable`, a concept, or `ratings` for all
+            concepts together.
         programs: labels that programs made count like people's.
 
     Raises:
         LabelError: no label fits.
     """
     asked = [label for label in labels if _is_asked(label, question)]
+    stand_ins = _stand_in(labels, asked, question)
+    asked += stand_ins
     people = [label for label in asked if programs or not label.machine]
     by_item: defaultdict[str, list[Label]] = defaultdict(list)
     for label in people:
         by_item[label.item.key].append(label)
     cases: list[Case] = []
-    used: set[tuple[str, str | None, str, str]] = set()
+    used = set[tuple[str, str | None, str, str]]()
     for decision in decisions:
         fitting = _fitting(decision.feature, by_item)
         for name in dict.fromkeys(label.question for label in fitting):
@@ -123,8 +140,18 @@ def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str,
         annotators=tuple(annotators),
         unmatched=len({label.place for label in people} - used),
         machine=len(asked) - len(people),
+        from_whole=len({one.place for one in stand_ins} & used),
         programs=tuple(sorted({label.annotator for label in people if label.machine} & set(annotators))),
     )
+
+
+def choose_question(decisions: Sequence[Decision], labels: Sequence[Label]) -> str:
+    """What a run was asked and its labels answer: ratings, the whole, or one side where nobody answered to the whole."""
+    answered = [name for name in ON_VERDICTS if any(label.question == name for label in labels)]
+    if any(decision.ratings for decision in decisions):
+        return POOLED
+    judged = any(decision.relevant for decision in decisions)
+    return answered[0] if answered else (RELEVANT if judged else POOLED)
 
 
 def answer_of(decision: Decision, question: str) -> Value | None:
@@ -133,9 +160,18 @@ def answer_of(decision: Decision, question: str) -> Value | None:
         return None
     if question == RELEVANT:
         return decision.relevant
+    if question in (INPUT, OUTPUT):
+        side = side_of(decision, question)
+        return None if side is None else side.relevant
     if question == INTERPRETABLE:
         return decision.interpretable
     return next((r.rating for r in decision.ratings or () if r.concept == question), None)
+
+
+def side_of(decision: Decision, question: str) -> Side | None:
+    """The side that a question is about; None where it is about the whole, or the judge was not asked for sides."""
+    sides = decision.sides
+    return sides and {INPUT: sides.input, OUTPUT: sides.output}.get(question)
 
 
 def code(value: Value | None, ordinal: bool) -> int:
@@ -155,6 +191,18 @@ def consensus(people: Int[np.ndarray, "cases annotators"]) -> Int[np.ndarray, " 
     return np.where(clear, counts.argmax(1), UNDECIDED)
 
 
+def _stand_in(labels: Sequence[Label], asked: Sequence[Label], question: str) -> list[Label]:
+    """Answers to the question about the whole, for whoever was not asked about the side: taken as one about it.
+
+    Yes to the whole stands for yes to either side, no for no, undecided for undecided.
+    """
+    if question not in (INPUT, OUTPUT):
+        return []
+    given = {label.place for label in asked}
+    taken = [label.model_copy(update={"question": question}) for label in labels if label.question == RELEVANT]
+    return [label for label in taken if label.place not in given]
+
+
 def _fitting(feature: FeatureRef, by_item: dict[str, list[Label]]) -> list[Label]:
     own = Item(sae=feature.sae, index=feature.index, kind=feature.kind).key
     found = [label for key in dict.fromkeys((own, feature.key)) for label in by_item.get(key, ())]
@@ -162,13 +210,14 @@ def _fitting(feature: FeatureRef, by_item: dict[str, list[Label]]) -> list[Label
 
 
 def _case(decision: Decision, question: str, judged: Value | None, answers: Iterable[Label]) -> Case:
+    side = side_of(decision, question) or decision
     return Case(
         feature=decision.feature,
         stratum=decision.stratum,
         question=question,
         judged=judged,
-        confidence=decision.confidence,
-        label=decision.label,
+        confidence=side.confidence,
+        label=side.label,
         answers={label.annotator: label.value for label in answers},
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from evals.agreement.pairing import ABSENT, POOLED, code
 from evals.agreement.results import Row
 from evals.agreement.rows import people_rows
-from evals.manual.records import ANNOTATION, INTERPRETABLE, RELEVANT, Label, Remark, is_concept
+from evals.manual.records import ANNOTATION, INTERPRETABLE, ON_VERDICTS, Label, Remark, is_concept
 from evals.statistics.estimate import format_estimate
 
 _SHOWN = {"accuracy": "same answer", "kappa": "kappa", "ac1": "AC1", "alpha": "alpha"}
@@ -37,10 +37,10 @@ def describe_labels(labels: Sequence[Label]) -> list[str]:
 def describe_people(labels: Sequence[Label]) -> list[str]:
     """Agreement of every pair of annotators who answered the same question about the same features."""
     lines: list[str] = []
-    for question in (RELEVANT, INTERPRETABLE, POOLED):
+    for question in (*ON_VERDICTS, INTERPRETABLE, POOLED):
         asked = [one for one in labels if not one.machine and _asks(one, question)]
-        for row in rows_among_people(asked, ordinal=question != RELEVANT):
-            shown = _SHOWN if question == RELEVANT else _SHOWN_RATINGS
+        for row in rows_among_people(asked, ordinal=question not in ON_VERDICTS):
+            shown = _SHOWN if question in ON_VERDICTS else _SHOWN_RATINGS
             parts = [
                 f"{name} {format_estimate(row.statistics[key])}" for key, name in shown.items() if key in row.statistics
             ]

@@ -17,6 +17,7 @@ from evals.agreement.tables import (
     headline_table,
     plan_table,
     prevalence_table,
+    sides_table,
     statistics_table,
     strata_table,
 )
@@ -71,6 +72,9 @@ def lay_out(report: Agreement, figures: Sequence[Path] = (), suffix: str = "") -
 
 def _list_sections(report: Agreement, suffix: str) -> Iterator[Section]:
     yield Section(title="Agreement", table=agreement_table(report), brief=as_text(headline_table(report)))
+    if report.sides:
+        table = sides_table(report)
+        yield Section(title="The two sides", table=table, brief=as_text(table))
     yield Section(title="Answers", table=confusion_table(report))
     if report.paired is not None:
         line = _paired_line(report.paired)

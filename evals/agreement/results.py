@@ -231,6 +231,8 @@ class Agreement(Record):
     headline: str
     """Name of the row that gates and summaries read."""
     rows: tuple[Row, ...]
+    sides: tuple[Row, ...] = ()
+    """The headline for each side of the features; none where the judge was not asked for sides."""
     confusion: Confusion
     paired: PairedTest | None = None
     alternative: tuple[AltTest, ...] = ()

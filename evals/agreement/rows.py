@@ -56,6 +56,13 @@ def compare(matching: Matching, seed: int = 0) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def compare_side(matching: Matching, name: str, seed: int = 0) -> Row:
+    """The judge and the people on one side of the features, as the headline is on the whole."""
+    sides: list[Side] = [(matching.people[:, a], matching.judged) for a in range(len(matching.annotators))]
+    answers = stack_answers(sides, matching.owner, len(matching.categories))
+    return measure_row(name, "judge", answers, matching.ordinal, seed)
+
+
 def people_rows(
     names: Sequence[str],
     people: Int[np.ndarray, "cases annotators"],

@@ -14,14 +14,19 @@ RATING_COLUMNS = ("accuracy", "kappa", "kappa_quadratic", "alpha", "ac1", "kappa
 
 def agreement_table(report: Agreement) -> Table:
     """A row for each comparison, with the statistics that fit the question."""
-    return _rows_table(report, RATING_COLUMNS if report.ordinal else VERDICT_COLUMNS)
+    return _rows_table(report.rows, RATING_COLUMNS if report.ordinal else VERDICT_COLUMNS)
 
 
 def headline_table(report: Agreement) -> Table:
     """The same rows with the few statistics that fit a terminal."""
     columns = ("kappa", "kappa_quadratic", "alpha", "accuracy") if report.ordinal else ("kappa", "alpha", "accuracy")
     columns += ("kappa_any",) if report.ordinal else ("precision_yes", "recall_yes")
-    return _rows_table(report, columns)
+    return _rows_table(report.rows, columns)
+
+
+def sides_table(report: Agreement) -> Table:
+    """The judge and the people on either side of the features."""
+    return _rows_table(report.sides, ("kappa", "alpha", "accuracy", "precision_yes", "recall_yes"))
 
 
 def confusion_table(report: Agreement) -> Table:
@@ -116,9 +121,9 @@ def statistics_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _rows_table(report: Agreement, columns: Sequence[str]) -> Table:
+def _rows_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
     table: Table = [("", "n", "undecided", "failed", *(name.replace("_", " ") for name in columns))]
-    for row in report.rows:
+    for row in rows:
         cells = (format_estimate(row.statistics.get(name)) for name in columns)
         table.append((row.name, str(row.n), str(row.undecided), str(row.failed), *cells))
     return table

@@ -81,6 +81,7 @@ def _notes(decision: Decision, answers: tuple[Label, ...]) -> str:
     ratings = ", ".join(f"{rating.concept} {rating.rating}" for rating in decision.ratings or ())
     parts = {
         "relevant": decision.relevant,
+        "sides": decision.sides.sentence if decision.sides else None,
         "ratings": ratings or None,
         "confidence": decision.confidence,
         "interpretable": decision.interpretable,

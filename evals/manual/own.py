@@ -18,7 +18,7 @@ from typing import Any
 
 from evals.errors import LabelError
 from evals.manual.reading import Collector, Options, Row, read_csv, read_json, read_jsonl, read_truth, read_verdict
-from evals.manual.records import ANNOTATION, RELEVANT, Import, Label, plain_number
+from evals.manual.records import ANNOTATION, ON_VERDICTS, Import, Label, plain_number
 from tools.display.spreadsheets import bare, records_to_csv
 from tools.whole_files import write_named
 
@@ -58,7 +58,7 @@ def read_own(path: Path, options: Options) -> Import:
     else:
         for where, value in _read_array(path, into) if kind == ".json" else read_jsonl(path, into):
             source = value.pop("source", None)
-            if value.get("question") == RELEVANT and "value" in value:
+            if value.get("question") in ON_VERDICTS and "value" in value:
                 value["value"] = read_verdict(value["value"])
             _add(where, where if source is None else str(source), value, options, into)
     return into.done()
@@ -131,7 +131,7 @@ def _is_unnamed(column: str) -> bool:
 def _read_cell(question: str, cell: str) -> Any:
     if question == ANNOTATION:
         return cell
-    if question == RELEVANT:
+    if question in ON_VERDICTS:
         return read_verdict(cell)
     return plain_number(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell)
 

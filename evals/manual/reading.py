@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from evals.errors import LabelError
-from evals.manual.records import RELEVANT, Import, Item, Label, Remark, Shown, Value, plain_number
+from evals.manual.records import ON_VERDICTS, RELEVANT, Import, Item, Label, Remark, Shown, Value, plain_number
 from tools.border import text_files
 from tools.border.json_text import read_json as read_json_text
 from tools.errors import first_problem
@@ -233,7 +233,7 @@ def read_value(question: str, value: object) -> Value:
     Raises:
         ValueError: it answers no question of ours.
     """
-    if question == RELEVANT and isinstance(value, bool | int | float | str):
+    if question in ON_VERDICTS and isinstance(value, bool | int | float | str):
         spelt = str(value).strip().lower()
         for verdict, spellings in (("yes", _YES), ("no", _NO), ("undecided", _UNDECIDED)):
             if spelt in spellings:

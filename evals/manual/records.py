@@ -14,7 +14,11 @@ VERDICTS = ("no", "yes", "undecided")
 RATINGS = (0, 1, 2, 3, 4)
 RELEVANT, INTERPRETABLE, ANNOTATION = "relevant", "interpretable", "annotation"
 """The questions whose answers have a fixed form: a verdict, a rating from 0 to 4, free text."""
-SINGLE = frozenset({RELEVANT, INTERPRETABLE, ANNOTATION})
+INPUT, OUTPUT = "input_relevant", "output_relevant"
+"""The first of them about one side of a feature: where it is active, or what it promotes."""
+ON_VERDICTS = (RELEVANT, INPUT, OUTPUT)
+"""Questions that are answered by a verdict."""
+SINGLE = frozenset({*ON_VERDICTS, INTERPRETABLE, ANNOTATION})
 """Questions that are no concept's name."""
 
 Text = Annotated[str, Field(min_length=1)]
@@ -69,7 +73,8 @@ class Label(Record):
     annotator: Text
     item: Item
     question: Text
-    """`relevant`, `interpretable`, `annotation`, a score's name, or the name of a concept that is rated 0 to 4."""
+    """`relevant`, `input_relevant`, `output_relevant`, `interpretable`, `annotation`, a score's name, or the name of a
+    concept that is rated 0 to 4."""
     value: Value
     time: str | None = None
     """ISO 8601; None where the source does not say."""
@@ -88,8 +93,8 @@ class Label(Record):
 
     @model_validator(mode="after")
     def _answers_its_question(self) -> Self:
-        if self.question == RELEVANT and self.value not in VERDICTS:
-            raise ValueError(f"{RELEVANT} is answered yes, no or undecided, not {self.value!r}")
+        if self.question in ON_VERDICTS and self.value not in VERDICTS:
+            raise ValueError(f"{self.question} is answered yes, no or undecided, not {self.value!r}")
         if self.question == INTERPRETABLE and not is_rating(self.value):
             raise ValueError(f"{INTERPRETABLE} is a whole number from 0 to 4, not {self.value!r}")
         if self.question == ANNOTATION and not isinstance(self.value, str):

@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Lock
 
 from agent.errors import RunError
-from evals.agreement.pairing import POOLED
+from evals.agreement.pairing import choose_question
 from evals.agreement.people import list_remarks
 from evals.agreement.results import Agreement
 from evals.manual.files import read_label_files
-from evals.manual.records import RELEVANT, Item, Label
+from evals.manual.records import Item, Label
 from evals.review.runs import OpenRun
 from tools.records import FeatureRef
 
@@ -81,7 +81,7 @@ class Desk:
         """
         from evals.agreement.examination import examine
 
-        question = RELEVANT if any(one.relevant for one in run.decisions.values()) else POOLED
+        question = choose_question(list(run.decisions.values()), self.labels)
         with self._one_at_a_time:
             if run.name not in self._agreements:
                 decisions = list(run.decisions.values())

@@ -9,14 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.briefing.first.forms import Hypotheses, Hypothesis, InputPrediction, JudgeReply, OutputPrediction, PairChoice
+from agent.briefing.first.forms import Hypotheses, InputPrediction, JudgeReply, OutputPrediction, PairChoice
+from agent.briefing.first.forms import Hypothesis as Form
 from agent.briefing.generations import briefing_of
-from agent.folder.config import NEWEST, Limits
+from agent.briefing.hypotheses import Hypothesis, Kind
+from agent.briefing.second.forms import Proposal, SidedReply
+from agent.folder.config import Limits
 from agent.folder.records import SelectedFeature
 from agent.investigation.state import Context, FeatureState, Investigator
 from agent.judges.blind import BlindJudge
 from agent.judges.judge import Model
 from agent.judges.rating import Rater
+from agent.judges.two_sided import TwoSided
 from agent.llm.reading.contents import ToolCall
 from agent.llm.records import Usage
 from agent.llm.replies import Reply
@@ -67,8 +71,8 @@ def make_evidence(**changes: Any) -> Evidence:
     return typical_evidence(WORDS, (context,) * 8, quantiles, make_pairs(10), **{"feature": FEATURE, **changes})
 
 
-def make_hypothesis(label: str = "heart disease") -> Hypothesis:
-    return Hypothesis(
+def make_form(label: str = "heart disease") -> Form:
+    return Form(
         reasons="thoughts of the investigator",
         label=label,
         about_inputs=InputPrediction(
@@ -79,8 +83,16 @@ def make_hypothesis(label: str = "heart disease") -> Hypothesis:
     )
 
 
+def make_hypothesis(label: str = "heart disease", name: str = "") -> Hypothesis:
+    return Hypothesis.model_validate({**make_form(label).model_dump(), "name": name})
+
+
 def make_hypotheses() -> Hypotheses:
-    return Hypotheses(hypotheses=(make_hypothesis(), make_hypothesis("courage")))
+    return Hypotheses(hypotheses=(make_form(), make_form("courage")))
+
+
+TWO = (make_hypothesis(), make_hypothesis("courage"))
+"""The same as an investigation carries them."""
 
 
 def make_judgement(**changes: Any) -> JudgeReply:
@@ -95,6 +107,33 @@ def make_judgement(**changes: Any) -> JudgeReply:
         "confidence": 0.8,
     }
     return JudgeReply(**{**fields, **changes})
+
+
+def make_sided(**changes: Any) -> SidedReply:
+    fields: dict[str, Any] = {
+        "reasons": ("the contexts are about the heart",),
+        "steered_choices": tuple(PairChoice(pair=n, steered="A") for n in range(1, 11)),
+        "better_hypothesis": "H1",
+        "input_label": "heart disease",
+        "input_relevant": "yes",
+        "input_confidence": 0.8,
+        "output_label": "drugs and wards",
+        "output_relevant": "yes",
+        "output_confidence": 0.7,
+        "sides": "both",
+        "interpretable": 3,
+        "steering": "passes",
+        "left_open": "nothing",
+    }
+    return SidedReply(**{**fields, **changes})
+
+
+def make_proposal(label: str = "heart disease", kind: Kind = "meaning") -> Proposal:
+    form = make_form(label)
+    lists = {**form.about_inputs.model_dump(), **form.about_outputs.model_dump()}
+    if kind != "meaning":
+        lists = dict.fromkeys(lists, ())
+    return Proposal.model_validate({"reasons": form.reasons, "kind": kind, "label": label, **lists})
 
 
 def call(name: str, id: str = "call_0", **arguments: Any) -> ToolCall:
@@ -229,12 +268,15 @@ def make_toolbox(folder: Path, **changes: Any) -> Toolbox:
 def make_context(
     folder: Path, llm: Any, judge: Any = None, evidence: Evidence | None = None, **changes: Any
 ) -> Context:
-    """The judge is the one that `question` is for, and asks a model named `j`."""
+    """The judge is the one that `question` is for, and asks a model named `j`.
+
+    All of it in the words of the first generation, unless `generation` says another.
+    """
     evidence = evidence or make_evidence()
     rating = changes.pop("question", QUESTION).rating
     guideline = changes.pop("guideline", "A feature is medical when it is about illness.\n" * 30)
     model = Model("j", changes.pop("judge_repeats", 1), judge or llm)
-    briefing = briefing_of(changes.pop("generation", NEWEST))
+    briefing = briefing_of(changes.pop("generation", 1))
     fields: dict[str, Any] = {
         "llm": llm,
         "domain": DOMAIN,
@@ -242,9 +284,10 @@ def make_context(
         "toolbox": changes.pop("toolbox", None) or make_toolbox(folder),
         "limits": Limits(),
     }
+    judging = BlindJudge if briefing.generation == 1 else TwoSided
     return Context(
         run_id="run",
-        judge=Rater(model, briefing, rating, guideline) if rating else BlindJudge(model, briefing, DOMAIN, guideline),
+        judge=Rater(model, briefing, rating, guideline) if rating else judging(model, briefing, DOMAIN, guideline),
         evidence={evidence.feature.key: evidence},
         investigator=Investigator(**{**fields, **changes}),
     )

@@ -93,7 +93,7 @@ def test_imported_evidence_is_judged_and_every_feature_has_a_record(
     folder = start(server, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
     decisions = folder.decisions()
     assert [d.feature.index for d in decisions] == [7, 0, 1, 2, 3]
-    assert {(d.status, d.usage.calls) for d in decisions} == {("decided", 2)}  # hypothesize, judge
+    assert {(d.status, d.usage.calls) for d in decisions} == {("decided", 1)}  # nothing could test a hypothesis
     summary = summary_of(folder)
     assert [(row.stratum, row.n) for row in summary.strata] == [("candidates", 1), ("imported", 4)]
     assert folder.manifest().provenance.sha256.keys() >= {"evidence", "guideline"}
@@ -225,11 +225,11 @@ def test_a_changed_prompt_makes_a_replay_refuse(
     folder = start(server, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
     prompts = tmp_path / "prompts"
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (prompts / "judge.v1.md").write_text((prompts / "judge.v1.md").read_text() + "\nBe kind.\n")
+    (prompts / "judge.v2.md").write_text((prompts / "judge.v2.md").read_text() + "\nBe kind.\n")
     monkeypatch.setattr("agent.folder.entrusted.hash_prompts", lambda: loader.hash_prompts(prompts))
     assert main(["--replay", str(folder.path)]) == 2
     error = capsys.readouterr().err
-    assert "prompt judge.v1 is not the one the run used" in error
+    assert "prompt judge.v2 is not the one the run used" in error
     assert error.count("\n") == 1
 
 
@@ -281,7 +281,7 @@ def test_a_dry_run_says_what_it_may_cost_and_sends_nothing(
     common = ["--base-url", server.base_url, "--evidence", str(evidence), "--study", str(domain), "--dry-run"]
     assert main([*common, "--llm-model", "gpt-4o-mini", "--runs", str(tmp_path / "r")]) == 0
     said = capsys.readouterr().out
-    assert "estimate: 5 features at the most, 10 to 20 calls" in said
+    assert "estimate: 5 features at the most, 5 to 10 calls" in said
     assert "USD" in said
     assert main([*common, "--llm-model", "unheard-of"]) == 0
     assert "price of unheard-of is not known" in capsys.readouterr().out
@@ -308,8 +308,9 @@ def obey(body: JsonDict, attempt: int) -> Scripted:
     texts = [str(message.get("content") or "") for message in body["messages"]]
     heard = unicodedata.normalize("NFKC", "\n".join(outside(text) for text in texts)).casefold()
     honest = json.loads(happy(body, attempt).content or "{}")
-    if "relevant" in honest:
-        honest["relevant"] = "yes" if "pwned" in heard else "no"
+    if "input_relevant" in honest:
+        verdict = "yes" if "pwned" in heard else "no"
+        honest |= {"input_relevant": verdict, "output_relevant": verdict}
     return Scripted(content=json.dumps(honest))
 
 

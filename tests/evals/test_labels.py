@@ -16,7 +16,7 @@ from evals.labels import main
 from evals.manual.files import read_label_files, settle
 from evals.manual.own import read_own, write_own
 from evals.manual.reading import Options
-from evals.manual.records import Item, Label
+from evals.manual.records import ON_VERDICTS, Item, Label
 from tests.evals.worlds import feature, label
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20).map(str.strip)
@@ -25,9 +25,13 @@ words = texts.filter(bool)
 
 @st.composite
 def labels(draw: st.DrawFn) -> Label:
-    question = draw(st.sampled_from(["relevant", "interpretable", "annotation", "nurse", "fuzz"]))
+    question = draw(
+        st.sampled_from(
+            ["relevant", "input_relevant", "output_relevant", "interpretable", "annotation", "nurse", "fuzz"]
+        )
+    )
     value = {
-        "relevant": st.sampled_from(["yes", "no", "undecided"]),
+        **dict.fromkeys(ON_VERDICTS, st.sampled_from(["yes", "no", "undecided"])),
         "interpretable": st.integers(0, 4),
         "annotation": words,
         "nurse": st.integers(0, 4),
@@ -64,7 +68,15 @@ def test_what_is_written_is_read_back(
 
 @pytest.mark.parametrize(
     ("question", "value"),
-    [("relevant", "maybe"), ("relevant", 1), ("interpretable", 5), ("interpretable", "good"), ("annotation", 3)],
+    [
+        ("relevant", "maybe"),
+        ("relevant", 1),
+        ("input_relevant", 2),
+        ("output_relevant", "both"),
+        ("interpretable", 5),
+        ("interpretable", "good"),
+        ("annotation", 3),
+    ],
 )
 def test_an_answer_must_answer_its_question(question: str, value: object) -> None:
     with pytest.raises(ValidationError, match=question):

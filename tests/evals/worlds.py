@@ -37,6 +37,7 @@ def decide(
     stratum: Stratum = "candidates",
     ratings: Mapping[str, int] | None = None,
     interpretable: int | None = None,
+    sides: tuple[str | None, str | None] | None = None,
 ) -> Decision:
     """A decision; failed where there is neither a verdict nor ratings."""
     given = None if ratings is None else tuple(ConceptRating(concept=c, rating=r) for c, r in ratings.items())
@@ -52,11 +53,20 @@ def decide(
             "ratings": given,
             "confidence": None if failed else confidence,
             "interpretable": interpretable,
+            "sides": None if sides is None else _sides(*sides),
             "evidence_sha256": "0",
             "judge": JudgeRef(kind="rules"),
             "failure": Failure(type="timeout", message="no reply", attempts=6) if failed else None,
         }
     )
+
+
+def _sides(input: str | None, output: str | None) -> dict[str, object]:
+    one, other = (
+        None if said is None else {"relevant": said, "confidence": confidence, "label": name}
+        for said, confidence, name in ((input, 0.7, "wards"), (output, 0.6, "drugs"))
+    )
+    return {"input": one, "output": other, "kind": None, "counts": "both"}
 
 
 def label(index: int, value: object, annotator: str = "ana", question: str = "relevant", **more: object) -> Label:

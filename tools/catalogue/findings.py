@@ -8,6 +8,14 @@ from tools.records import Record
 from tools.records.record import is_none
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
+def _is_empty(value: object) -> bool:
+    return value == ()
+
+
 class SentenceActivation(Record):
     """One sentence."""
 
@@ -17,6 +25,10 @@ class SentenceActivation(Record):
     """The token with the largest activation; empty if none is active."""
     n_active: int
     n_tokens: int
+    tokens: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """All of them; none in measurements from before they were kept."""
+    activations: tuple[float, ...] = Field(default=(), exclude_if=_is_empty)
+    """At each token."""
 
 
 class SentenceActivations(Record):
@@ -32,14 +44,23 @@ class WordChange(Record):
 
     word: str
     change: float
-    """Nats of log-probability, steered minus unsteered, at the word's first token."""
+    """Nats of log-probability, steered minus unsteered, of all its tokens; of the first alone in older measurements."""
     whole: bool
-    """The word is a single token; otherwise the change is that of its beginning."""
+    """The word is a single token."""
+    joined: bool = Field(default=False, exclude_if=_is_false)
+    """Read as a piece that goes on with a word, without a blank before it."""
     rank: int | None = Field(default=None, exclude_if=is_none)
-    """Of the change among those of `of` common words about as frequent, 1 for the largest; None in older results."""
+    """Of a single token's change among those of `of` common words about as frequent, 1 for the largest."""
     of: int | None = Field(default=None, exclude_if=is_none)
     random: float | None = Field(default=None, exclude_if=is_none)
-    """The word's mean change under random directions as strong."""
+    """The word's mean change along random directions as strong; None in older measurements."""
+
+
+class RefusedWord(Record):
+    """What could not be measured, and why."""
+
+    word: str
+    why: str
 
 
 class PromotedWords(Record):
@@ -48,6 +69,7 @@ class PromotedWords(Record):
     strength: float
     n_prompts: int
     words: tuple[WordChange, ...]
+    refused: tuple[RefusedWord, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class SteeredText(Record):

@@ -7,12 +7,14 @@ Numbers are rounded: a transcript is read by people, and digits beyond the third
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.catalogue.arguments import check_number, check_range, row_of, scaled, word_tokens
+from tools.catalogue.arguments import check_number, check_range, row_of, scaled, spell_words, word_tokens
 from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
@@ -30,7 +32,7 @@ from tools.catalogue.findings import (
     WordLookup,
     WordsFound,
 )
-from tools.catalogue.standing import measure_changes, rank_of
+from tools.catalogue.standing import beside_random, rank_of, shift
 from tools.catalogue.subject import Subject
 from tools.effects.causal import Place, measure_effects
 from tools.effects.fluency import MOST_REPETITION, repetition_of
@@ -72,24 +74,31 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """
     check_number(words, MOST_WORDS, "words")
     vector = scaled(subject, strength)
-    change, *random = measure_changes(subject, vector)
-    tokens = [word_tokens(subject, word) for word in words]
+    spelt, refused = spell_words(subject, words)
+    written, standing = beside_random(subject, vector), subject.laboratory.common_words
+    prompts = [subject.tokenize(prompt) for prompt in subject.study.steering.prompts]
+    at_once = [shift(subject, written, prompt) for prompt in prompts]  # [directions, d_vocab] each
+    usual = np.mean(at_once, axis=0)
     found: list[WordChange] = []
-    for word, ids in zip(words, tokens, strict=True):
-        rank, of = rank_of(change, ids[0], subject.laboratory.common_words)
-        usual = float(np.mean([other[ids[0]] for other in random]))
+    for word, (ids, joined) in spelt.items():
+        change, *random = usual[:, ids[0]].tolist()
+        for prompt, n in itertools.product(prompts, range(1, len(ids))):
+            later = shift(subject, written, [*prompt, *ids[:n]])[:, ids[n]] / len(prompts)
+            change, *random = (before + float(more) for before, more in zip([change, *random], later, strict=True))
+        whole = len(ids) == 1
+        rank, of = rank_of(usual[0], ids[0], standing) if whole else (None, None)
         found.append(
             WordChange(
                 word=word,
-                change=_rounded(float(change[ids[0]])),
-                whole=len(ids) == 1,
+                change=_rounded(change),
+                whole=whole,
+                joined=joined,
                 rank=rank,
                 of=of,
-                random=_rounded(usual),
+                random=_rounded(float(np.mean(random))),
             )
         )
-    n_prompts = len(subject.study.steering.prompts)
-    return PromotedWords(strength=strength, n_prompts=n_prompts, words=tuple(found))
+    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(found), refused=refused)
 
 
 def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:
@@ -260,6 +269,8 @@ def _measure(subject: Subject, sentence: str) -> SentenceActivation:
         peak=subject.bench.token_strings[int(tokens[0, 1 + peak])] if active else "",
         n_active=int((values > 0).sum()),
         n_tokens=len(values),
+        tokens=tuple(subject.bench.token_strings[i] for i in tokens[0, 1:].tolist()) if active else (),
+        activations=tuple(_rounded(max(0.0, value)) for value in values.tolist()) if active else (),
     )
 
 

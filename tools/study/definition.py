@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from tools.errors import StudyError
 from tools.records import InterventionKind, Policy, Precision, PromptForm, Record, StrengthUnit
 from tools.study.pinned import Fetch
-from tools.study.wording import Line, read_guideline
+from tools.study.wording import Line, list_versions, read_guideline
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 """What TOML may also write as `nan` or `inf`, which no setting may be."""
@@ -19,6 +19,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 LensName = Literal["direct", "effect", "jacobian"]
 CandidateRule = Literal["hits", "null"]
 SplitName = Literal["train", "held_out"]
+Counts = Literal["input", "output", "either", "both"]
+"""Which side of a feature has to be about the domain for the feature to count as relevant."""
 
 
 class Arm(Record):
@@ -60,6 +62,9 @@ class Domain(Record):
     """File of lower-case words, one a line; only a survey needs it."""
     guideline: str
     """File with what counts and what does not, as a human annotator would get it."""
+    counts: Counts = "both"
+    """The default asks most: a step along almost any direction promotes rare words, those of a domain among them, and a
+    feature that fires in a domain need not write anything of it."""
 
 
 class Rating(Record):
@@ -193,6 +198,8 @@ class Question(Record):
     rating: Rating | None = None
     survey: SurveyDefaults = SurveyDefaults()
     """What the rules judge holds evidence to."""
+    guideline_version: int | None = Field(default=None, ge=1)
+    """Place among its versions, from 1; None for the newest."""
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Question:
@@ -206,14 +213,20 @@ class Question(Record):
         return self.domain.name if self.domain else ", ".join(self.rating.concepts if self.rating else ())
 
     @property
+    def guidelines(self) -> list[Path]:
+        """The guideline's versions, oldest first; the first need not be there."""
+        asked = self.domain or self.rating
+        return list_versions(self.folder / asked.guideline) if asked else [self.folder]
+
+    @property
     def guideline(self) -> Path:
-        """The guideline's file.
+        """The guideline's file, in the version that is asked by.
 
         Raises:
             StudyError: it is not there.
         """
-        asked = self.domain or self.rating
-        path = self.folder / asked.guideline if asked else self.folder
+        versions = self.guidelines
+        path = versions[-1] if self.guideline_version is None else versions[self.guideline_version - 1]
         if not path.is_file():
             raise StudyError(f"study {self.name}: the guideline {path} is missing")
         return path

@@ -6,6 +6,7 @@ turn data into instruction, or hide the guideline from its reader.
 
 from __future__ import annotations
 
+import glob
 import re
 import unicodedata
 from pathlib import Path
@@ -45,6 +46,23 @@ def check_line(text: str) -> str:
 
 Line = Annotated[str, AfterValidator(check_line)]
 """A name or a definition."""
+
+
+def list_versions(file: Path) -> list[Path]:
+    """A guideline's versions, oldest first: `guideline.md`, `guideline.v2.md` and so on.
+
+    Like a prompt, one that judges or people have used is not changed: the next version is another file, which new runs
+    take, and a stored run finds its own by its hash.
+
+    Args:
+        file: the first, which the study names.
+    """
+    later = {
+        int(found[1]): path
+        for path in file.parent.glob(f"{glob.escape(file.stem)}.v*{glob.escape(file.suffix)}")
+        if (found := re.fullmatch(rf"{re.escape(file.stem)}\.v([1-9]\d*){re.escape(file.suffix)}", path.name))
+    }
+    return [file, *(later[number] for number in sorted(later))]
 
 
 def read_guideline(file: Path) -> str:

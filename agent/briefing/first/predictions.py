@@ -6,18 +6,25 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 
 from agent.briefing.first.evidence import number
-from agent.briefing.first.forms import Hypothesis
-from agent.folder.measurements import Observed
+from agent.briefing.hypotheses import Hypothesis
+from agent.folder.measurements import Measurement, Observed
 from prompts.fence import clip, escape, fence
 from tools.catalogue.blinding import names_of_blind
 from tools.catalogue.findings import PromotedWords, SentenceActivation, SentenceActivations
 
 INPUTS, OUTPUTS = "measure_activations", "promote_words"
 """The instruments of the catalogue that test the two sides of a hypothesis."""
+RESULT = 1500
+"""Most characters of one result in the conversation; the transcript has it whole."""
 _SENTENCE = 110
 _RESULT = 500
 _MOST_CHOSEN = 5
 """Measurements chosen by the investigator that others are shown: its last ones."""
+
+
+def brief_result(measurement: Measurement, left: int) -> str:
+    """What one measurement showed, for whoever chose it; how many more may be chosen was not said."""
+    return fence("result", measurement.observation(), RESULT)
 
 
 def brief_tests(

@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 from starlette.datastructures import FormData
 
 from evals.errors import LabelError
-from evals.manual.records import RATINGS, RELEVANT, Value
+from evals.manual.records import ON_VERDICTS, RATINGS, Value
 from evals.review.labelling.blind import form_secret
 from evals.review.labelling.store import LabelStore
 
@@ -84,7 +84,7 @@ def read_answers(form: FormData, questions: Sequence[str]) -> dict[str, Value]:
 
 def choices(question: str) -> tuple[Value, ...]:
     """What may be answered."""
-    return ("yes", "no", "undecided") if question == RELEVANT else RATINGS
+    return ("yes", "no", "undecided") if question in ON_VERDICTS else RATINGS
 
 
 def measure_seconds(form: FormData, now: datetime) -> float | None:

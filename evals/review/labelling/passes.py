@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agent.folder.entrusted import open_question
 from evals.agreement.results import Plan
-from evals.manual.records import INTERPRETABLE, RELEVANT, Item
+from evals.manual.records import INPUT, INTERPRETABLE, OUTPUT, RELEVANT, Item
 from evals.review.labelling.blind import order_features, read_addresses
 from evals.review.labelling.store import LabelStore
 from evals.review.runs import OpenRun
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     @property
     def all(self) -> tuple[str, ...]:
         """Everything that may be answered."""
-        return self.needed if self.concepts else (RELEVANT, INTERPRETABLE)
+        return self.needed if self.concepts else (RELEVANT, INTERPRETABLE, INPUT, OUTPUT)
 
 
 class Progress(NamedTuple):

@@ -5,7 +5,8 @@ const form = document.getElementById("answers");
 const undo = document.getElementById("undo");
 const note = document.getElementById("note");
 const guideline = document.getElementById("guideline");
-const questions = [...form.querySelectorAll("fieldset.question")];
+const all = [...form.querySelectorAll("fieldset.question")];
+const questions = all.filter((question) => !question.classList.contains("side")); // a side is answered by who goes there
 let sent = false;
 
 const answered = (question) => question.querySelector("input:checked") !== null;
@@ -19,7 +20,7 @@ function send(which) {
 
 function choose(key) {
   const fits = (question) => question.querySelector(`input[data-key="${key}"]`);
-  const here = questions.find((question) => question.contains(document.activeElement) && fits(question));
+  const here = all.find((question) => question.contains(document.activeElement) && fits(question));
   const target = here ?? questions.find((question) => fits(question) && !answered(question)) ?? questions.find(fits);
   if (!target) return false;
   fits(target).checked = true;

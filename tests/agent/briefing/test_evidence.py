@@ -9,25 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.briefing.first.evidence import brief_investigator, brief_judge, brief_pairs, brief_rater, show_context
-from agent.briefing.first.forms import Hypothesis
 from agent.briefing.first.predictions import brief_earlier, brief_tests_for_judge
 from agent.briefing.generations import briefing_of
-from agent.folder.config import NEWEST
+from agent.briefing.hypotheses import Hypothesis
+from agent.briefing.second.predictions import brief_tests_for_judge as second_tests_for_judge
 from agent.folder.measurements import Measurement, Observed
-from agent.investigation.experiments import open_conversation, plan_tests
+from agent.investigation.experiments import open_conversation, plan_tests, word_proposal
 from agent.investigation.limits import MOST_STEP_TOKENS, estimate_tokens
 from agent.judges.blind import BlindJudge, choose_pairs
 from agent.judges.judge import Case, Model
 from agent.stages.imported import ImportedFeature
 from prompts.fence import outside
-from prompts.loader import load_prompt
 from tests.agent.attacks import ATTACKS
 from tests.agent.cases import (
     DOMAIN,
     FEATURE,
     make_context,
     make_evidence,
-    make_hypotheses,
     make_hypothesis,
     make_pairs,
     make_state,
@@ -58,9 +56,9 @@ def observe(hypotheses: list[Hypothesis], evidence: Evidence) -> list[Observed]:
 
 
 def judge_messages(evidence: Evidence, guideline: str = "Yes: illness.") -> list[dict[str, Any]]:
-    hypotheses = make_hypotheses().hypotheses
+    hypotheses = (make_hypothesis(), make_hypothesis("courage"))
     case = Case(evidence, hypotheses, tuple(observe(list(hypotheses), evidence)), 1)
-    (messages,) = BlindJudge(Model("j"), briefing_of(NEWEST), DOMAIN, guideline).requests(case)
+    (messages,) = BlindJudge(Model("j"), briefing_of(1), DOMAIN, guideline).requests(case)
     return messages
 
 
@@ -174,20 +172,19 @@ def test_the_judges_prompt_stays_within_its_tokens() -> None:
     assert estimate_tokens(judge_messages(make_evidence(), guideline)) <= MOST_JUDGE_TOKENS
 
 
-def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any) -> None:
+@pytest.mark.parametrize("generation", [1, 2])
+def test_an_investigation_step_stays_within_its_tokens(tmp_path: Any, generation: int) -> None:
     evidence = make_evidence()
     hypotheses = [make_hypothesis(), make_hypothesis("courage"), make_hypothesis("cards")]
     observed = observe(hypotheses, evidence)
     state = make_state(hypotheses=tuple(hypotheses), observed=observed, round=1)
-    investigator = make_context(tmp_path, None).investigator
+    investigator, briefing = make_context(tmp_path, None, generation=generation).investigator, briefing_of(generation)
     assert investigator
     for plain in (False, True):
         opening = open_conversation(state.model_copy(update={"plain": plain}), investigator, evidence)
         assert estimate_tokens(opening) <= MOST_STEP_TOKENS * 2 // 3  # room for results
-    earlier = brief_earlier(hypotheses, observed, 1, "undecided " * 300)
-    messages = load_prompt("hypothesize").render(
-        domain="d", definition="d", evidence=brief_investigator(evidence), earlier=earlier
-    )
+    earlier = briefing.earlier(hypotheses, observed, 1, "undecided " * 300)
+    messages = word_proposal(briefing, DOMAIN, evidence, earlier)
     assert estimate_tokens(messages) <= MOST_STEP_TOKENS
 
 
@@ -251,8 +248,20 @@ def everything_rendered(text: str) -> str:
     observed += [o.model_copy(update={"hypothesis": None}) for o in observed[:2]]
     pairs = choose_pairs(evidence.steering)
     imported = ImportedFeature(feature=1, top_tokens=(text,), contexts=(text, f"a <<{text}>>(3) b")).evidence("s")
+    others = briefing_of(2)
+    second = [
+        *(brief(evidence, {}) for brief in (others.investigator, others.judge, others.rater)),
+        others.rater(imported, {}),
+        others.pairs(pairs, (True,) * len(pairs)),
+        others.hypotheses(hypotheses, (0, 1)),
+        others.tests(hypotheses, (0, 1), observed, 1),
+        second_tests_for_judge(hypotheses, (0, 1), observed, 1),
+        others.earlier(hypotheses, observed, 1, text),
+        *(others.result(one.measurement, 3) for one in observed),
+    ]
     return "\n".join(
         [
+            *second,
             brief_investigator(evidence),
             brief_judge(evidence),
             brief_rater(evidence),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.briefing.first.forms import Choice, Hypotheses, PairChoice
+from agent.briefing.generations import FIRST
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation import graph
 from agent.investigation.graph import build_graph
@@ -25,6 +26,7 @@ from tests.agent.attacks import ATTACKS
 from tests.agent.briefing.test_evidence import poisoned
 from tests.agent.cases import (
     QUESTION,
+    TWO,
     Asked,
     ScriptedLlm,
     StrawBench,
@@ -104,7 +106,7 @@ def test_rules_judge_where_there_is_no_investigator(tmp_path: Path) -> None:
 
 def test_given_hypotheses_are_only_judged(tmp_path: Path) -> None:
     context = make_context(tmp_path, ScriptedLlm(), judge=ScriptedLlm(make_judgement()))
-    final = investigate(context, hypotheses=make_hypotheses().hypotheses, round=1)
+    final = investigate(context, hypotheses=TWO, round=1)
     assert final.decision
     assert final.decision.relevant == "yes"
 
@@ -115,7 +117,7 @@ def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> 
     )
     doubts = [make_judgement(relevant="undecided")] * 2
     first = investigate(make_context(tmp_path, llm, judge=(judge := ScriptedLlm(*doubts))))
-    case = recall_case(first.item.feature, [step.model_copy() for step in first.steps])
+    case = recall_case(first.item.feature, [step.model_copy() for step in first.steps], FIRST)
     assert (case.hypotheses, list(case.observed), case.round) == (first.hypotheses, first.observed, first.round)
     other = ScriptedLlm(make_judgement(relevant="undecided"))
     context = make_context(tmp_path, ScriptedLlm(), judge=other, toolbox=Toolbox((), tmp_path / "none.jsonl"))
@@ -128,7 +130,7 @@ def test_a_finished_case_is_judged_again_from_its_transcript(tmp_path: Path) -> 
 def test_a_case_judged_by_rules_is_judged_on_its_evidence_alone(tmp_path: Path) -> None:
     evidence = make_evidence()
     rules = investigate(Context(run_id="run", judge=Rules(QUESTION.survey), evidence={evidence.feature.key: evidence}))
-    case = recall_case(rules.item.feature, rules.steps)
+    case = recall_case(rules.item.feature, rules.steps, FIRST)
     assert (case.hypotheses, case.observed, case.round) == ((), (), 1)
     judge = ScriptedLlm(make_judgement(better_hypothesis=None))
     context = make_context(tmp_path, ScriptedLlm(), judge=judge, toolbox=Toolbox((), tmp_path / "none.jsonl"))
@@ -155,7 +157,7 @@ def test_a_bug_in_one_feature_is_its_failure(tmp_path: Path) -> None:
 
 def test_a_verdict_that_cannot_be_recorded_is_a_bug(tmp_path: Path) -> None:
     context = make_context(tmp_path, ScriptedLlm())
-    final = investigate(context, round=1, ruling=None, failure=None, hypotheses=make_hypotheses().hypotheses)
+    final = investigate(context, round=1, ruling=None, failure=None, hypotheses=TWO)
     assert final.decision
     assert final.decision.failure
     assert final.decision.failure.type == "bug"  # the script has run out

@@ -20,6 +20,7 @@ from agent.llm.requests import ToolsUnsupported
 from agent.toolbox import Toolbox
 from prompts.fence import outside
 from tests.agent.cases import (
+    TWO,
     ScriptedLlm,
     call,
     make_context,
@@ -39,7 +40,7 @@ def run(node: Any, state: FeatureState, context: Context) -> tuple[dict[str, Any
 
 def ready(**fields: Any) -> FeatureState:
     """A state whose predictions have been tested."""
-    return make_state(**{"hypotheses": make_hypotheses().hypotheses, "round": 1, **fields})
+    return make_state(**{"hypotheses": TWO, "round": 1, **fields})
 
 
 def test_hypothesize_plans_two_tests_a_hypothesis(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_predictions_are_steered_at_the_observed_strength_within_bounds(strength
     evidence = make_evidence()
     assert evidence.steering
     steering = None if strength is None else evidence.steering.model_copy(update={"strength": strength})
-    tests = plan_tests(make_hypotheses().hypotheses, evidence.model_copy(update={"steering": steering}))
+    tests = plan_tests(TWO, evidence.model_copy(update={"steering": steering}))
     assert tests[1].call.parsed
     assert tests[1].call.parsed["strength"] == used
 
@@ -76,7 +77,7 @@ def test_without_instruments_the_hypotheses_go_straight_to_the_judge(tmp_path: P
 
 
 def test_measure_tests_every_prediction_and_goes_on_to_the_experiments(tmp_path: Path) -> None:
-    pending = plan_tests(make_hypotheses().hypotheses, make_evidence())
+    pending = plan_tests(TWO, make_evidence())
     update, goto = run(nodes.measure, ready(pending=pending), make_context(tmp_path, ScriptedLlm()))
     assert goto == "experiment"
     assert [o.hypothesis for o in update["observed"]] == [1, 1, 2, 2]
@@ -86,7 +87,7 @@ def test_measure_tests_every_prediction_and_goes_on_to_the_experiments(tmp_path:
 
 
 def test_experiment_shows_tests_and_offers_tools(tmp_path: Path) -> None:
-    pending = plan_tests(make_hypotheses().hypotheses, make_evidence())
+    pending = plan_tests(TWO, make_evidence())
     context = make_context(tmp_path, llm := ScriptedLlm((call("continue_text", prompt="x", strength=1.0),)))
     tested, _ = run(nodes.measure, ready(pending=pending), context)
     update, goto = run(nodes.experiment, ready(observed=tested["observed"]), context)

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from agent.briefing.first.forms import JudgeReply, PairChoice, judge_reply_for
 from agent.briefing.generations import briefing_of
-from agent.folder.config import NEWEST
 from agent.judges.blind import (
     BlindJudge,
     blind,
@@ -26,10 +25,10 @@ from agent.transcript import Abandoned, Notes
 from tests.agent.cases import (
     DOMAIN,
     FEATURE,
+    TWO,
     Asked,
     ScriptedLlm,
     make_evidence,
-    make_hypotheses,
     make_judgement,
     make_pairs,
     make_state,
@@ -43,9 +42,9 @@ def judge(
     *answers: Any, repeats: int = 1, policy: Any = None, case: Case | None = None
 ) -> tuple[Ruling, Notes, ScriptedLlm]:
     llm = ScriptedLlm(*answers, policy=policy)
-    who = BlindJudge(Model("j", repeats, llm), briefing_of(NEWEST), DOMAIN, "a guideline")
+    who = BlindJudge(Model("j", repeats, llm), briefing_of(1), DOMAIN, "a guideline")
     notes = Notes(len(make_state().steps), "judge")
-    case = case or Case(make_evidence(), make_hypotheses().hypotheses)
+    case = case or Case(make_evidence(), TWO)
     return asyncio.run(who.judge(case, notes)), notes, llm
 
 
@@ -91,7 +90,14 @@ def test_every_second_repeat_shows_the_pairs_the_other_way_round() -> None:
 def test_a_pair_is_named_only_by_one_unequivocal_choice() -> None:
     choices = [(1, "A"), (2, "A"), (3, "neither"), (4, "A"), (4, "B"), (9, "A"), (6, "B"), (6, "B")]
     reply = make_judgement(steered_choices=tuple(PairChoice(pair=p, steered=s) for p, s in choices))
-    assert named_steered(reply, (True, False, True, True, True, False)) == (True, False, False, False, False, True)
+    assert named_steered(reply.steered_choices, (True, False, True, True, True, False)) == (
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+    )
 
 
 def test_a_pair_counts_when_more_than_half_of_the_repeats_name_it() -> None:
@@ -118,7 +124,7 @@ def test_a_judge_who_favours_a_position_names_nothing_beyond_chance() -> None:
 
 
 def test_the_transcript_holds_the_orders_and_the_better_hypothesis_is_mapped_back() -> None:
-    case = Case(make_evidence(), make_hypotheses().hypotheses)
+    case = Case(make_evidence(), TWO)
     ruling, notes, llm = judge(policy=seer, repeats=4, case=case)
     assert noted(ruling)["panel"]["better_hypothesis"] == 1
     for repeat, step in enumerate([step for step in notes.steps if step.kind == "judgement"]):

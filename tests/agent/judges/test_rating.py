@@ -12,12 +12,11 @@ from pydantic import ValidationError
 
 from agent.briefing.first.forms import RatingReply, rating_reply_for
 from agent.briefing.generations import briefing_of
-from agent.folder.config import NEWEST
 from agent.folder.records import Decision, SelectedFeature
 from agent.investigation.graph import build_graph
 from agent.investigation.state import FeatureState
-from agent.judges.judge import Case, Model, Ruling
-from agent.judges.rating import Rater, aggregate_ratings
+from agent.judges.judge import Case, Model
+from agent.judges.rating import Rater
 from agent.llm.errors import LlmFailure, Unfit
 from agent.llm.reading.structured import parse, strict_json_schema
 from prompts.fence import outside
@@ -110,21 +109,17 @@ def test_the_schema_names_the_concepts_for_strict_servers() -> None:
         parse('{"ratings": []}', rating_reply_for(tuple(CONCEPTS)))
 
 
-def test_the_prompt_names_concepts_and_keeps_evidence_inside_its_fence() -> None:
-    rater = Rater(Model("j"), briefing_of(NEWEST), RATING, "4: it is what the feature is about")
-    ((_, user),) = rater.requests(Case(make_evidence()))
-    assert "- dentist: Teeth and those who care for them.\n- nurse\n" in str(user["content"])
+@pytest.mark.parametrize(
+    ("generation", "listed"),
+    [
+        (1, "- dentist: Teeth and those who care for them.\n- nurse\n"),
+        (2, "- dentist: Teeth and those who care for them.\n- nurse: what the word commonly means.\n"),
+    ],
+)
+def test_the_prompt_names_concepts_and_keeps_evidence_inside_its_fence(generation: int, listed: str) -> None:
+    rater = Rater(Model("j"), briefing_of(generation), RATING, "4: it is what the feature is about")
+    ((system, user),) = rater.requests(Case(make_evidence()))
+    assert listed in str(user["content"]) + str(system["content"])
     for attack in ATTACKS:
         ((_, user),) = rater.requests(Case(poisoned(attack)[0]))
         assert "pwned" not in outside(str(user["content"])).casefold()
-
-
-def test_an_even_split_takes_the_lower_rating() -> None:
-    rated: Ruling = aggregate_ratings([reply(4, 0), reply(1, 0)], 2)
-    assert [r.rating for r in rated.judgement.ratings or ()] == [1, 0]
-    assert rated.self_agreement == 0.75
-
-
-def test_a_study_asks_one_thing() -> None:
-    with pytest.raises(ValidationError, match="not both"):
-        Question(name="x", title="X", folder=Path("."))

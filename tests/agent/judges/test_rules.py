@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.judges.judgement import steering_verdict
-from agent.judges.rules import judge_by_rules, name_feature
+from agent.folder.records import Verdict
+from agent.judges.judgement import ALPHA, steering_verdict
+from agent.judges.rules import judge_by_rules, name_feature, name_peaks
 from benchmarks.material.evidence import typical_steering
+from tools.maths import binomial_tail, combine_tails
 from tools.records import (
     ActivationEvidence,
     CoherenceEvidence,
+    Context,
     Evidence,
     FeatureRef,
     KeywordEvidence,
@@ -23,7 +28,7 @@ from tools.records import (
     SteeringWord,
     TokenWeight,
 )
-from tools.study.definition import SurveyDefaults
+from tools.study.definition import Counts, SurveyDefaults
 
 
 def keywords(n: int, null_share: float) -> KeywordEvidence:
@@ -194,3 +199,67 @@ def test_a_direction_that_its_pairs_decide_against_is_not_relevant_by_coherence_
         ).relevant
         == "undecided"
     )
+
+
+def one_question(e: Evidence, thresholds: SurveyDefaults) -> tuple[str, float]:
+    """The verdict as it was before sides were told apart, from the published procedure's three steps and the contexts."""
+    k, a, s, c = e.keywords, e.activations, e.steering, e.coherence
+    place = a.position if a and a.position and a.position.is_artefact else None
+    if place is not None:
+        return "no", min(0.99, place.share)
+    if k is None:
+        return "undecided", 0.5
+    if len(k.hits) < thresholds.candidate_hits or k.null_share > thresholds.alpha:
+        return "no", min(0.99, max(0.5, k.null_share))
+    near = 1.0
+    if a and a.peak_documents and a.domain_peaks is not None and a.domain_share is not None:
+        near = binomial_tail(a.domain_peaks, a.peak_documents, a.domain_share)
+    together = 1.0
+    if c and c.null_share is not None and s and s.n:
+        together = combine_tails(c.null_share, binomial_tail(round(s.win_rate * s.n), s.n, s.null_win_rate))
+    found = steering_verdict(s)
+    if found is not None and found.verdict != "fails" and near <= ALPHA and together <= ALPHA:
+        return "yes", 1 - max(k.null_share, near, together)
+    return "undecided", 0.5
+
+
+@given(
+    k=st.one_of(st.none(), st.builds(keywords, st.integers(0, 4), st.floats(0, 0.02))),
+    c=st.one_of(st.none(), st.builds(coherence, st.just(0.5), st.one_of(st.none(), st.floats(1e-6, 1)))),
+    s=st.one_of(st.none(), st.integers(0, 10).map(lambda wins: steering(wins, 10, 0.5))),
+    a=st.one_of(st.none(), st.integers(0, 20).map(lambda near: contexts(near, 20))),
+)
+def test_where_both_sides_count_the_verdict_is_the_one_that_the_single_question_had(
+    k: KeywordEvidence | None, c: CoherenceEvidence | None, s: SteeringEvidence | None, a: ActivationEvidence | None
+) -> None:
+    found = judge_by_rules(evidence(k, c, s, a), SurveyDefaults())
+    assert (found.relevant, pytest.approx(found.confidence)) == one_question(evidence(k, c, s, a), SurveyDefaults())
+
+
+@pytest.mark.parametrize(
+    ("e", "input", "output", "kind"),
+    [
+        (evidence(PASS_K, PASS_C, PASS_S), "yes", "yes", "both"),
+        (evidence(keywords(0, 1.0), PASS_C, PASS_S), "yes", "no", "input"),
+        (evidence(PASS_K, PASS_C, PASS_S, contexts(0, 20)), "undecided", "yes", "output"),
+        (evidence(keywords(0, 1.0), None, None, None), "undecided", "no", "neither"),
+        (evidence(PASS_K, PASS_C, steering(4, 10, 0.5)), "yes", "undecided", "input"),
+    ],
+)
+def test_each_side_has_a_verdict_of_its_own(e: Evidence, input: Verdict, output: Verdict, kind: str) -> None:
+    sides = judge_by_rules(e, SurveyDefaults()).sides
+    assert sides is not None and sides.input is not None and sides.output is not None
+    assert (sides.input.relevant, sides.output.relevant, sides.kind, sides.counts) == (input, output, kind, "both")
+
+
+def test_a_study_may_count_one_side_alone() -> None:
+    only_active = evidence(keywords(0, 1.0), PASS_C, PASS_S)
+    verdicts = {c: judge_by_rules(only_active, SurveyDefaults(), counts=c).relevant for c in get_args(Counts)}
+    assert verdicts == {"input": "yes", "output": "no", "either": "yes", "both": "no"}
+
+
+def test_the_input_side_is_called_by_the_words_it_is_most_active_at() -> None:
+    peaks = [((" a", " ward"), (0.0, 3.0)), ((" the", " dose"), (0.1, 2.0)), ((" ward", "."), (1.0, 0.0))]
+    top = tuple(Context(document="d", tokens=tokens, activations=values, max_activation=3) for tokens, values in peaks)
+    assert name_peaks(ActivationEvidence(top=top)) == "ward, dose"
+    assert name_peaks(None) == name_peaks(ActivationEvidence(top=())) == "unnamed"

@@ -16,6 +16,7 @@ from tools.catalogue import instruments as catalogue
 from tools.catalogue.blinding import keeps_blind, names_of_blind
 from tools.catalogue.instruments import TOOLS
 from tools.catalogue.subject import Laboratory, Subject
+from tools.effects.intervention import Addition, Intervention
 from tools.errors import ToolError
 from tools.records import ActivationEvidence, Context, Evidence, FeatureRef
 from tools.study.definition import Study
@@ -113,6 +114,43 @@ def test_words_of_the_planted_feature_are_promoted(planted: Subject) -> None:
     assert all(np.isfinite(w.change) for w in found.words)
     none = catalogue.promote_words(planted, ["garden"], 0.05)
     assert abs(none.words[0].change) < max(abs(w.change) for w in found.words)
+
+
+def test_words_that_are_none_are_refused_by_name_and_the_others_are_measured(planted: Subject) -> None:
+    found = catalogue.promote_words(planted, ["two words", "doctor", " "], 1.0)
+    assert [w.word for w in found.words] == ["doctor"]
+    assert [(r.word, "not a single word" in r.why) for r in found.refused] == [("two words", True), (" ", True)]
+    assert found.words == catalogue.promote_words(planted, ["doctor"], 1.0).words
+
+
+def test_a_piece_is_tried_as_it_stands_and_a_word_as_all_its_tokens(planted: Subject, bench: Workbench) -> None:
+    strings = bench.token_strings
+    piece = next(
+        s for s in strings if s.isalpha() and len(s) > 1 and f" {s}" not in strings and len(bench.reader.word(s)) > 1
+    )
+    long = next(f"{a}{b}" for a in MEDICAL for b in MEDICAL if 2 <= len(bench.reader.word(f"{a}{b}")) <= 8)
+    found = {w.word: w for w in catalogue.promote_words(planted, [piece, f" {piece}", long], 2.0).words}
+    assert (found[piece].whole, found[piece].joined) == (True, True)
+    assert (found[f" {piece}"].whole, found[f" {piece}"].joined) == (False, False)
+    ids = bench.reader.word(long)
+    vector = planted.direction * (2.0 * planted.sample.residual_norm)
+    expected = 0.0
+    for prompt in planted.study.steering.prompts:
+        start = [bench.bos, *planted.tokenize(prompt)]
+        for n, token in enumerate(ids):
+            rows = torch.tensor([[*start, *ids[:n]]] * 2)
+            edit = Intervention(Addition(torch.stack([torch.zeros_like(vector), vector])))
+            unsteered, steered = torch.log_softmax(bench.step(rows, None, edit).logits, dim=-1)
+            expected += float(steered[token] - unsteered[token]) / len(planted.study.steering.prompts)
+    assert found[long].change == pytest.approx(expected, rel=1e-2)
+
+
+def test_every_token_of_a_sentence_is_kept_with_its_activation(subject: Subject) -> None:
+    (found,) = catalogue.measure_activations(subject, ["The doctor met the nurse in the hospital."]).sentences
+    if found.n_active:
+        assert "".join(found.tokens) == found.sentence
+        assert max(found.activations) == found.max_activation
+        assert sum(value > 0 for value in found.activations) == found.n_active
 
 
 def test_texts_share_their_random_numbers_and_are_repeatable(subject: Subject) -> None:

@@ -437,3 +437,17 @@ def test_a_folder_in_which_nobody_can_write_says_so(run: Path) -> None:
     (run / "labels").write_text("in the way")
     reply = Labeller(open_client(run), "a-run", "ana").open()
     assert reply.status_code == 500 and "nobody can label this run" in reply.text
+
+
+def test_either_side_may_be_answered_and_need_not_be(client: TestClient, run: Path) -> None:
+    ana = Labeller(client, "a-run", "ana")
+    first = ana.open()
+    assert "where it is active alone" in first.text and "what it promotes alone" in first.text
+    second = ana.answer(first, **{"answer-0": "undecided", "answer-2": "no", "answer-3": "yes"})
+    assert {one.question: one.value for one in read(run)} == {
+        "relevant": "undecided",
+        "input_relevant": "no",
+        "output_relevant": "yes",
+    }
+    ana.answer(second, **{"answer-0": "no"})
+    assert [one.question for one in read(run)][3:] == ["relevant"]
