@@ -11,9 +11,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tools.catalogue.findings import RefusedWord
 from tools.catalogue.subject import Subject
 from tools.errors import ToolError
 
+SHOWN_WORD = 60
+"""Most characters of a refused word."""
 MOST_PIECES = 8
 """Most tokens of a word: each but the first costs a pass of the model for every beginning."""
 WEAKEST, STRONGEST = 0.05, 4.0
@@ -61,6 +64,19 @@ def spelt_tokens(subject: Subject, listed: str) -> Spelt:
     if len(word) > MOST_PIECES:
         raise ToolError(f"{listed[:40]!r} has {len(word)} tokens, and at most {MOST_PIECES} are read")
     return Spelt(word, joined=False)
+
+
+def spell_words(subject: Subject, words: list[str]) -> tuple[dict[str, Spelt], tuple[RefusedWord, ...]]:
+    """Words as tokens, and those that are none, each with the reason; with no word at all that is an error."""
+    spelt, refused = dict[str, Spelt](), list[RefusedWord]()
+    for word in dict.fromkeys(words):
+        try:
+            spelt[word] = spelt_tokens(subject, word)
+        except ToolError as error:
+            refused.append(RefusedWord(word=word[:SHOWN_WORD], why=str(error)))
+    if not spelt:
+        raise ToolError("; ".join(one.why for one in refused))
+    return spelt, tuple(refused)
 
 
 def check_number(items: list[str], most: int, name: str) -> None:

@@ -50,11 +50,10 @@ class WordChange(Record):
     joined: bool = Field(default=False, exclude_if=_is_false)
     """Read as a piece that goes on with a word, without a blank before it."""
     rank: int | None = Field(default=None, exclude_if=is_none)
-    """Of the change among those of `of` common words about as frequent, 1 for the largest; None for several tokens, and in
-    older results."""
+    """Of a single token's change among those of `of` common words about as frequent, 1 for the largest."""
     of: int | None = Field(default=None, exclude_if=is_none)
     random: float | None = Field(default=None, exclude_if=is_none)
-    """The word's mean change under random directions as strong; None likewise."""
+    """The word's mean change along random directions as strong; None in older measurements."""
 
 
 class RefusedWord(Record):

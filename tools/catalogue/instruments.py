@@ -7,12 +7,14 @@ Numbers are rounded: a transcript is read by people, and digits beyond the third
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tools.catalogue.arguments import Spelt, check_number, check_range, row_of, scaled, spelt_tokens, word_tokens
+from tools.catalogue.arguments import check_number, check_range, row_of, scaled, spell_words, word_tokens
 from tools.catalogue.blinding import keeps_blind
 from tools.catalogue.findings import (
     AblationFound,
@@ -21,7 +23,6 @@ from tools.catalogue.findings import (
     Neighbour,
     Neighbours,
     PromotedWords,
-    RefusedWord,
     SentenceActivation,
     SentenceActivations,
     SteeredText,
@@ -31,18 +32,17 @@ from tools.catalogue.findings import (
     WordLookup,
     WordsFound,
 )
-from tools.catalogue.standing import measure_changes, place_word
+from tools.catalogue.standing import beside_random, rank_of, shift
 from tools.catalogue.subject import Subject
 from tools.effects.causal import Place, measure_effects
 from tools.effects.fluency import MOST_REPETITION, repetition_of
-from tools.effects.intervention import Addition, Intervention
-from tools.effects.steering import generate, prompt_rows, row_noise
+from tools.effects.intervention import Addition
+from tools.effects.steering import generate, row_noise
 from tools.errors import ToolError
 
 MOST_SENTENCES = 12
 MOST_WORDS = 20
 MOST_TOKENS = 20
-_SHOWN_WORD = 60
 CONTEXT_REACH = 16
 """Tokens shown on either side of a context's peak."""
 
@@ -74,17 +74,31 @@ def promote_words(subject: Subject, words: list[str], strength: float) -> Promot
     """
     check_number(words, MOST_WORDS, "words")
     vector = scaled(subject, strength)
-    spelt, refused = _spell(subject, words)
-    both = torch.stack([torch.zeros_like(vector), vector])  # [2, d_model]
+    spelt, refused = spell_words(subject, words)
+    written, standing = beside_random(subject, vector), subject.laboratory.common_words
     prompts = [subject.tokenize(prompt) for prompt in subject.study.steering.prompts]
-    at_once, *random = measure_changes(subject, vector)
-    changes: list[WordChange] = []
+    at_once = [shift(subject, written, prompt) for prompt in prompts]  # [directions, d_vocab] each
+    usual = np.mean(at_once, axis=0)
+    found: list[WordChange] = []
     for word, (ids, joined) in spelt.items():
-        later = [_shift(subject, both, [*p, *ids[:n]])[ids[n]] for n in range(1, len(ids)) for p in prompts]
-        change = _rounded(float(at_once[ids[0]]) + sum(map(float, later)) / len(prompts))
-        found = WordChange(word=word, change=change, whole=len(ids) == 1, joined=joined)
-        changes.append(found if later else place_word(found, ids[0], at_once, random, subject.laboratory.common_words))
-    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(changes), refused=refused)
+        change, *random = usual[:, ids[0]].tolist()
+        for prompt, n in itertools.product(prompts, range(1, len(ids))):
+            later = shift(subject, written, [*prompt, *ids[:n]])[:, ids[n]] / len(prompts)
+            change, *random = (before + float(more) for before, more in zip([change, *random], later, strict=True))
+        whole = len(ids) == 1
+        rank, of = rank_of(usual[0], ids[0], standing) if whole else (None, None)
+        found.append(
+            WordChange(
+                word=word,
+                change=_rounded(change),
+                whole=whole,
+                joined=joined,
+                rank=rank,
+                of=of,
+                random=_rounded(float(np.mean(random))),
+            )
+        )
+    return PromotedWords(strength=strength, n_prompts=len(prompts), words=tuple(found), refused=refused)
 
 
 def continue_text(subject: Subject, prompt: str, strength: float) -> SteeredText:
@@ -242,28 +256,6 @@ TOOLS = (
     project_tokens,
 )
 """Everything a language model may call."""
-
-
-def _spell(subject: Subject, words: list[str]) -> tuple[dict[str, Spelt], tuple[RefusedWord, ...]]:
-    """Words as tokens, and those that are none, each with the reason."""
-    spelt, refused = dict[str, Spelt](), list[RefusedWord]()
-    for word in dict.fromkeys(words):
-        try:
-            spelt[word] = spelt_tokens(subject, word)
-        except ToolError as error:
-            refused.append(RefusedWord(word=word[:_SHOWN_WORD], why=str(error)))
-    if not spelt:
-        raise ToolError("; ".join(one.why for one in refused))
-    return spelt, tuple(refused)
-
-
-def _shift(subject: Subject, both: Float[Tensor, "2 d_model"], ids: list[int]) -> Float[Tensor, " d_vocab"]:
-    """What steering adds to the log-probability of each next token."""
-    rows = prompt_rows(subject.bench, ids, 2)
-    unsteered, steered = torch.log_softmax(
-        subject.bench.step(rows, None, Intervention(Addition(both))).logits.cpu(), dim=-1
-    )
-    return steered - unsteered
 
 
 def _measure(subject: Subject, sentence: str) -> SentenceActivation:

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tools.catalogue.common_words import CommonWords
-from tools.catalogue.findings import WordChange
 from tools.catalogue.subject import Subject
 from tools.effects.intervention import Addition, Intervention
 from tools.effects.steering import prompt_rows
@@ -25,34 +24,23 @@ from tools.survey.projection import random_directions
 RANDOM_DIRECTIONS = 8
 
 
-def measure_changes(subject: Subject, vector: Float[Tensor, " d_model"]) -> Float[np.ndarray, "directions d_vocab"]:
-    """Change of every token's log-probability by a vector, then by random ones as long; mean over the study's prompts."""
-    bench, prompts = subject.bench, subject.study.steering.prompts
+def beside_random(subject: Subject, vector: Float[Tensor, " d_model"]) -> Float[Tensor, "written d_model"]:
+    """What is written in each row: nothing, the vector, and random ones as long."""
     drawn = random_directions(RANDOM_DIRECTIONS, len(vector), seed_of(subject.laboratory.seed, "standing") >> 8)
-    written = torch.cat([torch.zeros_like(vector)[None], vector[None], drawn.to(vector) * vector.norm()])
-    change = torch.zeros(len(written) - 1, bench.W_U.shape[1])
-    for prompt in prompts:
-        rows = prompt_rows(bench, subject.tokenize(prompt), len(written))
-        logits = bench.step(rows, None, Intervention(Addition(written))).logits.cpu()
-        unsteered, *steered = torch.log_softmax(logits, dim=-1)
-        change += (torch.stack(steered) - unsteered) / len(prompts)
-    return change.numpy()
+    return torch.cat([torch.zeros_like(vector)[None], vector[None], drawn.to(vector) * vector.norm()])
+
+
+def shift(
+    subject: Subject, written: Float[Tensor, "written d_model"], ids: Sequence[int]
+) -> Float[np.ndarray, "directions d_vocab"]:
+    """What each vector but the first, which is nothing, adds to the log-probability of every next token, in nats."""
+    rows = prompt_rows(subject.bench, ids, len(written))
+    logits = subject.bench.step(rows, None, Intervention(Addition(written))).logits.cpu()
+    unsteered, *steered = torch.log_softmax(logits, dim=-1)
+    return (torch.stack(steered) - unsteered).numpy()
 
 
 def rank_of(change: Float[np.ndarray, " d_vocab"], token: int, words: CommonWords) -> tuple[int, int]:
     """Place of a token's change among those of words about as frequent, 1 for the largest; and how many these are."""
     others = words.like(token)
     return 1 + int((change[others] > change[token]).sum()), len(others)
-
-
-def place_word(
-    word: WordChange,
-    token: int,
-    change: Float[np.ndarray, " d_vocab"],
-    random: Sequence[Float[np.ndarray, " d_vocab"]],
-    words: CommonWords,
-) -> WordChange:
-    """A word of one token with its rank among common words and its mean change under random directions."""
-    rank, of = rank_of(change, token, words)
-    usual = float(f"{np.mean([other[token] for other in random]):.3g}")
-    return word.model_copy(update={"rank": rank, "of": of, "random": usual})

@@ -11,15 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from tools.effects.log_odds import Odds, compare_words
 from tools.records import Rise, SteeredPair, SteeredWords
 from tools.survey.keywords import words_of
 
 LISTED = 10
-CHANCE = 0.05
-"""How many random directions have a word that rises beyond what is given as chance."""
 
 
 Reader = Callable[[str], Iterable[str]]
@@ -32,7 +28,7 @@ class Chance(NamedTuple):
     usual: Counter[str]
     """In how many of the model's own unsteered texts each stands."""
     z: float
-    """What the largest z exceeds along one random direction in twenty."""
+    """The largest along any of n random directions: one more has a larger one with a chance of 1 / (n + 1)."""
 
 
 class Chances(NamedTuple):
@@ -80,8 +76,7 @@ def _measure_chance(
     known = _count(usual, read)
     count = _reader(read)
     scored = [_score(count(ours), count(theirs), known) for ours, theirs in zip(steered, unsteered, strict=True)]
-    largest = [max((entry.z for entry in words), default=0.0) for words in scored]
-    return Chance(known, float(np.quantile(largest, 1 - CHANCE)) if largest else 0.0)
+    return Chance(known, max((entry.z for words in scored for entry in words), default=0.0))
 
 
 def _rises(pairs: Sequence[SteeredPair], usual: Counter[str], read: Reader) -> tuple[Rise, ...]:

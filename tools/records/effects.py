@@ -128,7 +128,7 @@ class SteeredWords(Record):
     words: tuple[Rise, ...]
     tokens: tuple[Rise, ...]
     chance_words: float
-    """What the largest z of all words exceeds along one random direction in twenty, the effect being as large."""
+    """The largest z of any word along any of the random directions that have as large an effect."""
     chance_tokens: float
 
 

@@ -23,4 +23,6 @@ token by as much altogether; each raises its own top tokens, so that only how fa
 that it moves furthest beyond what random directions do.
 - Removed: what the top tokens lose where the feature is active and is taken out, beside what its weights promise.
 - Words and tokens that rise: in how many steered texts / unsteered ones / texts along a random direction each stands. They are \
-listed only if one rises further than any does along random directions."""
+listed only if one rises further than any does along random directions.
+- Words tried under steering: change of their log-probability in nats; in brackets what random directions as strong change on \
+average, and the rank of the change among common words about as frequent, 1 for the largest."""

@@ -106,9 +106,9 @@ def _stretch(lengths: Sequence[int], centre: int, cap: int) -> tuple[int, int]:
 
 
 def quote(token: str) -> str:
-    """A token in quotation marks, so that its blanks are seen."""
-    inner = "␣" * len(token) if token and not token.strip(" ") else spell_token(token)
-    return f'"{clip(inner, 40)}"'
+    """A token in quotation marks that it does not hold itself, so that its blanks are seen."""
+    inner = clip("␣" * len(token) if token and not token.strip(" ") else spell_token(token), 40)
+    return f"'{inner}'" if '"' in inner else f'"{inner}"'
 
 
 def spell(text: str) -> str:

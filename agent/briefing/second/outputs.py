@@ -19,6 +19,7 @@ from tools.records import (
     SteeredWords,
     SteeringEvidence,
 )
+from tools.survey.keywords import words_of
 
 TEXT = 120
 """Most characters of one continuation."""
@@ -56,7 +57,7 @@ def show_steering(steering: SteeringEvidence | None) -> Iterable[str]:
     yield _wins(steering)
     if steering.words is not None:
         yield from _rises(steering.words)
-    for pair in _fluent(steering.pairs)[:PAIRS]:
+    for pair in _telling(steering)[:PAIRS]:
         yield f"for example, after: {_continuation(pair.prompt)}"
         yield f"  unsteered: {_continuation(pair.unsteered)}"
         yield f"  steered: {_continuation(pair.steered)}"
@@ -82,11 +83,11 @@ def _projection(evidence: Evidence, projection: Projection) -> Iterable[str]:
 
 
 def _keywords(keywords: KeywordEvidence) -> str:
-    words = ", ".join(dict.fromkeys(escape(hit.word) for hit in keywords.hits)) or "none"
-    return (
-        f"domain words among {keywords.n_top} top tokens: {len(keywords.hits)} ({words}); "
-        f"{keywords.null_share:.1%} of random directions have as many"
-    )
+    listed = f"domain words among {keywords.n_top} top tokens"
+    if not keywords.hits:
+        return f"{listed}: none"
+    words = ", ".join(dict.fromkeys(escape(hit.word) for hit in keywords.hits))
+    return f"{listed}: {len(keywords.hits)} ({words}); {keywords.null_share:.1%} of random directions have as many"
 
 
 def _coherence(coherence: CoherenceEvidence) -> Iterable[str]:
@@ -162,8 +163,14 @@ def _counts(entry: Rise) -> str:
     return f"{entry.steered}/{entry.unsteered}{random}"
 
 
-def _fluent(pairs: Sequence[SteeredPair]) -> list[SteeredPair]:
-    return [pair for pair in pairs if not pair.collapsed]
+def _telling(steering: SteeringEvidence) -> list[SteeredPair]:
+    """Fluent pairs, those first whose steered text has most of the words that rise."""
+    words = steering.words
+    risen = (
+        {entry.text for entry in words.words[:RISING]} if words and _beyond(words.words, words.chance_words) else set()
+    )
+    fluent = [pair for pair in steering.pairs if not pair.collapsed]
+    return sorted(fluent, key=lambda pair: -len(risen & {*words_of(pair.steered)}))
 
 
 def _continuation(text: str) -> str:

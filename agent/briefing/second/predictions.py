@@ -119,14 +119,14 @@ def _inputs(hypothesis: Hypothesis, measurement: Measurement) -> Iterable[str]:
         return
     found = SentenceActivations.model_validate(measurement.result)
     n_predicted = len(hypothesis.about_inputs.will_activate)
-    active, silent = found.sentences[:n_predicted], found.sentences[n_predicted:]
-    yield from (f"  predicted active, {mark_sentence(s)}" for s in active)
-    yield from (f"  predicted silent, {mark_sentence(s)}" for s in silent)
+    active, silent, largest = found.sentences[:n_predicted], found.sentences[n_predicted:], found.largest_in_corpus
+    yield from (f"  predicted active, {mark_sentence(s, largest)}" for s in active)
+    yield from (f"  predicted silent, {mark_sentence(s, largest)}" for s in silent)
     apart = separation([s.max_activation for s in active], [s.max_activation for s in silent])
     if apart is not None:
         yield (
             f"  separation {apart:.2f} (1: every predicted sentence above every near miss, 0.5: chance); largest "
-            f"activation in a sample of the corpus {number(found.largest_in_corpus)}"
+            f"activation in the corpus {number(largest)}"
         )
 
 

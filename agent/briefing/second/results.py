@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from agent.briefing.first.evidence import number
+from agent.briefing.second.marks import mark
 from agent.folder.measurements import Measurement
 from prompts.fence import clip, escape, fence
 from tools.catalogue.findings import (
@@ -59,13 +60,14 @@ def whole_lines(lines: Sequence[str], cap: int) -> list[str]:
     return kept
 
 
-def mark_sentence(found: SentenceActivation) -> str:
-    """The sentence, every active token marked with its activation, the largest one first."""
+def mark_sentence(found: SentenceActivation, largest: float) -> str:
+    """The sentence with its largest activation first, every active token marked as in contexts: in tenths of the largest."""
     if not found.max_activation > 0:
         return f"silent: {clip(escape(found.sentence), _TEXT)}"
     if not found.tokens:
         return f"{number(found.max_activation)} at {escape(found.peak)!r} in: {clip(escape(found.sentence), _TEXT)}"
-    pieces = [_mark(token, value) for token, value in zip(found.tokens, found.activations, strict=True)]
+    active = {place for place, value in enumerate(found.activations) if value > 0}
+    pieces = mark(found.tokens, found.activations, active, largest if largest > 0 else None)
     return f"{number(found.max_activation)}: {''.join(pieces).strip()}"
 
 
@@ -80,24 +82,17 @@ def list_words(found: PromotedWords) -> str:
 
 
 def _standing(word: WordChange) -> str:
-    """What the change is worth: its rank among common words, and what random directions do to the same word."""
-    if word.rank is None or word.random is None:
+    """What the change is held against, where it was."""
+    if word.random is None:
         return ""
-    return f" (rank {word.rank:,} of {word.of:,} common words; random directions {word.random:+.2f})"
-
-
-def _mark(token: str, value: float) -> str:
-    plain = escape(token).replace("«", "‹").replace("»", "›")
-    if not value > 0:
-        return plain
-    word = plain.lstrip(" ")
-    return f"{plain[: len(plain) - len(word)]}«{word} {number(value)}»"
+    rank = "" if word.rank is None else f"; rank {word.rank:,} of {word.of:,}"
+    return f" ({word.random:+.2f}{rank})"
 
 
 def _sentences(result: JsonValue) -> Iterable[str]:
     found = SentenceActivations.model_validate(result)
-    yield from map(mark_sentence, found.sentences)
-    yield f"largest activation in a sample of the corpus: {number(found.largest_in_corpus)}"
+    yield from (mark_sentence(one, found.largest_in_corpus) for one in found.sentences)
+    yield f"largest activation in the corpus: {number(found.largest_in_corpus)}"
 
 
 def _words(result: JsonValue) -> Iterable[str]:

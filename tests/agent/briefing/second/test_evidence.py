@@ -191,6 +191,23 @@ def test_words_within_chance_are_not_listed() -> None:
     assert "no word or token rises in the 10 steered texts beyond chance" in text and "pain" not in text
 
 
+def test_the_pair_that_is_shown_holds_words_that_rise_where_one_does() -> None:
+    pairs = list(make_pairs(6))
+    pairs[3] = pairs[3].model_copy(update={"steered": "an Artery of the north"})
+    pairs[4] = pairs[3].model_copy(update={"steered": "the artery too", "collapsed": True})
+    evidence = measured(word="artery")
+    assert "steered: an Artery of the north" in with_steering(evidence, pairs=tuple(pairs))
+    assert "the artery too" not in with_steering(evidence, pairs=tuple(pairs))
+    assert f"steered: {pairs[0].steered.strip()}" in with_steering(evidence, pairs=tuple(pairs[:3]))
+
+
+def test_without_a_hit_no_share_of_directions_is_given_that_all_reach() -> None:
+    evidence = make_evidence()
+    assert evidence.keywords
+    none = evidence.model_copy(update={"keywords": evidence.keywords.model_copy(update={"hits": ()})})
+    assert "domain words among 10 top tokens: none\n" in brief_judge(none)
+
+
 def test_a_token_that_is_a_listed_word_is_not_listed_twice() -> None:
     twice = SteeredWords(
         n=9, words=(rise("pain"),), tokens=(rise(" pain"), rise(" !")), chance_words=1, chance_tokens=1
