@@ -137,6 +137,7 @@ def test_shared_texts_are_those_that_the_bounds_are_drawn_from(bench: Workbench,
     shared = shared_texts(bench, study, features)
     assert shared.texts == write_usual_texts(bench, study, 0).texts
     found = steer(bench, study, targets(bench, features), NORM, 0, shared=shared, arms=2)
+    assert shared.log_mass is not None
     drawn = draw_shared(study, targets(bench, features).keys, 0, shared)
     n_prompts, n_seeds = len(study.steering.prompts), len(study.steering.seeds)
     assert drawn.shape == (3, n_prompts, n_seeds)

@@ -94,3 +94,11 @@ SCHEMAS = {
 def test_the_schemas_of_the_first_version_read_as_it_wrote_them(schema: type[BaseModel]) -> None:
     spelt = json.dumps(strict_json_schema(schema)).encode()
     assert hashlib.sha256(spelt).hexdigest()[:16] == SCHEMAS[schema], "requests of older runs are no longer found"
+
+
+def test_instruments_are_offered_in_the_words_of_the_first_version() -> None:
+    from agent.toolbox import describe
+    from tools.catalogue.instruments import TOOLS
+
+    spelt = json.dumps([describe(tool).spec.model_dump(mode="json") for tool in TOOLS]).encode()
+    assert hashlib.sha256(spelt).hexdigest()[:16] == "2b186ded7ea396e3", "they are part of requests that are stored"
