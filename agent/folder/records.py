@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from agent.folder.config import RunConfig
+from agent.folder.sides import Sides, Verdict
 from agent.llm.records import Failure, Usage
 from tools.proof.floors import DeadFloor
 from tools.proof.outcome import Probe, Proof
 from tools.records import SCHEMA_VERSION, DensityNull, FeatureRef, Record, SteeringWord, Stratum
-from tools.study.definition import CandidateRule, Counts
+from tools.study.definition import CandidateRule
 from tools.survey.lens_report import LensReport
 
 
@@ -19,9 +20,6 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-Verdict = Literal["yes", "no", "undecided"]
-SideClass = Literal["input", "output", "both", "neither", "cross"]
-"""Which sides of a feature have a meaning: both the same one, or, for `cross`, each another."""
 _DECIDED = ([True, False, True], [False, True, True])
 """Of relevance, ratings and confidence."""
 
@@ -45,39 +43,6 @@ class SteeringVerdict(Record):
     win_rate: float | None
     n: int
     null_win_rate: float | None
-
-
-class Side(Record):
-    """What one side of a feature shows: where it is active, or what it promotes."""
-
-    relevant: Verdict
-    confidence: float = Field(ge=0, le=1)
-    label: str | None = None
-
-
-class Sides(Record):
-    """The verdicts that `Decision.relevant` follows from."""
-
-    input: Side | None
-    """Where the feature is active; None where nothing of that was there to be judged."""
-    output: Side | None
-    """What the feature promotes; None as for `input`."""
-    kind: SideClass | None
-    """None where one side could not be judged, or the repeats of a judgement have no majority."""
-    counts: Counts
-    """The rule of the study by which they make one verdict (`agent.judges.counting`)."""
-
-    @property
-    def sentence(self) -> str:
-        """Both verdicts and what counts, for people."""
-        said = [
-            f"{name} {side.relevant} ({side.confidence:.2f})" + (f": {side.label}" if side.label else "")
-            if side
-            else f"{name} not seen"
-            for name, side in (("input", self.input), ("output", self.output))
-        ]
-        kind = "" if self.kind is None else f"; meaning: {self.kind}"
-        return f"{'; '.join(said)}{kind}; {self.counts} counts"
 
 
 class ConceptRating(Record):

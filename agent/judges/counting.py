@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.folder.records import Side, Sides, Verdict
+from agent.folder.sides import Side, Sides, Verdict
 from tools.study.definition import Counts
 
 UNKNOWN = Side(relevant="undecided", confidence=0.0)

@@ -8,7 +8,8 @@ from statistics import fmean, median_low
 from typing import NamedTuple, TypeVar
 
 from agent.briefing.first.forms import JudgeReply
-from agent.folder.records import ConceptRating, Sides, SteeringVerdict, Verdict
+from agent.folder.records import ConceptRating, SteeringVerdict
+from agent.folder.sides import Sides, Verdict
 from tools.maths import binomial_tail
 from tools.records import SteeringEvidence, SteeringWord
 

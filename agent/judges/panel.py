@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agent.briefing.second.forms import LeftOpen, SidedReply
-from agent.folder.records import Side, SideClass, Sides, Verdict
+from agent.folder.sides import Side, SideClass, Sides, Verdict
 from agent.judges.counting import count_sides
 from agent.judges.judgement import majority
 from tools.records import SteeringWord

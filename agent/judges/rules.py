@@ -12,7 +12,8 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from agent.briefing.generations import Briefing
-from agent.folder.records import JudgeRef, Side, SideClass, Sides, SteeringVerdict
+from agent.folder.records import JudgeRef, SteeringVerdict
+from agent.folder.sides import Side, SideClass, Sides
 from agent.judges.counting import count_sides
 from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import ALPHA, Judgement, steering_verdict, tail_of_wins

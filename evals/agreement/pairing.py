@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from agent.folder.records import Decision, Side
+from agent.folder.records import Decision
+from agent.folder.sides import Side
 from evals.errors import LabelError
 from evals.manual.records import (
     INPUT,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.folder.records import PromptRef, Verdict
+from agent.folder.records import PromptRef
+from agent.folder.sides import Verdict
 from agent.llm.records import FailureType, Usage
 from evals.scoring.collisions import Collisions
 from evals.scoring.sanity import SanityCheck

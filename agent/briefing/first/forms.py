@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, create_model
 
-from agent.folder.records import ConceptRating, Verdict
+from agent.folder.records import ConceptRating
+from agent.folder.sides import Verdict
 from tools.records import Record, SteeringWord
 
 LABEL_WORDS = 8

@@ -9,7 +9,7 @@ from pydantic import Field, create_model, model_validator
 
 from agent.briefing.first.forms import Label, PairChoice, Sentence, Word
 from agent.briefing.hypotheses import Hypothesis, Kind, Sentences, Words
-from agent.folder.records import Side, SideClass, Verdict
+from agent.folder.sides import Side, SideClass, Verdict
 from tools.records import Record, SteeringWord
 
 LeftOpen = Literal["nothing", "tests could settle it", "the guideline prescribes undecided"]

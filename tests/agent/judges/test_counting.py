@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.folder.records import Side, Sides, Verdict
+from agent.folder.sides import Side, Sides, Verdict
 from agent.judges.counting import choose_label, count_sides
 from tools.study.definition import Counts
 

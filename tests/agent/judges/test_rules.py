@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.folder.records import Verdict
+from agent.folder.sides import Verdict
 from agent.judges.judgement import ALPHA, steering_verdict
 from agent.judges.rules import judge_by_rules, name_feature, name_peaks
 from benchmarks.material.evidence import typical_steering
