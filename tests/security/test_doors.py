@@ -61,6 +61,7 @@ class Door(NamedTuple):
 FOUND = frozenset({0, 1, 2})
 DOORS: dict[str, Door] = {
     "agent.read": Door(("{run}", "base-000007")),
+    "agent.show": Door(("{evidence}", "--reader", "judge")),
     "agent.check": Door(("{run}",), FOUND),
     "agent.llm.stub.__main__": Door(("--port", "0")),
     "benchmarks.__main__": Door(("projection", "--scale", "small"), FOUND),
