@@ -179,7 +179,7 @@ def observe_steering(
     scored = steer_in_rounds(bench, study, targets, recording.residual_norm, seed, referee, progress, shared)
     listed = own_tokens(bench, chosen.directions)
     outputs = score_output(bench, chosen.directions, listed).tolist()
-    chances = draw_chances(bench, study, promoter, usual.texts, recording.residual_norm, seed)
+    chances = draw_chances(bench, study, promoter, usual.texts, recording.residual_norm, seed, progress)
     evidence: list[SteeringEvidence | None] = []
     for i, record in enumerate(scored):
         never = peaks[i] <= 0
@@ -195,7 +195,13 @@ def observe_steering(
 
 
 def draw_chances(
-    bench: Workbench, study: Study, promoter: Promoter, usual: Sequence[str], residual_norm: float, seed: int
+    bench: Workbench,
+    study: Study,
+    promoter: Promoter,
+    usual: Sequence[str],
+    residual_norm: float,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Chances | None:
     """How far words rise along random directions that are steered as others are.
 
@@ -206,7 +212,7 @@ def draw_chances(
         return None
     some = promoter.targets.take(torch.arange(STEERED_AT_RANDOM))
     strengths = promoter.strengths.take(torch.arange(STEERED_AT_RANDOM)) if settings.unit == "kl" else None
-    made = steer(bench, study, some, residual_norm, seed, strengths=strengths, arms=STEERED + 1)
+    made = steer(bench, study, some, residual_norm, seed, progress, strengths=strengths, arms=STEERED + 1)
     steered, unsteered = made.texts[..., STEERED].tolist(), made.texts[..., UNSTEERED].tolist()
     return measure_chances(
         usual, steered, unsteered, lambda text: [bench.token_strings[i] for i in bench.tokenize(text)]

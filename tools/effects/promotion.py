@@ -67,10 +67,16 @@ class Promoter:
     def find_strengths(self, directions: Float[Tensor, "n d_model"]) -> Strengths:
         """The lengths at which directions have the effect that the study asks for, `target_kl`."""
         settings = self._study.steering
-        longest = settings.max_strength * self._residual_norm
-        add = _adder(directions)
+        first = settings.first_strength or settings.max_strength
         return choose_strengths(
-            self._bench, self._prompts, add, len(directions), target_kl=settings.target_kl, max_norm=longest
+            self._bench,
+            self._prompts,
+            _adder(directions),
+            len(directions),
+            target_kl=settings.target_kl,
+            max_norm=settings.max_strength * self._residual_norm,
+            first_norm=first * self._residual_norm,
+            tolerance=settings.kl_tolerance,
         )
 
     def describe(
