@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
-from tools.display.terminal import Parser, door
+from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
     from tools.records import Evidence
@@ -43,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     found = {record.feature.key: record for record in read_lines(arguments.evidence, Evidence)}
     if arguments.page is not None:
-        sys.stdout.write(fill(read_text(arguments.page), found))
+        say(*fill(read_text(arguments.page), found).removesuffix("\n").split("\n"))
         return 0
     if arguments.feature is not None and arguments.feature not in found:
         raise RunError(f"{arguments.evidence} has no feature {arguments.feature}")
     show = _renderers()[arguments.reader]
     for key in [arguments.feature] if arguments.feature is not None else found:
-        sys.stdout.write(f"{key}\n{show(found[key])}\n\n")
+        say(key, *show(found[key]).split("\n"), "")
     return 0
 
 

@@ -80,11 +80,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def _add_texts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corpus",
-        nargs="+",
-        default=[],
         metavar="TEXTS",
-        help="score on these instead of the study's held-out split: files (.txt, .jsonl, .parquet; .txt.gz with a line <|doc|> "
-        "between documents), folders of such files, or hub:NAME; what copies text that labels were made from is left out",
+        help="score on this instead of the study's held-out split: a file (.txt, .jsonl, .parquet; .txt.gz with a line <|doc|> "
+        "between documents), a folder of such files, or hub:NAME; what copies text that labels were made from is left out",
     )
     parser.add_argument(
         "--tokens",
@@ -170,8 +168,8 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     folder = RunFolder.open(arguments.run)
     manifest = folder.manifest()
     decisions, labelled_by = take_labels(arguments, folder)
-    for source in arguments.corpus:
-        check_texts(source, Path())
+    if arguments.corpus is not None:
+        check_texts(arguments.corpus, Path())
     beside = [row for other in arguments.beside for row in read_beside(other)]
     settings = llm_settings(arguments, os.environ, console.print)
     with waiting(console, "load         model and SAE"):
@@ -196,7 +194,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
         )
         subjects, others = find_subjects(decisions, found.any, arguments.seed, found.levels)
         asked = asyncio.run(ask_scorers(arguments, folder, stage.study, settings, subjects, progress))
-    drawn = describe_draw(text, found, draw, [Path(source).name for source in arguments.corpus])
+    drawn = describe_draw(text, found, draw, [] if arguments.corpus is None else [Path(arguments.corpus).name])
     report = asyncio.run(make_report(manifest, asked, subjects, others, drawn, labelled_by, arguments.seed, beside))
     unproved = tuple(f"scored on a bench that FAILED its proof: {stage.proof.explain(c)}" for c in stage.proof.failed)
     report = report.model_copy(update={"remarks": (*unproved, *check_folder(folder).caveats, *report.remarks)})

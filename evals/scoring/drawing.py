@@ -32,9 +32,9 @@ def read_text(stage: Stage, arguments: argparse.Namespace, progress: Progress | 
     Raises:
         StudyError, LoadError: a text cannot be read, or nothing is left of it.
     """
-    if not arguments.corpus:
+    if arguments.corpus is None:
         return tokenize_passages(stage.bench, stage.held_out)
-    return read_held_text(stage.bench, arguments.corpus, stage.labelled_from, arguments.tokens, progress)
+    return read_held_text(stage.bench, [arguments.corpus], stage.labelled_from, arguments.tokens, progress)
 
 
 def draw_twice(

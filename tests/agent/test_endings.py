@@ -118,7 +118,7 @@ def test_another_model_that_answered_is_told_in_terminal_report_and_summary(
 
     with serve(happy, kind=Posing) as server:
         assert main([*arguments, "--base-url", server.base_url]) == 0
-    said = "tiny gave 10 replies where m was asked"
+    said = "tiny gave 5 replies where m was asked"
     run = only_run(tmp_path)
     assert said in capsys.readouterr().out and said in (run.path / "report.html").read_text()
     assert Summary.model_validate_json((run.path / "summary.json").read_bytes()).remarks == (said,)
@@ -129,7 +129,7 @@ def test_the_model_that_was_asked_is_not_told_of(arguments: list[str], tmp_path:
 
     assert begin(happy, arguments) == 0
     store = calls_of(only_run(tmp_path))
-    assert sum(store.answered.values()) == 10 and remark_on(store) == ()
+    assert sum(store.answered.values()) == 5 and remark_on(store) == ()
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_h
         assert stored >= 1 and asked == stored + 1  # the one that did not fit was the last
         assert all(decision.status == "decided" for decision in run.decisions())
         assert main(["--resume", str(run.path)]) == 0
-        assert len(server.requests) == 10 + 1
+        assert len(server.requests) == 5 + 1
     assert [decision.status for decision in run.decisions()] == ["decided"] * 5
     assert main(["--replay", str(run.path)]) == 0
 
@@ -184,7 +184,7 @@ def test_ctrl_c_names_the_run_and_the_command_to_go_on(arguments: list[str], tmp
         serve(to_one("valve3", saying(hang=True))) as server,
         live("agent.run", [*arguments, "--base-url", server.base_url], out, errors=err) as process,
     ):
-        wait_until(lambda: len(server.requests) >= 9)
+        wait_until(lambda: len(server.requests) >= 5)
         os.kill(process.pid, signal.SIGINT)
         process.join(60)
         assert process.exitcode == 130

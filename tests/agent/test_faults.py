@@ -39,7 +39,7 @@ from tools.records import STRATA, Evidence, FeatureRef
 SEED = 2
 REPEATS = 3
 REPAIR = "Your last reply could not be used"
-PURPOSES = {"Hypotheses": "hypothesize", "JudgeReply": "judge"}
+PURPOSES = {"Hypotheses": "hypothesize", "JudgeReply": "judge", "Proposals": "hypothesize", "SidedReply": "judge"}
 WORDS = ("yes", "no", "undecided")
 VERDICT = {
     "reasons",
@@ -217,6 +217,10 @@ def honest(body: JsonDict, drawn: random.Random, leaning: str) -> Scripted:
             "label": f"verdict {drawn.randrange(10**6)}",
             "confidence": drawn.randrange(101) / 100,
         }
+    for side in ("input", "output") if "input_relevant" in fields else ():
+        verdict = leaning if drawn.random() < 0.7 else drawn.choice(WORDS)
+        fields |= {f"{side}_relevant": verdict, f"{side}_confidence": drawn.randrange(101) / 100}
+        fields[f"{side}_label"] = f"verdict {drawn.randrange(10**6)}"
     return Scripted(content=json.dumps(fields))
 
 

@@ -118,7 +118,7 @@ def alter_told_reply(run: Path) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "evidence": (alter_evidence, "the evidence on 1 of 3 features is not what was judged (its hash differs)"),
-    "request": (alter_request, "1 of 4 stored requests are not those that were sent (their hash differs)"),
+    "request": (alter_request, "1 of 3 stored requests are not those that were sent (their hash differs)"),
     "decision": (alter_decision, "1 decisions are not those their transcripts end in, such as base-000007's"),
     "transcript": (alter_transcript, "1 decisions are not those their transcripts end in, such as base-000007's"),
     "summary": (alter_summary, "summary.json counts other verdicts than the decisions hold"),

@@ -357,6 +357,7 @@ def stopping(tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
 FIRST_MODULES = {  # the last of each door belongs to the suite, the others to endurance: each is a start of Python
     "agent.run": ("pydantic", "rich", "torch", "transformer_lens"),
     "agent.read": ("pydantic", "agent.folder.records"),
+    "agent.show": ("pydantic", "agent.lines"),
     "agent.check": ("pydantic", "agent.folder.soundness"),
     "agent.llm.stub": ("asyncio", "pydantic"),
     "evals.run": ("pydantic", "numpy", "evals.agreement.report"),
@@ -375,6 +376,7 @@ LAST = {"agent.run": "torch"}
 GIVEN = {
     "agent.run": ["--study", "{study}", "--runs", "{runs}"],
     "agent.read": ["{run}", "1"],
+    "agent.show": ["{run}"],
     "agent.check": ["{run}"],
     "agent.llm.stub": ["--port", "0"],
     "evals.run": ["{run}", "--labels", "{run}"],
