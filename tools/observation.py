@@ -212,7 +212,17 @@ def draw_chances(
         return None
     some = promoter.targets.take(torch.arange(STEERED_AT_RANDOM))
     strengths = promoter.strengths.take(torch.arange(STEERED_AT_RANDOM)) if settings.unit == "kl" else None
-    made = steer(bench, study, some, residual_norm, seed, progress, strengths=strengths, arms=STEERED + 1)
+    made = steer(
+        bench,
+        study,
+        some,
+        residual_norm,
+        seed,
+        progress,
+        strengths=strengths,
+        arms=STEERED + 1,
+        shown_as="random texts",
+    )
     steered, unsteered = made.texts[..., STEERED].tolist(), made.texts[..., UNSTEERED].tolist()
     return measure_chances(
         usual, steered, unsteered, lambda text: [bench.token_strings[i] for i in bench.tokenize(text)]

@@ -86,6 +86,7 @@ def steer(
     arms: int = len(ARMS),
     shared: UsualTexts | None = None,
     most_rows: int = MOST_ROWS,
+    shown_as: str = "steering",
 ) -> SteeredTexts:
     """Choose each direction's strength, then continue every prompt in all arms, at most so many rows at a time.
 
@@ -100,6 +101,7 @@ def steer(
         arms: the first so many of `ARMS`.
         shared: where the unsteered text of each pair is drawn from, with its random numbers; without it they are written.
         most_rows: of one batch.
+        shown_as: what the progress is called.
     """
     settings = study.steering
     prompts = [read_prompt(bench, prompt, settings.prompt_form) for prompt in settings.prompts]
@@ -113,7 +115,7 @@ def steer(
         written.share(shared, drawn)
         noise_keys = np.array(usual_keys(study, seed, len(shared.texts) // len(prompts)), dtype=object)[drawn]
     group = n_seeds * (arms - first)
-    task = progress.add_task("observe      steering", total=n * len(prompts)) if progress else None
+    task = progress.add_task(f"observe      {shown_as}", total=n * len(prompts)) if progress else None
     counter = HookCounter(0, 0)
     for place, prompt in enumerate(prompts):
         limit = min(most_rows, rows_per_batch(bench, 1 + len(prompt) + settings.new_tokens))
