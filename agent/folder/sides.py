@@ -44,4 +44,4 @@ class Sides(Record):
             for name, side in (("input", self.input), ("output", self.output))
         ]
         kind = "" if self.kind is None else f"; meaning: {self.kind}"
-        return f"{'; '.join(said)}{kind}; {self.counts} counts"
+        return f"{'; '.join(said)}{kind}; what counts: {self.counts}"

@@ -130,7 +130,7 @@ def _steering(found: SteeringEvidence) -> Iterator[str]:
 
 
 def _causal(found: CausalEvidence) -> Iterator[str]:
-    survival = "" if found.survival_ratio is None else f"; survival {found.survival_ratio:.2f}"
+    survival = "" if found.survival is None else f"; survival {found.survival:.2f}"
     verdict = "" if found.verdict is None else f"; the top tokens' list: {found.verdict}"
     yield (
         f"ablation at {found.n_contexts} active tokens: the top tokens' logits change by {found.ablation_effect:.3g} "

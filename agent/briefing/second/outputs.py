@@ -26,8 +26,6 @@ TEXT = 120
 LISTED, LISTED_LOW = 20, 5
 MOVED, MOVED_LOW = 5, 1
 RISING = 5
-LEAST_PROMISED = 0.2
-"""Logits. A change is a share of what was promised only where something was."""
 PAIRS = 1
 """Of continuations that the investigator is shown: statistics over all of them say more."""
 
@@ -119,12 +117,10 @@ def _moved(tokens: Sequence[MovedToken]) -> str:
 
 def _survival(causal: CausalEvidence) -> Iterable[str]:
     """Only where enough was promised for a share of it to mean anything."""
-    if not causal.survival_ratio:
-        return
-    promised = causal.ablation_effect / causal.survival_ratio
-    if abs(promised) >= LEAST_PROMISED:
+    if causal.survival is not None:
         yield (
-            f"removed where it is active: top tokens {causal.ablation_effect:+.2f} logits; the weights promise {promised:+.2f}"
+            f"removed where it is active: top tokens {causal.ablation_effect:+.2f} logits; "
+            f"the weights promise {causal.promised:+.2f}"
         )
 
 
