@@ -1,8 +1,8 @@
 """`--rejudge RUN`, killed with SIGKILL at random moments and gone on with until it ends.
 
 What is shown: the new run's decisions, transcripts and summary are those of an undisturbed one, no request is made again
-once a reply to it was on disk, and the run that is judged again is the same to the byte. The small form belongs to the
-suite; the large ones print where they struck: `make endurance`, or
+once a reply to it was on disk, and the run that is judged again is the same to the byte. All of it belongs
+to endurance; the large forms print where they struck: `make endurance`, or
 
     python -m pytest -m endurance tests/agent/test_kills_of_rejudging.py
 """
@@ -48,6 +48,7 @@ def judging_again(parent: Path, n_features: int) -> Command:
     return Command(("--rejudge", str(parent), "--judge-repeats", str(REPEATS)), n_features, model="other")
 
 
+@pytest.mark.endurance
 def test_a_rejudging_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     parent, drawn = judged(evidence_command(tmp_path, n_features=24), tmp_path / "parent"), random.Random(0)
     command, before = judging_again(parent, n_features=24), hashes_in(parent)

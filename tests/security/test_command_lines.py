@@ -393,7 +393,17 @@ EXTREMES: tuple[dict[tuple[str, str], Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(EXTREMES)))
+IN_THE_SUITE = (0, 3, 6)
+"""Of these, each of which is a whole run; the others belong to endurance."""
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=() if number in IN_THE_SUITE else pytest.mark.endurance)
+        for number in range(len(EXTREMES))
+    ],
+)
 def test_settings_at_their_bounds_run_to_the_end(
     number: int, study_copy: Path, tmp_path: Path, nothing_else: None
 ) -> None:

@@ -138,7 +138,7 @@ def list_tries(whole: Path, seeds: Sequence[int]) -> list[Try]:
     ]
 
 
-STRIDE = 67
+STRIDE = 131
 """Of all tries, every so many-th belongs to the suite."""
 
 

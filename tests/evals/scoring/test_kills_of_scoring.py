@@ -1,7 +1,7 @@
 """`evals.score RUN`, killed with SIGKILL at random moments and started again until it ends.
 
 What is shown: every file it writes is an undisturbed scoring's to the byte, no prompt is asked again once a reply to it
-was on disk, and nothing that the run itself holds is changed. The small form belongs to the suite; the large one prints
+was on disk, and nothing that the run itself holds is changed. Both forms take long; the large one prints
 where the kills struck: `make endurance`, or
 
     python -m pytest -m endurance tests/evals/scoring/test_kills_of_scoring.py
@@ -135,6 +135,7 @@ def undisturbed(study: Study, folder: Path, server: StubServer, *more: str) -> P
     return run
 
 
+@pytest.mark.endurance
 def test_a_scoring_killed_twice_ends_as_if_it_had_not_been(study: Study, tmp_path: Path) -> None:
     few = ("--features", "1,2,3,4,5", "--shuffled", "0")
     with serve(spoilt, delay=0.02) as server:
