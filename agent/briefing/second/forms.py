@@ -92,6 +92,7 @@ class SidedReply(Record):
 @functools.cache
 def sided_reply_for(names: tuple[str, ...]) -> type[SidedReply]:
     """The judge's reply with `better_hypothesis` one of these names, or null: no other hypothesis can be chosen."""
-    known: Any = Literal[names] if names else None
+    # Unions are remembered by `typing`, for which literals in another order are the same: the names tell them apart.
+    known: Any = Annotated[Literal[names], names] if names else None
     kind: Any = (known | None, ...) if names else (None, ...)
     return create_model("SidedReply", __base__=SidedReply, better_hypothesis=kind)

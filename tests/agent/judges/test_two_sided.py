@@ -95,6 +95,12 @@ def test_a_hypothesis_that_was_not_shown_cannot_be_chosen() -> None:
                 parse(text, sided_reply_for(names))
 
 
+def test_a_reply_s_form_is_the_case_s_own_whatever_cases_a_process_had_before() -> None:
+    for names in (("H1", "H3"), ("H3", "H1"), ("H1", "H3")):
+        choice = sided_reply_for(names).model_json_schema()["properties"]["better_hypothesis"]
+        assert choice["anyOf"][0]["enum"] == list(names)
+
+
 @pytest.mark.parametrize(("spelt", "read"), [('"YES"', "yes"), ('"Undecided"', "undecided")])
 def test_verdicts_in_other_spellings_are_read_on_either_side(spelt: str, read: str) -> None:
     text = make_sided(output_relevant="no", better_hypothesis=None).model_dump_json()
