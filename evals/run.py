@@ -88,7 +88,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
     from evals.agreement.pairing import choose_question
     from evals.agreement.people import list_remarks
     from evals.errors import LabelError
-    from evals.manual.files import read_label_files
+    from evals.manual.files import read_label_files, read_outcomes
 
     run = RunFolder.open(arguments.run)
     decisions = run.decisions()
@@ -112,6 +112,7 @@ def examine_run(arguments: argparse.Namespace) -> tuple[Agreement, list[str]]:
         arguments.seed,
         arguments.programs,
         floors_of(run.path, manifest, run.evidence() or ()),
+        read_outcomes(arguments.labels),
     )
     report = report.model_copy(update={"remarks": (*found_now, *report.remarks)})
     return report, list_remarks("labels given more than once", remarks, most=20)

@@ -1,7 +1,8 @@
 """What models are shown and asked, by generation: a stored run is replayed in the words it was made in.
 
-Prompts, forms and rendering change together, and each combination of them is a generation. A run keeps its number in its
-config; runs from before it was kept are of the first. Judges of a generation are files of their own under `agent.judges`.
+Prompts, forms, rendering and the rules that judge without a model change together, and each combination of them is a
+generation. A run keeps its number in its config; runs from before it was kept are of the first. Judges by LLM of a
+generation are files of their own under `agent.judges`; the rules are one file, with their versions in it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Briefing(NamedTuple):
     """After the name of a concept whose meaning the study leaves to its name."""
     untested: bool
     """Hypotheses are proposed even where no instrument can test them."""
+    rules: int = 1
+    """Version of the rules that judge where no model does (`agent.judges.rules`)."""
 
     def prompt(self, name: str) -> Prompt:
         """The prompt of that name, as this generation words it."""
@@ -114,7 +117,9 @@ SECOND = Briefing(
     unexplained=": what the word commonly means.",
     untested=False,
 )
-GENERATIONS = {briefing.generation: briefing for briefing in (FIRST, SECOND)}
+THIRD = SECOND._replace(generation=3, rules=2)
+"""Models are shown and asked what they were; the rules may say no to where a feature is active."""
+GENERATIONS = {briefing.generation: briefing for briefing in (FIRST, SECOND, THIRD)}
 
 
 def briefing_of(generation: int) -> Briefing:

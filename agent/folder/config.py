@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _ANY_MODEL = ("model", "merged", "final", "checkpoint", "weights", "snapshot", "hf")
 """Names of a folder that tell one model from another only with the folder that it lies in."""
 _LONGEST_NAME = 40
-NEWEST = 2
-"""Generation of briefing that new runs use."""
+NEWEST = 3
+"""Generation of briefing and rules that new runs use."""
 
 
 class Limits(Budget):

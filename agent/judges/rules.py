@@ -32,6 +32,14 @@ from tools.records import (
 )
 from tools.study.definition import Counts, Question, SurveyDefaults
 
+NEWEST_RULES = 2
+ABOUT_IT = 1 / 3
+"""Share of the documents it peaks in that a feature about the domain is taken to have a word of the domain near in, at the
+least: of 39 features of SmolLM2 that a reader calls so the median has 0.5, the lowest 0.2, which is not few enough to tell."""
+COVERED = 0.01
+"""Least share of all tokens with a word of the domain near: below it list or text holds too little of the domain for its
+absence to tell anything."""
+
 
 class Rules(NamedTuple):
     """The study's own procedure, without an LLM."""
@@ -43,6 +51,8 @@ class Rules(NamedTuple):
     counts: Counts = "both"
     sided: bool = True
     """Whether both sides' verdicts are kept: runs of the first generation kept the one that follows."""
+    version: int = NEWEST_RULES
+    """Of the rules: a run is judged by those of its generation."""
 
     @classmethod
     def of(cls, question: Question, model: Model | None, briefing: Briefing) -> Rules | None:
@@ -50,7 +60,7 @@ class Rules(NamedTuple):
         if model is not None:
             return None
         counts = question.domain.counts if question.domain else "both"
-        return cls(question.survey, counts, sided=briefing.generation > 1)
+        return cls(question.survey, counts, sided=briefing.generation > 1, version=briefing.rules)
 
     def requests(self, case: Case) -> list[list[Message]]:
         """None."""
@@ -58,7 +68,8 @@ class Rules(NamedTuple):
 
     async def judge(self, case: Case, notes: Notes) -> Ruling:
         """Apply the rules to the evidence alone."""
-        found = judge_by_rules(case.evidence, self.thresholds, reasons_for(case.floors, case.evidence), self.counts)
+        dead = reasons_for(case.floors, case.evidence)
+        found = judge_by_rules(case.evidence, self.thresholds, dead, self.counts, self.version)
         found = found if self.sided else found._replace(sides=None)
         reasons: list[JsonValue] = [*found.reasons]
         notes.add("rule", {"relevant": found.relevant, "confidence": found.confidence, "reasons": reasons})
@@ -66,12 +77,17 @@ class Rules(NamedTuple):
 
 
 def judge_by_rules(
-    evidence: Evidence, thresholds: SurveyDefaults, dead: Dead = NOTHING_DEAD, counts: Counts = "both"
+    evidence: Evidence,
+    thresholds: SurveyDefaults,
+    dead: Dead = NOTHING_DEAD,
+    counts: Counts = "both",
+    version: int = NEWEST_RULES,
 ) -> Judgement:
     """Contexts decide on where a feature is active; keywords, coherence and steering on what it promotes.
 
-    The input side is relevant if the feature is most active near words of the domain more often than chance, else
-    undecided: that no word of a list stands near does not show that a text is about something else. The output side is
+    The input side is relevant if the feature is most active near words of the domain more often than chance, and not
+    relevant if they are near so seldom that a feature with a third of its peaks among them would hardly show so few; else,
+    or if both hold, it is undecided. The first version of the rules knew no such no. The output side is
     not relevant with too few keyword hits, or no more than random directions have; it is relevant if besides steering wins
     more often than its null, and the two tail probabilities, of coherence and of the wins, combined by Fisher's method
     stay below 5 %; else undecided. Evidence that is missing can neither pass nor fail and leaves its side undecided; so
@@ -83,14 +99,16 @@ def judge_by_rules(
         thresholds: of the study.
         dead: instruments that measured nothing, and why.
         counts: which sides make the verdict.
+        version: of the rules.
     """
     evidence = keep_alive(evidence, dead)
     steering = steering_verdict(evidence.steering)
     combined = _combined_tail(evidence.coherence, evidence.steering)
     contexts = _contexts_tail(evidence.activations)
+    scarce = _scarcity_tail(evidence.activations) if version > 1 else None
     explained: dict[Instrument, Iterable[str]] = {
         "keywords": (_explain_keywords(evidence.keywords),),
-        "contexts": _explain_contexts(evidence.activations, contexts),
+        "contexts": _explain_contexts(evidence.activations, contexts, scarce),
         "coherence": (_explain_coherence(evidence.coherence),),
         "steering": (_explain_steering(steering, combined),),
         "causal check": _explain_effect(evidence.causal),
@@ -101,7 +119,7 @@ def judge_by_rules(
         for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
     wins_more = steering is not None and steering.verdict != "fails"
-    input = _judge_input(evidence, contexts)
+    input = _judge_input(evidence, contexts, scarce)
     output = _judge_output(evidence, combined if wins_more else None, thresholds)
     sides = Sides(
         input=input, output=output, kind=_KINDS[input.relevant == "yes", output.relevant == "yes"], counts=counts
@@ -119,12 +137,17 @@ _KINDS: dict[tuple[bool, bool], SideClass] = {
 """By which sides are relevant: the rules know no meaning but the domain."""
 
 
-def _judge_input(evidence: Evidence, tail: float | None) -> Side:
+def _judge_input(evidence: Evidence, tail: float | None, scarce: float | None) -> Side:
+    """`tail` is of so many peaks near the domain by chance, `scarce` of so few in a feature about it."""
     if (place := _place_of(evidence)) is not None:
         return Side(relevant="no", confidence=min(0.99, place.share), label=name_feature(evidence))
     label = name_peaks(evidence.activations)
-    if tail is not None and tail <= ALPHA:
-        return Side(relevant="yes", confidence=1 - tail, label=label)
+    near = 1 - tail if tail is not None and tail <= ALPHA else None
+    far = 1 - scarce if scarce is not None and scarce <= ALPHA else None
+    if near is not None and far is None:
+        return Side(relevant="yes", confidence=near, label=label)
+    if far is not None and near is None:
+        return Side(relevant="no", confidence=min(0.99, far), label=label)
     return Side(relevant="undecided", confidence=0.5, label=label)
 
 
@@ -179,7 +202,7 @@ def _place_of(evidence: Evidence) -> PositionEvidence | None:
     return found if found and found.is_artefact else None
 
 
-def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -> tuple[str, ...]:
+def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None, scarce: float | None) -> tuple[str, ...]:
     if evidence is None or evidence.domain_share is None:
         return ("contexts: no evidence",)
     if tail is None:
@@ -188,6 +211,8 @@ def _explain_contexts(evidence: ActivationEvidence | None, tail: float | None) -
         f"contexts: in {evidence.domain_peaks} of the {evidence.peak_documents} documents it is most active in, a word of "
         f"the domain stands near; {evidence.domain_share:.0%} of all tokens have one near, by chance {tail:.1%}"
     )
+    if scarce is not None and scarce <= ALPHA:
+        near = f"{near}; were it near in a third of them, so few would be seen in {scarce:.1%} of cases"
     return (near,) if evidence.position is None else (near, f"contexts: {evidence.position.sentence}")
 
 
@@ -225,6 +250,18 @@ def _contexts_tail(evidence: ActivationEvidence | None) -> float | None:
     ):
         return None
     return binomial_tail(evidence.domain_peaks, evidence.peak_documents, evidence.domain_share)
+
+
+def _scarcity_tail(evidence: ActivationEvidence | None) -> float | None:
+    """How often a feature with the domain near a third of its peaks would show so few; None where silence tells nothing."""
+    if (
+        evidence is None
+        or not evidence.peak_documents
+        or evidence.domain_peaks is None
+        or (evidence.domain_share or 0) < COVERED
+    ):
+        return None
+    return 1 - binomial_tail(evidence.domain_peaks + 1, evidence.peak_documents, ABOUT_IT)
 
 
 def _combined_tail(coherence: CoherenceEvidence | None, steering: SteeringEvidence | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,8 +24,9 @@ from evals.agreement.pairing import (
 )
 from evals.agreement.prevalence import estimate_prevalence
 from evals.agreement.results import Agreement, AltTest, Calibration, Disagreement, PairedTest, Plan, Prevalence, Row
-from evals.agreement.rows import compare, compare_judges, compare_side, confuse
+from evals.agreement.rows import HEADLINE, compare, compare_judges, compare_side, confuse
 from evals.agreement.sampling import plan_labels, weigh_labels
+from evals.agreement.settled import compare_settled, say_settled
 from evals.agreement.stand_in import EPSILON, try_stand_ins
 from evals.agreement.strata import judge_features, label_features, sample_strata
 from evals.errors import LabelError
@@ -47,6 +48,7 @@ def examine(
     seed: int = 0,
     programs: bool = False,
     floors: Sequence[DeadFloor] = (),
+    outcomes: Sequence[Label] = (),
 ) -> Agreement:
     """Compare a run with labels in every way there is.
 
@@ -61,18 +63,20 @@ def examine(
         seed: of resamples, shuffles, halves and choices.
         programs: labels that programs made count like people's.
         floors: instruments that measured nothing in the run.
+        outcomes: answers that settle a question, one a question.
 
     Raises:
         LabelError: no label fits.
     """
     matching = match(decisions, labels, question, programs)
-    sides, mapped = _compare_sides(decisions, labels, programs, seed) if question == RELEVANT else ((), ())
+    sides = _match_sides(decisions, labels, programs) if question == RELEVANT else {}
     beyond = _look_beyond(manifest, decisions, matching, n_next, seed) if question == RELEVANT else _Beyond()
     pooled = ["a feature's ratings go together: the p-value against the other run is smaller than it should be"]
     remarks = [
         *manifest.caveats,
         *_remarks(matching),
-        *mapped,
+        *_say_mapped(sides.values()),
+        *say_settled((matching, *sides.values()), outcomes),
         *_say_floors(floors, looked_at=manifest.floors is not None),
         *(pooled if other is not None and question == POOLED else ()),
         *beyond.remarks,
@@ -81,8 +85,8 @@ def examine(
         manifest,
         decisions,
         matching,
-        (*compare(matching, seed), *beyond.rows),
-        sides=sides,
+        (*compare(matching, seed), *compare_settled(matching, HEADLINE, outcomes, seed), *beyond.rows),
+        sides=tuple(_compare_sides(sides, outcomes, seed)),
         paired=None if other is None else _paired(matching, *other),
         alternative=try_stand_ins(matching, epsilon, seed),
         calibration=_calibration(matching, seed),
@@ -121,26 +125,32 @@ def _look_beyond(
     )
 
 
-def _compare_sides(
-    decisions: Sequence[Decision], labels: Sequence[Label], programs: bool, seed: int
-) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """A row for each side that was judged, and how answers about the whole were taken for answers about a side."""
-    if not any(decision.sides for decision in decisions):
-        return (), ()
-    found = list[tuple[str, Matching]]()
-    for question, name in SIDES.items():
-        with suppress(LabelError):  # that side was seen of no feature with a label
-            found.append((name, match(decisions, labels, question, programs)))
-    rows = tuple(compare_side(matching, name, seed) for name, matching in found)
-    if not (mapped := sum(matching.from_whole for _, matching in found)):
-        return rows, ()
-    n = sum(int((matching.people >= UNDECIDED).sum()) for _, matching in found)
-    said = (
+def _match_sides(decisions: Sequence[Decision], labels: Sequence[Label], programs: bool) -> dict[str, Matching]:
+    """The answers about each side that was judged, by the side's name."""
+    found: dict[str, Matching] = {}
+    if any(decision.sides for decision in decisions):
+        for question, name in SIDES.items():
+            with suppress(LabelError):  # that side was seen of no feature with a label
+                found[name] = match(decisions, labels, question, programs)
+    return found
+
+
+def _compare_sides(sides: Mapping[str, Matching], outcomes: Sequence[Label], seed: int) -> Iterator[Row]:
+    for name, matching in sides.items():
+        yield compare_side(matching, name, seed)
+        yield from compare_settled(matching, name, outcomes, seed)
+
+
+def _say_mapped(sides: Collection[Matching]) -> list[str]:
+    """How answers about the whole were taken for answers about a side."""
+    if not (mapped := sum(matching.from_whole for matching in sides)):
+        return []
+    n = sum(int((matching.people >= UNDECIDED).sum()) for matching in sides)
+    return [
         f"{mapped} of the {n} answers about a side were given to the one question about the whole feature: its yes is "
         "taken for a yes to either side, its no for a no, and what it left undecided, as it often did where the sides "
         "differ, is in no comparison"
-    )
-    return rows, (said,)
+    ]
 
 
 def _assemble(

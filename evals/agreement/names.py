@@ -8,6 +8,7 @@ from evals.statistics.estimate import Estimate
 _ROWS = {
     "undecided and failed as wrong": "worst",
     "undecided and failed as right": "best",
+    "judge and people, as settled": "settled",
     "people, same items": "people",
     "judge with people less people among themselves": "gap",
     "all features of the run, labels weighted": "weighted",
@@ -16,7 +17,12 @@ _ROWS = {
     "control: random directions, all no": "random",
 }
 """Prefix of a row's figures; the headline's have none."""
-_SIDES = {"input side": "input", "output side": "output"}
+_SIDES = {
+    "input side": "input",
+    "input side, as settled": "settled_input",
+    "output side": "output",
+    "output side, as settled": "settled_output",
+}
 
 
 def collect_figures(report: Agreement) -> dict[str, float]:

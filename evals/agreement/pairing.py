@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -124,7 +124,7 @@ def match(decisions: Sequence[Decision], labels: Sequence[Label], question: str,
     cases: list[Case] = []
     used = set[tuple[str, str | None, str, str]]()
     for decision in decisions:
-        fitting = _fitting(decision.feature, by_item)
+        fitting = find_fitting(decision.feature, by_item)
         for name in dict.fromkeys(label.question for label in fitting):
             answers = [label for label in fitting if label.question == name]
             judged = answer_of(decision, name)
@@ -204,7 +204,8 @@ def _stand_in(labels: Sequence[Label], asked: Sequence[Label], question: str) ->
     return [label for label in taken if label.place not in given]
 
 
-def _fitting(feature: FeatureRef, by_item: dict[str, list[Label]]) -> list[Label]:
+def find_fitting(feature: FeatureRef, by_item: Mapping[str, Sequence[Label]]) -> list[Label]:
+    """The labels on a feature, of labels by their item's key."""
     own = Item(sae=feature.sae, index=feature.index, kind=feature.kind).key
     found = [label for key in dict.fromkeys((own, feature.key)) for label in by_item.get(key, ())]
     return [label for label in found if label.item.fits(feature)]

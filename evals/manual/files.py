@@ -39,6 +39,25 @@ def read_label_files(files: Sequence[Path]) -> tuple[tuple[Label, ...], tuple[Re
     Raises:
         LabelError: a file cannot be read, or has a row that does not read: what is left out must be left out by hand.
     """
+    return settle(_read(files))
+
+
+def read_outcomes(files: Sequence[Path]) -> tuple[Label, ...]:
+    """Answers of our own files that settle a question knowing the machine's answer: of each question the newest.
+
+    Raises:
+        LabelError: as `read_label_files`.
+    """
+    kept: dict[tuple[str | None, str, str], Label] = {}
+    for label in _read(files):
+        question = (label.item.study, label.item.key, label.question)
+        before = kept.get(question)
+        if label.settles is not None and (before is None or not _is_later(before, label)):
+            kept[question] = label
+    return tuple(kept.values())
+
+
+def _read(files: Sequence[Path]) -> list[Label]:
     labels: list[Label] = []
     for file in files:
         found = import_labels("own", file)
@@ -47,7 +66,7 @@ def read_label_files(files: Sequence[Path]) -> tuple[tuple[Label, ...], tuple[Re
             also = f" (and {more} more bad rows)" if more else ""
             raise LabelError(f"{first.where}: {first.text}{also}; python -m evals.labels own {file} lists them")
         labels += found.labels
-    return settle(labels)
+    return labels
 
 
 def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ...]]:
@@ -76,7 +95,7 @@ def settle(labels: Sequence[Label]) -> tuple[tuple[Label, ...], tuple[Remark, ..
     counted = (
         (repeats, "repeat an answer given before and count once"),
         (len(kept) - len(standing), "were taken back and are left out"),
-        (len(labels) - len(blind), "settle a question knowing the machine's answer and are left out"),
+        (len(labels) - len(blind), "settle a question knowing the machine's answer and are no blind labels"),
     )
     remarks += [Remark(where="labels", text=f"{n} {what}") for n, what in counted if n]
     return standing, tuple(remarks)

@@ -11,7 +11,7 @@ from agent.errors import RunError
 from evals.agreement.pairing import choose_question
 from evals.agreement.people import list_remarks
 from evals.agreement.results import Agreement
-from evals.manual.files import read_label_files
+from evals.manual.files import read_label_files, read_outcomes
 from evals.manual.records import Item, Label
 from evals.review.runs import OpenRun
 from tools.records import FeatureRef
@@ -27,6 +27,7 @@ class Desk:
         annotator: str | None = None,
         programs: bool = False,
         remarks: Sequence[str] = (),
+        outcomes: Sequence[Label] = (),
     ) -> None:
         """Hold runs and labels.
 
@@ -36,12 +37,14 @@ class Desk:
             annotator: who labels here, unless a page is told otherwise.
             programs: labels that programs made count like people's.
             remarks: on the labels, for the terminal.
+            outcomes: answers among the labels' files that settle a question, one a question.
         """
         self.runs = {run.name: run for run in runs}
         self.labels = tuple(labels)
         self.annotator = annotator
         self.programs = programs
         self.remarks = tuple(remarks)
+        self.outcomes = tuple(outcomes)
         self._agreements: dict[str, Agreement] = {}
         self._one_at_a_time = Lock()
         self._by_item: defaultdict[str, list[Label]] = defaultdict(list)
@@ -64,7 +67,8 @@ class Desk:
         """
         runs = [OpenRun(name, path) for name, path in _name_runs(paths)]
         given, remarks = read_label_files(labels)
-        return cls(runs, given, annotator, programs, list_remarks("labels given more than once", remarks, most=20))
+        said = list_remarks("labels given more than once", remarks, most=20)
+        return cls(runs, given, annotator, programs, said, read_outcomes(labels))
 
     def labels_on(self, feature: FeatureRef) -> list[Label]:
         """Every label given on a feature, those of programs last."""
@@ -86,7 +90,13 @@ class Desk:
             if run.name not in self._agreements:
                 decisions = list(run.decisions.values())
                 self._agreements[run.name] = examine(
-                    run.manifest, decisions, self.labels, question, programs=self.programs, floors=run.floors
+                    run.manifest,
+                    decisions,
+                    self.labels,
+                    question,
+                    programs=self.programs,
+                    floors=run.floors,
+                    outcomes=self.outcomes,
                 )
             return self._agreements[run.name]
 

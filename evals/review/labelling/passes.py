@@ -41,6 +41,11 @@ class Asked(NamedTuple):
         """Everything that may be answered."""
         return self.needed if self.concepts else (RELEVANT, INTERPRETABLE, INPUT, OUTPUT)
 
+    @property
+    def settled(self) -> tuple[str, ...]:
+        """What is settled where people differ: the needed questions and, where a domain is asked about, either side."""
+        return self.needed if self.concepts else (RELEVANT, INPUT, OUTPUT)
+
 
 class Progress(NamedTuple):
     """How far a pass has come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse
@@ -57,7 +58,10 @@ def make_router(desk: Desk, templates: Jinja2Templates, find_room: Callable[[str
         context = {
             "run_name": run,
             "annotator": name,
-            "cases": [(case, choices(case.question)) for case in cases],
+            "cases": sorted(
+                ((room.asked.all.index(case.question), case, choices(case.question)) for case in cases),
+                key=itemgetter(0),
+            ),
             "decision": cases[0].decision,
             "sheet": show(room.run.evidence(key)),
             "form": form_secret(room.store.secret(), name),
@@ -71,13 +75,13 @@ def make_router(desk: Desk, templates: Jinja2Templates, find_room: Callable[[str
         name = check_sender(room.store, form)
         docket = open_docket(room.run, room.store, room.asked, name)
         cases = _cases(docket, key)
-        answers = read_answers(form, [case.question for case in cases])
+        answers = read_answers(form, room.asked.all)
         why = read_text(form, "why")
-        if not answers or not why:
+        answered = [case for case in cases if case.question in answers]
+        if not answered or not why:
             raise HTTPException(422, "not saved: give an answer, and why")
-        for case in cases:
-            if case.question in answers:
-                settle_case(room.store, case, name, answers[case.question], why)
+        for case in answered:
+            settle_case(room.store, case, name, answers[case.question], why)
         following = next((case for case in docket.cases if case.outcome is None and case not in cases), None)
         page = case_page(run, following.decision.feature.key, name) if following else adjudicate_page(run, name)
         return RedirectResponse(page, 303)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from math import comb
 from typing import Literal, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.folder.sides import Verdict
+from agent.briefing.generations import briefing_of
+from agent.folder.sides import Side, Verdict
+from agent.judges.judge import Case
 from agent.judges.judgement import ALPHA, steering_verdict
-from agent.judges.rules import judge_by_rules, name_feature, name_peaks
+from agent.judges.rules import COVERED, NEWEST_RULES, Rules, judge_by_rules, name_feature, name_peaks
+from agent.transcript import Notes
 from benchmarks.material.evidence import typical_steering
 from tools.maths import binomial_tail, combine_tails
 from tools.records import (
@@ -29,6 +34,7 @@ from tools.records import (
     TokenWeight,
 )
 from tools.study.definition import Counts, SurveyDefaults
+from tools.study.reading import load_question
 
 
 def keywords(n: int, null_share: float) -> KeywordEvidence:
@@ -65,6 +71,12 @@ def evidence(
         steering=s,
         activations=a,
     )
+
+
+def input_side(e: Evidence, version: int = NEWEST_RULES) -> Side:
+    sides = judge_by_rules(e, SurveyDefaults(), version=version).sides
+    assert sides is not None and sides.input is not None
+    return sides.input
 
 
 PASS_K, PASS_C, PASS_S = keywords(4, 0.001), coherence(0.6, 0.01), steering(10, 10, 0.5)
@@ -229,11 +241,64 @@ def one_question(e: Evidence, thresholds: SurveyDefaults) -> tuple[str, float]:
     s=st.one_of(st.none(), st.integers(0, 10).map(lambda wins: steering(wins, 10, 0.5))),
     a=st.one_of(st.none(), st.integers(0, 20).map(lambda near: contexts(near, 20))),
 )
-def test_where_both_sides_count_the_verdict_is_the_one_that_the_single_question_had(
+def test_by_the_first_rules_the_verdict_where_both_sides_count_is_the_one_that_the_single_question_had(
     k: KeywordEvidence | None, c: CoherenceEvidence | None, s: SteeringEvidence | None, a: ActivationEvidence | None
 ) -> None:
-    found = judge_by_rules(evidence(k, c, s, a), SurveyDefaults())
+    found = judge_by_rules(evidence(k, c, s, a), SurveyDefaults(), version=1)
     assert (found.relevant, pytest.approx(found.confidence)) == one_question(evidence(k, c, s, a), SurveyDefaults())
+
+
+@given(near=st.integers(0, 30), documents=st.integers(0, 30), share=st.floats(0, 1))
+def test_a_no_to_the_input_says_that_a_third_of_the_peaks_near_the_domain_would_hardly_look_like_this(
+    near: int, documents: int, share: float
+) -> None:
+    a = contexts(min(near, documents), documents, share)
+    (old, new) = (input_side(evidence(a=a), version) for version in (1, 2))
+    few = sum(comb(documents, k) * 2 ** (documents - k) / 3**documents for k in range(min(near, documents) + 1))
+    if abs(few - ALPHA) < 1e-9:
+        return
+    told = documents > 0 and share >= COVERED and few <= ALPHA
+    expected = {("yes", True): "undecided", ("undecided", True): "no"}.get((old.relevant, told), old.relevant)
+    assert new.relevant == expected
+    assert old.relevant != "no" and (told or new == old)
+
+
+@pytest.mark.parametrize(
+    ("a", "verdict", "confidence"),
+    [
+        (contexts(0, 20), "no", 0.99),
+        (contexts(2, 20), "no", 0.9824),  # binomial(20, 1/3) up to 2 is 1.76 %
+        (contexts(3, 20), "undecided", 0.5),  # 6.0 %
+        (contexts(4, 20), "yes", 0.9710),
+        (contexts(0, 8), "no", 0.9610),
+        (contexts(0, 7), "undecided", 0.5),  # so few documents tell nothing
+        (contexts(0, 0), "undecided", 0.5),
+        (contexts(2, 20, share=0.011), "undecided", 0.5),  # rare by chance, and too few for what is about it: both ways
+        (contexts(0, 20, share=0.009), "undecided", 0.5),  # hardly anything in the text is near the domain
+        (None, "undecided", 0.5),
+    ],
+)
+def test_a_feature_that_is_hardly_ever_near_the_domain_is_not_about_it(
+    a: ActivationEvidence | None, verdict: str, confidence: float
+) -> None:
+    side = input_side(evidence(PASS_K, PASS_C, PASS_S, a))
+    assert (side.relevant, round(side.confidence, 4)) == (verdict, confidence)
+
+
+def test_a_no_to_the_input_gives_its_reason_in_numbers() -> None:
+    judged = judge_by_rules(evidence(PASS_K, PASS_C, PASS_S, contexts(2, 20)), SurveyDefaults())
+    assert judged.relevant == "no", "where both sides count, one no is enough"
+    assert "were it near in a third of them, so few would be seen in 1.8% of cases" in judged.reasons[1]
+    before = judge_by_rules(evidence(PASS_K, PASS_C, PASS_S, contexts(2, 20)), SurveyDefaults(), version=1)
+    assert before.relevant == "undecided" and "a third" not in " ".join(before.reasons)
+
+
+@pytest.mark.parametrize(("generation", "verdict"), [(1, "undecided"), (2, "undecided"), (3, "no")])
+def test_a_stored_run_is_judged_by_the_rules_of_its_generation(generation: int, verdict: str) -> None:
+    judge = Rules.of(load_question("pocket"), None, briefing_of(generation))
+    assert judge is not None
+    case = Case(evidence(PASS_K, PASS_C, PASS_S, contexts(1, 20)))
+    assert asyncio.run(judge.judge(case, Notes(0, judge.name))).judgement.relevant == verdict
 
 
 @pytest.mark.parametrize(
@@ -241,7 +306,8 @@ def test_where_both_sides_count_the_verdict_is_the_one_that_the_single_question_
     [
         (evidence(PASS_K, PASS_C, PASS_S), "yes", "yes", "both"),
         (evidence(keywords(0, 1.0), PASS_C, PASS_S), "yes", "no", "input"),
-        (evidence(PASS_K, PASS_C, PASS_S, contexts(0, 20)), "undecided", "yes", "output"),
+        (evidence(PASS_K, PASS_C, PASS_S, contexts(3, 20)), "undecided", "yes", "output"),
+        (evidence(PASS_K, PASS_C, PASS_S, contexts(0, 20)), "no", "yes", "output"),
         (evidence(keywords(0, 1.0), None, None, None), "undecided", "no", "neither"),
         (evidence(PASS_K, PASS_C, steering(4, 10, 0.5)), "yes", "undecided", "input"),
     ],

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.folder.records import Decision
 from evals.agreement.examination import examine
 from evals.agreement.pairing import choose_question, match
 from evals.agreement.report import lay_out
 from evals.agreement.results import Agreement
+from evals.agreement.settled import STANDS, stand
 from evals.errors import LabelError
-from evals.manual.records import INPUT, OUTPUT, RELEVANT, Label
+from evals.manual.files import read_outcomes
+from evals.manual.records import INPUT, OUTPUT, RELEVANT, Beside, Label
 from evals.reporting.page import as_lines
 from tests.evals.worlds import decide, label, manifest
 
@@ -95,3 +100,45 @@ def test_without_answers_about_the_whole_the_side_that_was_labelled_is_asked(
     assert choose_question(world(), labels) == asked
     rated = [decide(0, None, ratings={"nurse": 3})]
     assert choose_question(rated, labels) == "ratings"
+
+
+def settling(index: int, value: str, question: str, minute: int = 0) -> Label:
+    beside = Beside(judged="no", evidence_sha256="0")
+    return label(index, value, "eve", question, settles=beside, time=f"2026-01-31T10:{minute:02}:00+00:00")
+
+
+def test_what_was_settled_stands_in_the_place_of_what_people_differed_about() -> None:
+    labels = [*answers(RELEVANT), *answers(INPUT), *answers(INPUT, "ben")[:39], label(39, "yes", "ben", INPUT)]
+    outcomes = [settling(39, "no", INPUT), settling(0, "undecided", OUTPUT)]
+    found = report(world(), labels, outcomes=outcomes)
+    rows = {row.name: row for row in found.sides}
+    assert rows["input side"].n == 80
+    assert (rows["input side, as settled"].n, rows["input side, as settled"].statistics["kappa"].value) == (40, 1)
+    assert rows["output side, as settled"].n == 39, "what was settled as undecided is in no comparison"
+    assert report(world(), labels).rows == found.rows, "nobody settled the whole"
+    assert stand(match(world(), labels, INPUT), ()).matching.cases[39].answers == {}
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "undecided", None]), min_size=40, max_size=40))
+def test_where_nothing_is_settled_the_majority_stands_and_where_something_is_nothing_else(
+    settled: list[str | None],
+) -> None:
+    labels = [*answers(INPUT), *answers(INPUT, "ben"), *(label(i, "no", "cy", INPUT) for i in range(40))]
+    outcomes = [settling(i, value, INPUT) for i, value in enumerate(settled) if value is not None]
+    found = stand(match(world(), labels, INPUT), outcomes)
+    assert found.settled == len(outcomes)
+    assert [case.answers[STANDS] for case in found.matching.cases] == [
+        value or truth for value, truth in zip(settled, TRUTH, strict=True)
+    ]
+
+
+def test_the_newest_answer_that_settles_a_question_stands(tmp_path: Path) -> None:
+    lines = [
+        settling(0, "no", INPUT, 5),
+        settling(0, "yes", INPUT, 1),
+        settling(0, "undecided", OUTPUT),
+        label(0, "yes"),
+    ]
+    file = tmp_path / "adjudication.jsonl"
+    file.write_text("".join(line.model_dump_json() + "\n" for line in lines))
+    assert [(one.question, one.value) for one in read_outcomes([file])] == [(INPUT, "no"), (OUTPUT, "undecided")]

@@ -16,7 +16,9 @@ from evals.review.desk import Desk
 from evals.review.labelling.adjudication import FAILED, MACHINE, PEOPLE, UNDECIDED, open_docket
 from evals.review.labelling.rooms import Room
 from evals.review.labelling.store import LabelStore
+from evals.review.links import feature_page
 from evals.review.text import show_token
+from evals.run import examine_run, parse_arguments
 from tests.evals.review.label_worlds import FIRST, Labeller, Page, decide_all, make_run, open_client
 from tests.evals.review.labelling.test_pages import HOSTILE, check_tags
 from tests.evals.worlds import decide, label
@@ -53,6 +55,24 @@ def settle(client: TestClient, n: int, person: str, value: str, why: str) -> Any
     page = Page(client.get(case(n), params={"annotator": person}).text)
     _, hidden = page.form(case(n))
     return client.post(case(n), data={**hidden, "answer-0": value, "why": why})
+
+
+def answer(run: Path, name: str, n: int, input: str | None, output: str | None, relevant: str = "no") -> None:
+    """One person's blind answers to a feature and its sides."""
+    given = {"relevant": relevant, "input_relevant": input, "output_relevant": output}
+    answers = [label(n, value, name, question) for question, value in given.items() if value is not None]
+    LabelStore(run / "labels").append(name, answers)
+
+
+def settle_sides(client: TestClient, key: str, person: str, **answers: str) -> Any:
+    """`relevant="yes"`, answered in the place that the page gives the question."""
+    page = Page(client.get(key, params={"annotator": person}).text)
+    _, hidden = page.form(key)
+    places = {"relevant": 0, "input_relevant": 2, "output_relevant": 3}
+    fields = {f"answer-{places[question]}": value for question, value in answers.items()}
+    offered = {attributes.get("name") for tag, attributes in page.tags if tag == "input"}
+    assert fields.keys() <= offered
+    return client.post(key, data={**hidden, **fields, "why": "the texts are of wards"})
 
 
 def settled(run: Path) -> list[Label]:
@@ -202,6 +222,104 @@ def test_ratings_are_settled_concept_by_concept(tmp_path: Path) -> None:
     assert [(one.question, one.why) for one in docket(run, "ana").cases] == [("dentist", MACHINE)]
     assert settle(client, 1, "ana", "2", "teeth").status_code == 200
     assert [(one.question, one.value) for one in settled(run)] == [("dentist", 2)]
+
+
+@pytest.fixture
+def sided(tmp_path: Path) -> Path:
+    """The machine's answers about the sides of three features; of the second it was asked about the input alone."""
+    sides = (("yes", "no"), ("undecided", None), None)
+    return make_run(tmp_path / "a-run", [decide(n, "no", sides=said) for n, said in enumerate(sides)])
+
+
+def test_each_side_that_is_disputed_is_in_the_queue_by_itself(sided: Path) -> None:
+    for name, output in (("ana", "yes"), ("ben", "no")):
+        answer(sided, name, 0, "no", output)
+        answer(sided, name, 1, "no", output)
+        answer(sided, name, 2, "yes", None)
+    assert [(one.decision.feature.index, one.question, one.why, one.said) for one in docket(sided, "ana").cases] == [
+        (1, "output_relevant", PEOPLE, "not asked"),
+        (0, "output_relevant", PEOPLE, "no"),
+        (0, "input_relevant", MACHINE, "yes"),
+        (1, "input_relevant", UNDECIDED, "undecided"),
+    ]
+
+
+def test_people_who_differ_about_the_whole_may_be_settled_side_by_side(sided: Path) -> None:
+    write(sided, "ana", n0="yes")
+    write(sided, "ben", n0="no")
+    client = open_client(sided)
+    assert [one.question for one in docket(sided, "ana").cases] == ["relevant"]
+    given = {"relevant": "undecided", "input_relevant": "yes", "output_relevant": "no"}
+    assert settle_sides(client, case(0), "ana", **given).status_code == 200
+    assert {one.question: one.value for one in settled(sided)} == given
+    beside = {one.question: one.settles for one in settled(sided)}
+    assert {name: one and (one.judged, one.label, one.confidence) for name, one in beside.items()} == {
+        "relevant": ("no", "label 0", 0.9),
+        "input_relevant": ("yes", "wards", 0.7),
+        "output_relevant": ("no", "drugs", 0.6),
+    }
+    assert all(one.outcome is not None for one in docket(sided, "ana").of("base-000000"))
+    text = client.get(feature_page("a-run", "base-000000")).text
+    assert "input_relevant <strong>" in text
+
+
+def test_a_side_can_be_settled_alone_and_the_rest_of_its_feature_stays_open(sided: Path) -> None:
+    answer(sided, "ana", 0, "no", None, relevant="yes")
+    client = open_client(sided)
+    assert settle_sides(client, case(0), "ana", input_relevant="no").status_code == 200
+    assert [(one.question, one.outcome is None) for one in docket(sided, "ana").cases] == [
+        ("relevant", True),
+        ("input_relevant", False),
+    ]
+
+
+def test_an_answer_keeps_its_question_when_what_is_disputed_changes_meanwhile(sided: Path) -> None:
+    answer(sided, "ana", 0, None, "yes", relevant="yes")
+    client = open_client(sided)
+    page = Page(client.get(case(0), params={"annotator": "ana"}).text)
+    _, hidden = page.form(case(0))
+    settle_sides(client, case(0), "eve", relevant="no")
+    answer(sided, "ben", 0, "no", "yes", relevant="yes")
+    client.post(case(0), data={**hidden, "answer-3": "yes", "why": "drugs"})
+    assert [(one.annotator, one.question, one.value) for one in settled(sided)] == [
+        ("eve", "relevant", "no"),
+        ("ana", "output_relevant", "yes"),
+    ]
+
+
+def test_what_is_not_disputed_need_not_be_answered(sided: Path) -> None:
+    answer(sided, "ana", 0, "no", "no")
+    page = Page(open_client(sided).get(case(0), params={"annotator": "ana"}).text)
+    radios = [attributes for tag, attributes in page.tags if tag == "input" and attributes.get("type") == "radio"]
+    assert {one["name"] for one in radios} == {"answer-0", "answer-2", "answer-3"}
+    assert {one["name"] for one in radios if "required" in one} == {"answer-2"}
+
+
+def test_the_examiner_reads_the_settled_sides_beside_the_blind_answers(sided: Path) -> None:
+    for name, said in (("ana", "yes"), ("ben", "no")):
+        answer(sided, name, 0, said, said, relevant=said)
+    client = open_client(sided)
+    settle_sides(client, case(0), "ana", relevant="no", input_relevant="yes", output_relevant="no")
+    files = sorted((sided / "labels").glob("*.jsonl"))
+    blind = examine_run(parse_arguments([str(sided), "--labels", *map(str, files[1:])]))[0]
+    found = examine_run(parse_arguments([str(sided), "--labels", *map(str, files)]))[0]
+    rows = {row.name: row for row in (*found.rows, *found.sides)}
+    names = ("judge and people, as settled", "input side, as settled", "output side, as settled")
+    assert [(rows[name].n, rows[name].statistics["accuracy"].value) for name in names] == [(1, 1.0)] * 3
+    assert [row for name, row in rows.items() if name not in names] == [*blind.rows, *blind.sides]
+    assert found.figures["settled_input_accuracy"] == 1
+    (said,) = [remark for remark in found.remarks if "as settled" in remark]
+    assert "1 to relevant, 1 to input_relevant, 1 to output_relevant" in said
+    assert not any("as settled" in text for text in (*blind.remarks, *(row.name for row in blind.rows)))
+
+
+def test_files_that_settle_the_whole_alone_read_as_before(sided: Path) -> None:
+    write(sided, "ana", n0="yes")
+    settle_sides(open_client(sided), case(0), "ana", relevant="no")
+    found = examine_run(parse_arguments([str(sided), "--labels", *map(str, (sided / "labels").glob("*.jsonl"))]))[0]
+    assert [row.name for row in found.sides] == ["input side", "output side"]
+    (row,) = [row for row in found.rows if row.name == "judge and people, as settled"]
+    assert (row.n, row.statistics["accuracy"].value) == (1, 1.0)
 
 
 def test_hostile_text_is_shown_as_text_to_whoever_settles(tmp_path: Path) -> None:

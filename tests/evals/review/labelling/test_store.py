@@ -202,7 +202,9 @@ def test_answers_that_settle_are_kept_apart_from_blind_ones(store: LabelStore) -
     assert [one.note for one in store.settled()[label(1, "no").item.key, "relevant"]] == ["wards"]
     read, remarks = read_label_files(sorted(store.folder.glob("*.jsonl")))
     assert [one.value for one in read] == ["no"]
-    assert [remark.text for remark in remarks] == ["1 settle a question knowing the machine's answer and are left out"]
+    assert [remark.text for remark in remarks] == [
+        "1 settle a question knowing the machine's answer and are no blind labels"
+    ]
 
 
 def test_a_line_holds_text_of_any_kind(store: LabelStore) -> None:
