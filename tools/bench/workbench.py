@@ -81,7 +81,8 @@ class Workbench:
     ) -> None:
         """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes.
 
-        `further` are the SAEs of `arm.also`, in order. Without `reference`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        Without `reference`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        `further` are the SAEs of `arm.also`, in order.
         """
         self.bridge = bridge
         self.sae = sae
@@ -160,9 +161,13 @@ class Workbench:
     @cached_property
     def usual_norm(self) -> float:
         """Median length of the residual stream at the hook, BOS left out, in a few plain texts that no study chooses."""
+        return self.measure_norm()
+
+    def measure_norm(self, hook: Hook | None = None) -> float:
+        """The same at any place."""
         width = min(_PLAIN_POSITIONS, self.context_size)
         rows = probe_rows(self.tokenizer, self.bos, self.n_tokens, width)
-        return float(self.residuals(rows)[:, 1:].norm(dim=-1).median())
+        return float(self.residuals(rows, hook)[:, 1:].norm(dim=-1).median())
 
     def is_text(
         self, residuals: Float[Tensor, "*batch d_model"], real: Bool[Tensor, "*batch"]
