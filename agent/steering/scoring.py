@@ -11,7 +11,6 @@ import pandas as pd
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
-from tools.toward.doubt import reconstruction_error_ratio
 
 from agent.errors import RunError
 from agent.folder.steered import Agreement, ChosenFeature, Doubt, Scorer, TargetFound
@@ -27,6 +26,7 @@ from tools.alignment.targets import Target
 from tools.display.progress import Bars
 from tools.effects.steerability import own_tokens
 from tools.study.corpus import TokenRows, cut_rows
+from tools.toward.doubt import reconstruction_error_ratio
 from tools.toward.separation import separate
 from tools.whole_files import replacing
 

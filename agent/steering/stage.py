@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rich.console import Console
-from tools.toward.activity import measure_activity
-from tools.toward.support import choose_support
 
 from agent.errors import RunError
 from agent.folder.confidence import ConfidenceModel
@@ -19,7 +17,9 @@ from tools.dictionaries.reconstruction import spread_rows
 from tools.display.progress import waiting
 from tools.effects.steering import read_prompt
 from tools.study.corpus import Corpus
+from tools.toward.activity import measure_activity
 from tools.toward.arms import Manner
+from tools.toward.support import choose_support
 
 ACTIVITY_ROWS = 400
 """Of the study's text, over which it is counted how often every feature is active."""
