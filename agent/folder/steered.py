@@ -219,6 +219,9 @@ class Judged(Record):
     task: Literal["more alike", "rating"]
     swapped: bool = False
     """Of `more alike`: whether the arm's text was shown second."""
+    shown: str | None = None
+    """Of the judge's floor: another target, whose excerpts were shown; None for the target's own. A comparison of the
+    unsteered arm shows one text twice."""
     prefers_arm: bool | None = None
     """None for a tie, a rating or a failure."""
     concept: int | None = Field(default=None, ge=0, le=2)
