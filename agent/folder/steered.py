@@ -63,6 +63,8 @@ class SteerConfig(Record):
     """Text that targets are held against; None: the study's corpus."""
     prompts: tuple[str, ...] = Field(min_length=1)
     """What is continued, as they were read from the file or from standard input."""
+    topic: str | None = None
+    """What the arm `prompt` asks for; None: the target's name."""
     scorer: Scorer = "contrast"
     """Whose scores steer; both are measured."""
     encoder: str | None = None
@@ -79,6 +81,8 @@ class SteerConfig(Record):
     """Nats that `add` is calibrated to."""
     labels: str | None = None
     """The investigation whose labels and `interpretable` are read."""
+    require: tuple[str, ...] = ()
+    """Bounds on the doubt, such as `confidence>=0.5`, below which a target counts as refused."""
     llm: LlmChoice | None = None
     """Who judges texts; None: nobody does."""
     limits: Budget = Budget()
@@ -106,6 +110,8 @@ class SteerManifest(Record):
     """Features that a swap decodes at a position."""
     support_rule: str
     """Where that number is from."""
+    asked: dict[str, str] = {}
+    """Of each target what the arm `prompt` says before a prompt, word for word."""
     provenance: Provenance
     computed: str | None = None
     threads: int | None = None
