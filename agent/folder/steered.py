@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from agent.folder.records import Provenance
+from agent.folder.records import Provenance, SettingChange
 from agent.llm.records import Failure, Usage
 from agent.llm.settings import Budget, LlmChoice
 from tools.proof.outcome import Probe, Proof
@@ -104,6 +104,8 @@ class SteerManifest(Record):
     """UTC, ISO 8601."""
     config: SteerConfig
     study_title: str
+    domain: str = ""
+    """Of the study."""
     arms: tuple[ArmRef, ...]
     """In the order of tables; `unsteered` is the first."""
     support: int
@@ -113,6 +115,9 @@ class SteerManifest(Record):
     asked: dict[str, str] = {}
     """Of each target what the arm `prompt` says before a prompt, word for word."""
     provenance: Provenance
+    study_sha256: dict[str, str] = {}
+    """As `Manifest.study_sha256`."""
+    changes: tuple[SettingChange, ...] = ()
     computed: str | None = None
     threads: int | None = None
     probe: Probe | None = None

@@ -1,1 +1,1 @@
-"""Steering toward a text: from a command line to texts, measures, judgements and a page."""
+"""Steering toward texts: what is read and checked, scored, written, measured and told of a run of `python -m agent.steer`."""
