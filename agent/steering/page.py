@@ -13,7 +13,6 @@ from markupsafe import Markup
 from agent.folder.steered import ChosenFeature
 from agent.folder.steering_store import SteeringFolder
 from agent.folder.store import write_whole
-from agent.steering.figures import draw_frontier
 from agent.steering.shown import LEVELS, ShownRun, show_run
 from tools.display.templates import load_template
 
@@ -31,6 +30,8 @@ def write_report(folder: SteeringFolder) -> Path:
         RunError: something in it does not read.
         Unwritable: the page cannot be written.
     """
+    from agent.steering.figures import draw_frontier  # with a library that who only shows a page need not load
+
     results = folder.results()
     figures: list[Figure] = []
     if results is not None:
