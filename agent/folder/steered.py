@@ -279,12 +279,24 @@ class ArmResult(Record):
     """Judgements that failed."""
 
 
+class ArmContrast(Record):
+    """An arm against another, text by text and document by document: what its own scores are worth beyond that."""
+
+    target: str | None
+    """None: over all targets."""
+    arm: str
+    against: str
+    nats: Interval | None
+    likeness: Interval | None
+
+
 class Results(Record):
     """What the run found."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     run_id: str
     rows: tuple[ArmResult, ...]
+    contrasts: tuple[ArmContrast, ...] = ()
     refused: tuple[str, ...]
     """Targets below the stated confidence."""
     usage: Usage

@@ -90,6 +90,13 @@ class SteeringFolder:
             self._manifest = read_record(self.path / "steering.json", SteerManifest, "start a new run")
         return self._manifest
 
+    def amend(self, **fields: object) -> None:
+        """Write the manifest anew if some of its fields are others now."""
+        known = self.manifest()
+        if (amended := known.model_copy(update=fields)) != known:
+            _write(self.path / "steering.json", amended)
+            self._manifest = amended
+
     def targets(self) -> tuple[TargetFound, ...] | None:
         """The targets as they were before anything was written toward them; None before they were scored."""
         file = self.path / "targets.json"

@@ -1,0 +1,88 @@
+"""What a target is held against: other text, which must not be the target's own.
+
+Without a file of the user's it is the train split of the study's corpus. Documents of it that are copies of the target's
+are left out then, so that a target may be taken from the corpus; a file that the user gives is refused for that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tools.alignment.targets import LEAST_DOCUMENTS, Target, hash_text, part, read_documents
+from tools.errors import StudyError
+from tools.study.corpus import COPIED_SHARE, Corpus, leave_out_copies, share_of_runs
+from tools.study.texts import Passage
+
+MOST_DOCUMENTS = 400
+"""Drawn of what there is: the null of a few target documents gets no finer by more."""
+
+
+class Background(NamedTuple):
+    """Text in documents, none of which is the target's."""
+
+    name: str
+    sha256: str | None
+    """Of a file's bytes; None for the study's corpus, whose hash the run knows."""
+    documents: tuple[str, ...]
+    left_out: int = 0
+    """Documents that are copies of the target's."""
+
+    @property
+    def sentence(self) -> str:
+        """For the console."""
+        own = f"; {self.left_out} that are the target's own are left out" if self.left_out else ""
+        return f"held against {len(self.documents)} documents of {self.name}{own}"
+
+
+def find_background(corpus: Corpus, target: Target, file: str | Path | None = None, seed: int = 0) -> Background:
+    """Documents to hold a target against, at most `MOST_DOCUMENTS`, drawn by the seed and kept in order.
+
+    Args:
+        corpus: of the study.
+        target: what is held against them.
+        file: of the user's, instead of the corpus.
+        seed: decides which documents.
+
+    Raises:
+        StudyError, LoadError: the text cannot be read, is too little, or is the target itself: more than half of the runs
+            of `RUN_WORDS` words of the one are in the other.
+    """
+    if file is not None:
+        documents, _ = part(read_documents(Path(file), "what a target is held against"))
+        _check_apart(target, documents, f"{file}")
+        return Background(Path(file).name, hash_text(Path(file)), _draw(documents, seed, f"{file}"))
+    texts: dict[str, list[str]] = {}
+    for passage in corpus.passages("train"):
+        texts.setdefault(passage.document, []).append(passage.text)
+    everything = [Passage(name, None, "\n".join(parts)) for name, parts in texts.items()]
+    others = [passage.text for passage in leave_out_copies(everything, _as_one([*target.documents, *target.held_out]))]
+    called = f"the corpus of study {corpus.study.name}"
+    if len(others) < (1 - COPIED_SHARE) * len(everything):
+        raise StudyError(f"{target.name} is most of {called}: give other text to hold it against with --away")
+    _check_apart(target, others, called)
+    return Background(called, None, _draw(others, seed, called), len(everything) - len(others))
+
+
+def _check_apart(target: Target, documents: list[str], called: str) -> None:
+    own = _as_one([*target.documents, *target.held_out])
+    shared = max(share_of_runs(own, _as_one(documents)), share_of_runs(_as_one(documents), own))
+    if shared > COPIED_SHARE:
+        raise StudyError(
+            f"{target.name} and {called} are the same text ({shared:.0%} of the one is in the other): a target is held "
+            "against other text; give some with --away"
+        )
+
+
+def _as_one(documents: list[str]) -> list[Passage]:
+    """One passage: however it is parted, a text shares the runs of words that it shares."""
+    return [Passage("", None, " ".join(documents))]
+
+
+def _draw(documents: list[str], seed: int, called: str) -> tuple[str, ...]:
+    if len(documents) < LEAST_DOCUMENTS:
+        raise StudyError(f"{called} is too little to hold a target against: give {LEAST_DOCUMENTS} passages or more")
+    drawn = np.random.default_rng(seed).permutation(len(documents))[:MOST_DOCUMENTS]
+    return tuple(documents[i] for i in sorted(drawn.tolist()))

@@ -1,0 +1,112 @@
+"""The published scorer (IBM's sae-steering): features that are active in prompts like the target, which the SAE never sees.
+
+With a_rj the share of feature j in what all features do in reference prompt r, and d_r the Euclidean distance of r's
+sentence embedding from that of the nearest target document,
+
+    raw_j = sum over r of d_r^2 a_rj / sum over r of a_rj
+    score_j = 1 - (raw_j - min) / (max - min), over features that are active in some prompt
+
+Features that are active in none have no score: as published they would be 0 / 0, and one such number makes all scores
+none. Scores are scaled by their extremes, so that one feature of one far prompt moves all others; and there is no null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from rich.progress import Progress
+
+from tools.alignment.documents import sum_documents, tokenize
+from tools.alignment.encoders import SentenceEncoder
+from tools.alignment.scores import FeatureScores
+from tools.alignment.targets import read_documents
+from tools.bench.workbench import Workbench
+from tools.errors import StudyError, UnveilError
+
+PROMPTS = Path(__file__).with_name("reference_prompts.txt")
+"""The project's own: short, about everything, and the same for every study and target."""
+LEAST_PROMPTS = 2
+_SAME = 1e-12
+"""Squared distances that differ by less do not tell features apart."""
+
+
+def read_prompts(file: str | Path | None = None) -> tuple[str, ...]:
+    """Reference prompts: the project's own, or a user's, one a paragraph or a line of .jsonl.
+
+    Raises:
+        StudyError: the file cannot be read, or holds fewer than two.
+    """
+    path = PROMPTS if file is None else Path(file)
+    prompts = read_documents(path, "a file of reference prompts")
+    if len(prompts) < LEAST_PROMPTS:
+        raise StudyError(f"{path} holds one prompt: distances are compared between prompts, parted by blank lines")
+    return tuple(prompts)
+
+
+def score_by_reference(
+    bench: Workbench,
+    prompts: Sequence[str],
+    target: Sequence[str],
+    encoder: SentenceEncoder,
+    progress: Progress | None = None,
+) -> FeatureScores:
+    """Score every feature by how like the target the prompts are that it is active in.
+
+    Args:
+        bench: model and SAE.
+        prompts: reference prompts, in which features are active.
+        target: its documents, which are only embedded.
+        encoder: of sentences; what it knows nothing of is left out.
+        progress: where it is shown how far it is.
+
+    Raises:
+        UnveilError: the encoder knows nothing of the target or of the prompts, or an activation is no number.
+    """
+    squared = nearest_squared(encoder.encode(prompts), encoder.encode(target), encoder.name)
+    known = np.isfinite(squared)
+    read = [ids for ids, kept in zip(tokenize(bench, prompts), known, strict=True) if kept]
+    found = sum_documents(bench, read, progress, "score        prompts")
+    alive = bench.alive.cpu().numpy()
+    return score_prompts(np.where(alive, found.sums, 0), squared[known])
+
+
+def nearest_squared(
+    prompts: Float[np.ndarray, "prompts d"], target: Float[np.ndarray, "documents d"], encoder: str
+) -> Float[np.ndarray, " prompts"]:
+    """Squared distance of each prompt from the nearest target document; infinite for rows of zeros, which are no embedding.
+
+    Raises:
+        UnveilError: either side has nothing but such rows, or an embedding is no number.
+    """
+    if not (np.isfinite(prompts).all() and np.isfinite(target).all()):
+        raise UnveilError(f"sentence encoder {encoder}: an embedding is no number")
+    some, known = target[target.any(axis=1)], prompts.any(axis=1)
+    if not len(some) or known.sum() < LEAST_PROMPTS:
+        which = "the target" if not len(some) else "the reference prompts"
+        raise UnveilError(f"sentence encoder {encoder} knows nothing of {which}: name another with --encoder")
+    squared = np.full(len(prompts), np.inf)
+    cosines = (prompts[known] @ some.T).max(axis=1).astype(np.float64)
+    squared[known] = np.maximum(2 - 2 * cosines, 0)  # of unit rows
+    return squared
+
+
+def score_prompts(sums: Float[np.ndarray, "prompts d_sae"], squared: Float[np.ndarray, " prompts"]) -> FeatureScores:
+    """The same from summed activations and squared distances.
+
+    Raises:
+        UnveilError: an activation is no number.
+    """
+    totals = sums.sum(axis=1, dtype=np.float64)
+    shares = np.divide(sums, totals[:, None], out=np.zeros(sums.shape), where=(totals != 0)[:, None])
+    weight = shares.sum(axis=0)
+    scored = weight != 0
+    raw = np.divide(squared @ shares, weight, out=np.zeros(len(weight)), where=scored)
+    score = np.zeros(len(weight))
+    if scored.any():
+        low, high = raw[scored].min(), raw[scored].max()
+        # Where nothing tells features apart all are as good: swapping by such scores is to swap nothing.
+        score[scored] = 1.0 if high - low < _SAME else 1 - (raw[scored] - low) / (high - low)
+    return FeatureScores(scorer="reference", score=score, scored=scored, statistic=raw)
