@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from agent.folder.steered import Judged
+from agent.folder.steered import Judged, SteeredText
 
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
 UNSTEERED = "unsteered"
@@ -22,8 +22,8 @@ Address = tuple[Key, str, bool, str | None]
 """Of one question: whose text, what was asked, in which order, and whose excerpts were shown."""
 
 
-def key_of(one: Judged) -> Key:
-    """Which text an answer is on."""
+def key_of(one: Judged | SteeredText) -> Key:
+    """Which text it is, or an answer is on."""
     return one.target, one.arm, one.prompt, one.sample
 
 

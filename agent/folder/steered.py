@@ -88,6 +88,8 @@ class SteerConfig(Record):
     limits: Budget = Budget()
     pairs: int | None = Field(default=None, ge=1)
     """Most comparisons by the model a target and arm; None: all."""
+    judge_repeats: int = Field(default=1, ge=1, le=2)
+    """1: each pair in an order that a coin decides; 2: in both orders, and only what both say is won."""
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
@@ -182,6 +184,8 @@ class TargetFound(Record):
     doubt: Doubt
     excerpt: str
     """The beginning of its first document, for pages."""
+    exemplars: tuple[str, ...] = ()
+    """Beginnings of held-out documents, which a model that judges is shown."""
 
 
 class SteeredText(Record):
@@ -297,6 +301,9 @@ class Results(Record):
     run_id: str
     rows: tuple[ArmResult, ...]
     contrasts: tuple[ArmContrast, ...] = ()
+    most_perplexity: float | None = None
+    """Beyond which a text has collapsed; None in runs from before it was kept."""
+    most_repetition: float | None = None
     refused: tuple[str, ...]
     """Targets below the stated confidence."""
     usage: Usage

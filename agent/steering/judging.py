@@ -2,41 +2,42 @@
 
 The model never learns which arm wrote what. Of a pair it sees the arm's continuation and the unsteered one of the same
 prompt and sample, as A and B in an order that a seeded coin decides, or in both orders; of the target it sees excerpts of
-held-out documents, which no score was made from. Beside that it is asked what nobody could answer: the same pairs under
-another target's excerpts, and one text shown twice. What it says there is the floor under all else it says.
+held-out documents, which no score was made from.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from agent.folder.judged import UNSTEERED, Address, latest
-from agent.folder.steered import SCHEMES, Judged, SteeredText
+from agent.folder.judged import latest
+from agent.folder.steered import Judged
+from agent.folder.steering_store import SteeringFolder
+from agent.llm.calls import CallStore
+from agent.llm.client import LlmClient
 from agent.llm.errors import LlmFailure
 from agent.llm.records import Failure
 from agent.llm.requests import Message
+from agent.llm.settings import LlmSettings
+from agent.steering.questions import EXCERPT, Exemplar, Question, plan_questions
 from agent.transcript import Llm, parsed
 from prompts.fence import fence
 from prompts.loader import Prompt, load_prompt
-from tools.maths import derangement, seed_of
+from tools.display.progress import Bars
 from tools.records import Record
 
-EXCERPTS, EXCERPT = 3, 500
-"""Of a target in one question, and characters of each."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.stages.recipients import Reached
+
 BEGINNING, CONTINUATION = 500, 1500
 """Most characters of a prompt and of what continues it."""
-FLOOR = 8
-"""Pairs a target that are asked about under another one's excerpts, and texts that are shown twice."""
-_OWN = (*SCHEMES, "prompt")
-"""Arms that are about the target: the floor is measured on them."""
-
-T = TypeVar("T")
-Task = Literal["more alike", "rating"]
+RESEMBLE, ASSESS = ("resemble", 1), ("assess", 1)
+"""Prompts with their versions."""
 Keep = Callable[[Judged], object]
 
 
@@ -56,95 +57,47 @@ class Rating(Record):
     fluency: Annotated[int, Field(ge=0, le=2)]
 
 
-class Exemplar(NamedTuple):
-    """A target as the model is shown it."""
-
-    name: str
-    documents: Sequence[str]
-    """Held out: what the scores were made from is not among them."""
-
-    def excerpts(self, prompt: int) -> list[str]:
-        """Of some documents, others for each prompt, so that no answer rests on the choice of three."""
-        n = len(self.documents)
-        return [self.documents[(prompt * EXCERPTS + place) % n] for place in range(min(EXCERPTS, n))]
-
-
-class Question(NamedTuple):
-    """One thing the model is asked."""
-
-    task: Task
-    text: SteeredText
-    beside: str = ""
-    """The unsteered text of the same prompt and sample, of a comparison."""
-    swapped: bool = False
-    shown: str | None = None
-    """Another target, whose excerpts are shown."""
-
-    @property
-    def address(self) -> Address:
-        """Under which its answer is known."""
-        text = self.text
-        return (text.target, text.arm, text.prompt, text.sample), self.task, self.swapped, self.shown
-
-    @property
-    def is_moot(self) -> bool:
-        """Whether there is nothing to ask: equal texts are equally alike. Only the floor asks all the same."""
-        return self.task == "more alike" and self.text.arm != UNSTEERED and self.text.text == self.beside
-
-
-def plan_questions(
-    texts: Sequence[SteeredText], names: Sequence[str], *, most: int | None = None, repeats: int = 1, seed: int = 0
-) -> list[Question]:
-    """All that a run's texts are to be asked about, in the order of the texts, the floor last.
+def judge_run(folder: SteeringFolder, reached: Reached, console: Console) -> None:
+    """Have a run's texts judged by its model; each answer is stored as it comes, and what is stored is not asked again.
 
     Args:
-        texts: of every arm; an arm's text without an unsteered twin is rated and not compared.
-        names: of the targets that there are excerpts of.
-        most: texts of a target and arm, spread over prompts and samples; None for all.
-        repeats: 1 for an order drawn by a coin, 2 for both.
-        seed: of the coin.
+        folder: of the run, with its targets and texts.
+        reached: the endpoint, and what it is sent besides.
+        console: for progress.
+
+    Raises:
+        RunError: an answer cannot be stored.
     """
-    twins = {(one.target, one.prompt, one.sample): one.text for one in texts if one.arm == UNSTEERED}
-    groups: defaultdict[tuple[str, str], list[SteeredText]] = defaultdict(list)
-    for one in texts:
-        if one.target in names:
-            groups[one.target, one.arm].append(one)
-    questions: list[Question] = []
-    for (target, arm), group in groups.items():
-        for one in _spread(group, most):
-            twin = twins.get((target, one.prompt, one.sample))
-            if arm != UNSTEERED and twin is not None:
-                orders = _orders(one, repeats, seed)
-                questions += [Question("more alike", one, twin, swapped) for swapped in orders]
-            questions.append(Question("rating", one))
-    return questions + _plan_floor(questions, names, seed)
+    config, choice = folder.manifest().config, reached.config.llm
+    exemplars = [Exemplar(one.name, one.exemplars) for one in folder.targets() or () if one.exemplars]
+    if choice is None or not exemplars:
+        return
+    questions = plan_questions(
+        folder.texts(),
+        [one.name for one in exemplars],
+        most=config.pairs,
+        repeats=config.judge_repeats,
+        seed=config.seed,
+    )
+    done = folder.judgements()
+    answered = {address for address, one in latest(done).items() if one.failure is None}
+    choice = choice.model_copy(update={"model": choice.judge_model})
+    limits, framing = reached.config.limits, reached.framing
+    settings = LlmSettings.of(choice, reached.secrets, limits, config.seed, framing)
 
+    async def judge(keep: Keep) -> None:
+        async with LlmClient(settings, CallStore(folder.path / "llm_calls.jsonl")) as client:
+            await judge_texts(questions, exemplars, config.prompts, client, done=done, keep=keep)
 
-def _plan_floor(questions: Sequence[Question], names: Sequence[str], seed: int) -> list[Question]:
-    """For each target some of its pairs under another one's excerpts, and some unsteered texts beside themselves."""
-    others = dict(zip(names, (names[i] for i in derangement(len(names), seed)), strict=True)) if len(names) > 1 else {}
-    floor: list[Question] = []
-    for name in names:
-        own = [one for one in questions if one.text.target == name]
-        pairs = [one for one in own if one.task == "more alike" and one.text.arm in _OWN and not one.is_moot]
-        plain = [one.text for one in own if one.task == "rating" and one.text.arm == UNSTEERED]
-        if name in others:
-            once = {one.address[0]: one for one in pairs}
-            floor += [one._replace(shown=others[name]) for one in _spread(list(once.values()), FLOOR)]
-        floor += [Question("more alike", one, one.text) for one in _spread(plain, FLOOR)]
-    return floor
+    with Bars(console, "judge") as progress:
+        still_open = sum(one.address not in answered for one in questions)
+        task = progress.add_task(f"judge        {choice.model}", total=still_open)
 
+        def keep(one: Judged) -> None:
+            folder.append(one)
+            progress.advance(task)
 
-def _spread(items: Sequence[T], most: int | None) -> Sequence[T]:
-    if most is None or len(items) <= most:
-        return items
-    return [items[place * len(items) // most] for place in range(most)]
-
-
-def _orders(text: SteeredText, repeats: int, seed: int) -> tuple[bool, ...]:
-    """Whether the arm's text stands second: as the coin of that text says, and the other way round."""
-    coin = seed_of(seed, text.target, text.arm, text.prompt, text.sample) % 2 == 1
-    return (coin, not coin)[:repeats]
+        asyncio.run(judge(keep))
 
 
 async def judge_texts(
@@ -171,7 +124,7 @@ async def judge_texts(
     """
     known = {address: one for address, one in latest(done).items() if one.failure is None}
     shown = {one.name: one for one in exemplars}
-    asker = _Asker(llm, shown, prompts, load_prompt("resemble", 1), load_prompt("assess", 1))
+    asker = _Asker(llm, shown, prompts, load_prompt(*RESEMBLE), load_prompt(*ASSESS))
 
     async def answer(question: Question) -> Judged:
         if question.address in known:

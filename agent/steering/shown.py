@@ -13,10 +13,10 @@ from itertools import zip_longest
 from math import ceil
 from typing import NamedTuple
 
-from agent.folder.judged import LOSS, UNSTEERED, WIN, Floor, Verdicts, count_verdicts, measure_floor
+from agent.folder.judged import LOSS, UNSTEERED, WIN, Floor, Verdicts, count_verdicts, key_of, measure_floor
 from agent.folder.steered import ArmResult, ChosenFeature, Results, SteeredText, SteerManifest, TargetFound
 from agent.folder.steering_store import SteeringFolder
-from agent.steering.table import Column, lay_out, used_columns, write_interval
+from agent.steering.tables import Column, spell, tabulate_rows, used_columns
 from prompts.fence import clip
 from tools.display.unseen import spell_out
 
@@ -135,7 +135,7 @@ def show_run(
         manifest=manifest,
         results=results,
         columns=tuple(columns),
-        table=lay_out([row for row in rows if row.target is None], columns),
+        table=tabulate_rows([row for row in rows if row.target is None], columns),
         sentences=tuple(_sum_up([row for row in rows if row.target is None])),
         floor=tuple(_say_floor(measure_floor(judgements))) if judgements else (),
         targets=tuple(targets),
@@ -173,7 +173,7 @@ class _Known(NamedTuple):
             facts=tuple(_tell_doubt(found)),
             refused=self.results is not None and found.name in self.results.refused,
             features=tuple(_show_feature(one, self.link) for one in found.chosen),
-            table=lay_out(rows, self.columns),
+            table=tabulate_rows(rows, self.columns),
             prompts=tuple(self._show_spot(spot, spots[spot]) for spot in listed[: self.most]),
             left_out=len(listed[self.most :]) if self.most is not None else 0,
         )
@@ -220,7 +220,7 @@ def _show_feature(one: ChosenFeature, link: Link) -> ShownFeature:
 
 
 def _show_text(one: SteeredText, twin: SteeredText | None, verdicts: Verdicts) -> ShownText:
-    key = (one.target, one.arm, one.prompt, one.sample)
+    key = key_of(one)
     wins, ratings = verdicts.wins, verdicts.ratings
     said = {WIN: "more like the target than unsteered", LOSS: "less like it than unsteered"}
     verdict = [said.get(wins[key], "a tie with unsteered")] if key in wins else []
@@ -264,9 +264,9 @@ def _sum_up(rows: Sequence[ArmResult]) -> Iterable[str]:
         controls = [name for name in by_arm if name.startswith(f"{arm}, ")]
         if not controls or row.likeness_gained is None:
             continue
-        beside = [f"{write_interval(by_arm[name].likeness_gained)} for {name}" for name in controls]
-        beside += [f"{write_interval(asked.likeness_gained)} for a prompt that asks for it"] if asked else []
-        yield f"{arm}: likeness {write_interval(row.likeness_gained)}, beside {', '.join(beside)}"
+        beside = [f"{spell(by_arm[name].likeness_gained)} for {name}" for name in controls]
+        beside += [f"{spell(asked.likeness_gained)} for a prompt that asks for it"] if asked else []
+        yield f"{arm}: likeness {spell(row.likeness_gained)}, beside {', '.join(beside)}"
 
 
 def _say_floor(floor: Floor) -> Iterable[str]:

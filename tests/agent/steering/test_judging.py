@@ -12,16 +12,22 @@ from typing import Any
 
 import pytest
 
+from agent.folder.config import Limits
 from agent.folder.judged import count_verdicts, latest, measure_floor
 from agent.folder.steered import Judged, SteeredText
+from agent.folder.steering_bench import as_run
+from agent.folder.steering_store import SteeringFolder
 from agent.llm.calls import CallStore
 from agent.llm.client import LlmClient
-from agent.llm.settings import LlmSettings
-from agent.steering.judging import CONTINUATION, FLOOR, Exemplar, Question, judge_texts, plan_questions
+from agent.llm.settings import LlmChoice, LlmSettings
+from agent.stages.recipients import Reached
+from agent.steering.judging import CONTINUATION, judge_run, judge_texts
+from agent.steering.questions import FLOOR, Exemplar, Question, plan_questions
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
-from tests.agent.steering.made import ARMS, PROMPTS, WORDS, all_texts, text
+from tests.agent.steering.made import ARMS, PROMPTS, WORDS, all_texts, manifest, target, text, write_run
 from tests.servers.openai_stub import SCRIPTS, JsonDict, Policy, Scripted, at_first, serve
+from tools.display.console import LineConsole
 
 NAMES = tuple(WORDS)
 EXEMPLARS = [Exemplar(name, [f"{words} number {n}" for n in range(7)]) for name, words in WORDS.items()]
@@ -212,3 +218,42 @@ def test_one_target_alone_has_no_other_whose_excerpts_could_be_shown(tmp_path: P
     assert not [one for one in plan_questions(texts, ["law"]) if one.shown]
     found, _ = judge(knowing, tmp_path, plan_questions(texts, ["law"]))
     assert measure_floor(found).shuffled == (None, 0)
+
+
+def run_judged(run: SteeringFolder, policy: Policy, **limits: Any) -> list[JsonDict]:
+    """Have a run judged; the bodies that were sent."""
+    with serve(policy) as server:
+        choice = LlmChoice(model="stub", base_url=server.base_url, max_attempts=1)
+        config = as_run(run.manifest().config).model_copy(update={"llm": choice, "limits": Limits(**limits)})
+        judge_run(run, Reached(config), LineConsole(stderr=True))
+        return [one.body for one in server.requests]
+
+
+def some_run(path: Path, **config: Any) -> SteeringFolder:
+    exemplars = {one.name: tuple(one.documents) for one in EXEMPLARS}
+    targets = [target(name, exemplars=exemplars[name]) for name in NAMES]
+    asked = manifest().config.model_copy(update=config)
+    return write_run(path, targets, judged=False, finished=False, config=asked)
+
+
+def test_a_run_stores_every_answer_as_it_comes_and_asks_none_twice(tmp_path: Path) -> None:
+    run = some_run(tmp_path / "run", judge_repeats=2)
+    bodies = run_judged(run, knowing)
+    found = run.judgements()
+    assert len(found) == len(plan_questions(all_texts(), NAMES, repeats=2))
+    assert set(count_verdicts(found).wins.values()) == {0.5, 1.0} and bodies
+    assert run_judged(run, SCRIPTS["refusal"]) == [] and run.judgements() == found
+
+
+def test_what_a_budget_left_is_asked_when_the_run_goes_on(tmp_path: Path) -> None:
+    run = some_run(tmp_path / "run", pairs=2)
+    run_judged(run, knowing, budget_tokens=3000)
+    failed = count_verdicts(run.judgements()).failed
+    assert failed
+    run_judged(run, knowing)
+    assert not count_verdicts(run.judgements()).failed
+
+
+def test_a_run_without_exemplars_has_nothing_that_could_be_asked(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", judged=False, finished=False)
+    assert run_judged(run, knowing) == [] and run.judgements() == []
