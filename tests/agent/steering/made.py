@@ -189,6 +189,8 @@ def judgements(texts: Sequence[SteeredText]) -> list[Judged]:
         if one.arm != "unsteered":
             found.append(Judged(**known, task="more alike", swapped=bool(number % 2), prefers_arm=own))
         found.append(Judged(**known, task="rating", concept=2 if own else 0, relevance=1, fluency=2))
+    if not found:
+        return found
     broken = found[-1].model_copy(
         update={"concept": None, "relevance": None, "fluency": None}
         | {"failure": Failure(type="unparseable", message="no JSON", attempts=2)}
