@@ -47,7 +47,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
     greet(study.question, config, console)
     warn_of_vocabulary(study, console)
     reached = prepare(config, arguments, os.environ, console.print)
-    known = {**hashes.model_dump(), "corpus": corpus.sha256}
+    known = {**hashes.by_role(), "corpus": corpus.sha256}
     with waiting(console, "load         libraries"):
         from agent.stages.conduct import conduct
         from agent.stages.gather import open_bench

@@ -196,7 +196,7 @@ def compare_inputs(manifest: Manifest, corpus: Corpus) -> list[str]:
     known = manifest.provenance.sha256
     return [
         role if role in known else f"{role} (the run does not say which it used)"
-        for role in INPUTS
+        for role in (*INPUTS, *(role for role in found if role not in INPUTS))
         if role in found and not _is_known(role, found[role], manifest, study)
     ]
 
@@ -225,7 +225,7 @@ def _hash_weights(manifest: Manifest, study: Study) -> dict[str, str]:
             f"the run names a model or SAE that would have to be downloaded ({named}), and its word is not enough for that: "
             "download it first, or start a new run"
         )
-    return dict(check_arm_files(study, manifest.config.sae).model_dump())
+    return check_arm_files(study, manifest.config.sae).by_role()
 
 
 def _hash_texts(study: Study) -> dict[str, str]:
@@ -261,13 +261,13 @@ def _lies_inside(role: str, manifest: Manifest, study: Study) -> bool:
     arm, corpus, folder = study.arm(manifest.config.sae), study.corpus, study.folder.resolve()
     named: dict[str, tuple[str | None, ...]] = {
         "model": (arm.model, arm.adapter),
-        "sae": (arm.sae,),
+        "sae": (arm.sae, *(one.sae for one in arm.also)),
         "corpus": (corpus.file, *(source for source in corpus.texts if not source.startswith(HUB))),
         "vocabulary": (study.domain.vocabulary,),
         "vectors": (study.vectors.file,),
         "words": (study.vectors.words,),
     }
-    paths = [study.folder / name for name in named[role] if name]
+    paths = [study.folder / name for name in named[role.partition(" ")[0]] if name]
     return all(path.exists() and path.resolve().is_relative_to(folder) for path in paths)
 
 

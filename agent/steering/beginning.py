@@ -57,7 +57,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
     reached = prepare(as_run(config), arguments, os.environ, console.print)
     config = config.model_copy(update={"llm": reached.config.llm})
     stage = open_stage(corpus, config, material, model, console, hashes)
-    known = {**hashes.model_dump(), "corpus": corpus.sha256, **material.hashes(), **further}
+    known = {**hashes.by_role(), "corpus": corpus.sha256, **material.hashes(), **further}
     manifest = describe(stage, command, arguments.header or (), known)
     if arguments.dry_run:
         console.print(f"dry run: everything needed is there; nothing was done. Run folders go to {arguments.runs}/")

@@ -27,6 +27,11 @@ class ArmHashes(Record):
     also: tuple[str, ...] = ()
     """Of the arm's further SAEs."""
 
+    def by_role(self) -> dict[str, str]:
+        """As a manifest has them: `model`, `sae` and, of an arm with further SAEs, `sae 2` and so on."""
+        further = {f"sae {number}": sha256 for number, sha256 in enumerate(self.also, 2)}
+        return {"model": self.model, "sae": self.sae, **further}
+
 
 def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
     """Everything about an arm that can be found wrong without a heavy import: files, their headers, the hub's reach.

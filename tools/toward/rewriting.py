@@ -127,7 +127,7 @@ class Rewrite:
             nothing = rows.new_zeros(len(rows), 0)
             moves = Moves(nothing.long(), nothing, nothing)
         else:
-            moves = self._move(autoencoder.read_preactivations(rows), which)
+            moves = self.move(autoencoder.read_preactivations(rows), which)
             kept = self.keep_error and self.scheme != "reconstruction"
             written = moves.after - moves.before if kept else moves.after
             added = autoencoder.write_some(moves.features, written)
@@ -139,7 +139,7 @@ class Rewrite:
         moved = masses.sum(dim=1) / moves.before.abs().sum(dim=1).clamp_min(1e-12)
         return added * text[:, None], displaced, moved, moves.features, masses
 
-    def _move(self, read: Preactivations, which: Int64[Tensor, " n"]) -> Moves:
+    def move(self, read: Preactivations, which: Int64[Tensor, " n"]) -> Moves:
         """The original support and the new one, side by side."""
         ranks = read.own.abs() if self.site.autoencoder.signed else read.own
         old = self._choose(read, ranks)

@@ -28,9 +28,9 @@ def shuffle_scores(
         bins: of equal numbers of features, by density; those that are never active are one more.
 
     Raises:
-        ValueError: a density is NaN, there is none for every feature, or there is less than one bin.
+        ValueError: a density is NaN, or there is less than one bin.
     """
-    if density.shape != scores.shape[1:] or bool(density.isnan().any()) or bins < 1:
+    if bool(density.isnan().any()) or bins < 1:
         raise ValueError("scores are shuffled by a density of every feature, in one bin or several")
     shuffled = scores.clone()
     for number, members in enumerate(cut_bins(density.cpu().numpy(), bins)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from tests.tools.toward.conftest import draw_scores
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Change, Intervention
 from tools.errors import StudyError
+from tools.study.definition import Study
 from tools.toward.activity import measure_activity
 from tools.toward.rewriting import BEST, Rewrite, Scheme, rewrite
 from tools.toward.support import Support, choose_support
@@ -24,13 +25,13 @@ PEAKS = torch.full((48,), 2.0)
 
 
 def make(
-    bench: Workbench, scores: torch.Tensor, scheme: Scheme = "swap", support: Support = OWN, **more: object
+    bench: Workbench, scores: torch.Tensor, scheme: Scheme = "swap", support: Support = OWN, **more: Any
 ) -> Rewrite:
     peaks = PEAKS if scheme == "clamp" else None
-    return rewrite(bench, scores, scheme, support, peaks=peaks, **more)  # type: ignore[arg-type]
+    return rewrite(bench, scores, scheme, support, peaks=peaks, **more)
 
 
-def one_row(scores: torch.Tensor, n: int = 4) -> dict[str, torch.Tensor]:
+def one_row(scores: torch.Tensor, n: int = 4) -> dict[str, Any]:
     assert len(scores) == 1
     return {"rows": torch.zeros(n, dtype=torch.int64)}
 
@@ -95,7 +96,8 @@ def test_swap_writes_the_original_preactivations_of_the_features_with_the_larges
                 if products[feature] > 0:
                     swapped[row, place, feature] = before[row, place, feature]
                     weighed[row, place, feature] = before[row, place, feature] * scores[0, feature]
-    for scheme, expected in (("swap", swapped), ("weight", weighed)):
+    expectations: tuple[tuple[Scheme, torch.Tensor], ...] = (("swap", swapped), ("weight", weighed))
+    for scheme, expected in expectations:
         made = make(topk_bench, scores, scheme, **one_row(scores))
         change = topk_bench.decode_activations(expected, residual) - rebuilt(topk_bench, residual)
         torch.testing.assert_close(made(residual), change, atol=1e-5, rtol=1e-5)
@@ -254,7 +256,7 @@ def test_support_never_exceeds_k_and_holds_positive_features_with_a_score(
     before = toy.autoencoder.preactivations(stream)[0]
     found = rewrite(toy, given_scores, "swap", Support(k=k, rule="mean L0"))
     text = found.site.is_text(stream)[0]
-    moves = found._move(toy.autoencoder.read_preactivations(stream[0]), torch.zeros(5, dtype=torch.int64))
+    moves = found.move(toy.autoencoder.read_preactivations(stream[0]), torch.zeros(5, dtype=torch.int64))
     after = torch.zeros(5, 7).scatter_add(1, moves.features, moves.after)
     assert int((after != 0).sum(dim=1).max()) <= k
     chosen = after != 0
@@ -283,13 +285,13 @@ def test_equal_scores_move_nothing(toy: Workbench, seed: int, constant: float) -
 
 
 def test_support_is_the_saes_own_k_or_its_mean_l0(
-    topk_bench: Workbench, bench_of: Callable[..., Workbench], study: object
+    topk_bench: Workbench, bench_of: Callable[..., Workbench], study: Study
 ) -> None:
     assert choose_support(topk_bench) == Support(k=6, rule="k of the SAE")
     own = bench_of("jumprelu")
     with pytest.raises(ValueError, match="has no k of its own: measure its activity"):
         choose_support(own)
-    text = own.read_text(study, "train", own.row_width)  # type: ignore[arg-type]
+    text = own.read_text(study, "train", own.row_width)
     activity = measure_activity(own, text)
     real = torch.from_numpy(text.real)
     encoded = own.encode(own.residuals(torch.from_numpy(text.tokens)))[real]
