@@ -107,9 +107,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     )
     llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
     llm.add_argument("--judge-model", metavar="MODEL", help="the judge's model, if it is another")
-    llm.add_argument(
-        "--judge-repeats", type=whole(1, 10**15), default=1, metavar="N", help="judgements per feature (default: 1)"
-    )
+    add_shared(llm, "--judge-repeats", help="judgements per feature (default: 1)")
     add_llm_flags(llm)
 
 

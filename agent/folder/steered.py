@@ -88,6 +88,8 @@ class SteerConfig(Record):
     limits: Budget = Budget()
     pairs: int | None = Field(default=None, ge=1)
     """Most comparisons by the model a target and arm; None: all."""
+    judge_repeats: int = Field(default=1, ge=1, le=2)
+    """1: each pair in an order that a coin decides; 2: in both orders, and only what both say is won."""
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
@@ -182,6 +184,8 @@ class TargetFound(Record):
     doubt: Doubt
     excerpt: str
     """The beginning of its first document, for pages."""
+    exemplars: tuple[str, ...] = ()
+    """Beginnings of held-out documents, which a model that judges is shown."""
 
 
 class SteeredText(Record):
@@ -230,6 +234,9 @@ class Judged(Record):
     task: Literal["more alike", "rating"]
     swapped: bool = False
     """Of `more alike`: whether the arm's text was shown second."""
+    shown: str | None = None
+    """Of the judge's floor: another target, whose excerpts were shown; None for the target's own. A comparison of the
+    unsteered arm shows one text twice."""
     prefers_arm: bool | None = None
     """None for a tie, a rating or a failure."""
     concept: int | None = Field(default=None, ge=0, le=2)
@@ -294,6 +301,9 @@ class Results(Record):
     run_id: str
     rows: tuple[ArmResult, ...]
     contrasts: tuple[ArmContrast, ...] = ()
+    most_perplexity: float | None = None
+    """Beyond which a text has collapsed; None in runs from before it was kept."""
+    most_repetition: float | None = None
     refused: tuple[str, ...]
     """Targets below the stated confidence."""
     usage: Usage

@@ -14,17 +14,19 @@ from agent.llm.calls import CallStore
 from agent.stages.gather import Stopwatch
 from agent.stages.recipients import list_recipients
 from agent.steering.confidence import is_outside, unmet_by
-from agent.steering.results import Found, contrast, tabulate
+from agent.steering.page import write_report
+from agent.steering.results import Found, bounds_of, contrast, tabulate
 from agent.steering.tables import (
     by_target,
     count_intervals,
-    lay_out,
     lay_out_contrasts,
+    tabulate_rows,
     tell_outside,
     tell_target,
 )
 from tools.border.egress import reaching
 from tools.display.gates import UNMET, read_requirement
+from tools.display.tables import as_text
 from tools.display.terminal import complain
 from tools.study.reading import load_study
 
@@ -88,11 +90,12 @@ def _go_through(
     else:
         _tell(targets, config, model, console)
     if reached.config.llm is not None:
-        from agent.steering.judging import judge_texts
+        from agent.steering.judging import judge_run
 
         with watch.time("judge"):
-            judge_texts(folder, reached, console)
+            judge_run(folder, reached, console)
     results = _conclude(folder, targets, config, model, watch)
+    write_report(folder)
     _show(folder, results, console)
     return _judge(targets, config)
 
@@ -143,13 +146,15 @@ def _conclude(
     manifest = folder.manifest()
     found = Found(folder.texts(), folder.likelihoods(), folder.judgements())
     names = [target.name for target in targets]
-    factor = load_study(config.study).steering.fluency_factor
+    bounds = bounds_of(found.texts, load_study(config.study).steering.fluency_factor)
     requirements = [read_requirement(text) for text in config.require]
     refused = [t.name for t in targets if is_outside(t, model) or unmet_by(t, requirements)]
     results = Results(
         run_id=manifest.run_id,
-        rows=tabulate(found, names, manifest.arms, factor),
+        rows=tabulate(found, names, manifest.arms, bounds),
         contrasts=contrast(found, names, manifest.arms),
+        most_perplexity=bounds.perplexity,
+        most_repetition=bounds.repetition,
         refused=tuple(refused),
         usage=CallStore(folder.path / "llm_calls.jsonl", replay_only=True).spent,
         seconds=dict(watch.seconds),
@@ -163,7 +168,7 @@ def _show(folder: SteeringFolder, results: Results, console: Console) -> None:
         console.print()
         outside = " (outside what this SAE can represent)" if target in results.refused else ""
         console.print(f"over all {_count(results)} targets" if target is None else f"toward {target}{outside}")
-        for line in lay_out(rows):
+        for line in as_text(tabulate_rows(rows)):
             console.print(line)
     console.print()
     console.print("the same against controls and against asking, over all targets")
@@ -171,7 +176,7 @@ def _show(folder: SteeringFolder, results: Results, console: Console) -> None:
         console.print(line)
     console.print()
     console.print(count_intervals(results.rows, results.contrasts))
-    console.print(f"{folder.path}/results.json")
+    console.print(f"{folder.path}/report.html")
 
 
 def _count(results: Results) -> int:

@@ -45,6 +45,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     judging.add_argument(
         "--pairs", type=whole(1, 10**6), metavar="N", help="most comparisons of each target and arm (default: all)"
     )
+    add_shared(
+        judging,
+        "--judge-repeats",
+        help="2: show each pair in both orders, and take for won what both answers say (default: 1, in one drawn order)",
+    )
     _add_running(parser)
     arguments = parse_known(parser, argv)
     if not (arguments.toward or arguments.resume):
@@ -212,6 +217,7 @@ def configure(
         llm=_choose_llm(arguments, environment),
         limits=read_budget(arguments),
         pairs=arguments.pairs,
+        judge_repeats=arguments.judge_repeats,
         allow_unproved=arguments.allow_unproved,
     )
 

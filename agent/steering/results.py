@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
+from agent.folder.judged import count_verdicts, key_of
 from agent.folder.steered import (
     ArmContrast,
     ArmRef,
@@ -30,7 +31,7 @@ LEVEL = 0.95
 UNSTEERED, PROMPT = "unsteered", "prompt"
 Values = Mapping[object, float]
 """A figure of each document, or each prompt."""
-T = TypeVar("T", SteeredText, Judged)
+Figure = Callable[[SteeredText], float | None]
 
 
 class Found(NamedTuple):
@@ -50,19 +51,21 @@ class _Arm(NamedTuple):
     """By prompt."""
     encoder: Values
     texts: list[SteeredText]
-    judged: list[Judged]
+    wins: Values
+    ratings: Values
+    failed: int
 
 
-def tabulate(found: Found, targets: Sequence[str], arms: Sequence[ArmRef], factor: float) -> tuple[ArmResult, ...]:
+def tabulate(found: Found, targets: Sequence[str], arms: Sequence[ArmRef], bounds: Bounds) -> tuple[ArmResult, ...]:
     """A row of every target and arm, then of every arm over all targets.
 
     Args:
         found: of the run.
         targets: in order.
         arms: in order.
-        factor: a text that many times as perplexing as unsteered ones usually are has collapsed.
+        bounds: beyond which a text has collapsed.
     """
-    cells, bounds = _gather(found), _bounds(found.texts, factor)
+    cells = _gather(found)
     rows: list[ArmResult] = []
     for target in targets:
         plain = cells[target, UNSTEERED]
@@ -121,7 +124,6 @@ def interval(values: Sequence[float]) -> Interval | None:
 def _row(target: str, arm: str, own: _Arm, plain: _Arm, bounds: Bounds) -> ArmResult:
     is_plain, texts = arm == UNSTEERED, own.texts
     displaced = [fmean(text.displaced) for text in texts if text.displaced]
-    wins, harmonic = (_by_prompt(own.judged, figure) for figure in (_win, _harmonic))
     return ArmResult(
         target=target,
         arm=arm,
@@ -133,9 +135,9 @@ def _row(target: str, arm: str, own: _Arm, plain: _Arm, bounds: Bounds) -> ArmRe
         collapsed=fmean(has_collapsed(text, bounds) for text in texts),
         kl=fmean(text.kl for text in texts),
         displaced=fmean(displaced) if displaced else None,
-        wins=interval(list(wins.values())),
-        harmonic=interval(list(harmonic.values())),
-        failed=sum(judged.failure is not None for judged in own.judged),
+        wins=interval(list(own.wins.values())),
+        harmonic=interval(list(own.ratings.values())),
+        failed=own.failed,
     )
 
 
@@ -164,7 +166,8 @@ def has_collapsed(text: SteeredText, bounds: Bounds) -> bool:
     return text.perplexity > bounds.perplexity or text.repetition > bounds.repetition
 
 
-def _bounds(texts: Sequence[SteeredText], factor: float) -> Bounds:
+def bounds_of(texts: Sequence[SteeredText], factor: float) -> Bounds:
+    """Beyond which a text has collapsed: a factor on what unsteered ones usually show."""
     plain = {
         (text.prompt, text.sample): text for text in texts if text.arm == UNSTEERED
     }  # the same toward every target
@@ -179,44 +182,28 @@ def _over(intervals: Iterable[Interval | None]) -> Interval | None:
 def _gather(found: Found) -> dict[tuple[str, str], _Arm]:
     texts: dict[tuple[str, str], list[SteeredText]] = defaultdict(list)
     nats: dict[tuple[str, str], dict[object, float]] = defaultdict(dict)
-    judged: dict[tuple[str, str], list[Judged]] = defaultdict(list)
     for text in found.texts:
         texts[text.target, text.arm].append(text)
     for one in found.likelihoods:
         nats[one.target, one.arm][one.document] = one.nats
-    for one in found.judgements:
-        judged[one.target, one.arm].append(one)
+    verdicts = count_verdicts(found.judgements)
     return {
         key: _Arm(
             nats[key],
             _by_prompt(some, lambda text: text.likeness),
             _by_prompt(some, lambda text: text.likeness_encoder),
             some,
-            judged[key],
+            _by_prompt(some, lambda text: verdicts.wins.get(key_of(text))),
+            _by_prompt(some, lambda text: verdicts.ratings.get(key_of(text))),
+            verdicts.failed.get(key, 0),
         )
         for key, some in texts.items()
     }
 
 
-def _by_prompt(records: Iterable[T], figure: Callable[[T], float | None]) -> dict[object, float]:
+def _by_prompt(texts: Iterable[SteeredText], figure: Figure) -> dict[object, float]:
     values: dict[object, list[float]] = defaultdict(list)
-    for record in records:
-        if (value := figure(record)) is not None:
-            values[record.prompt].append(value)
+    for text in texts:
+        if (value := figure(text)) is not None:
+            values[text.prompt].append(value)
     return {prompt: fmean(some) for prompt, some in values.items()}
-
-
-def _win(judged: Judged) -> float | None:
-    """1 for the arm, 0 for unsteered text, half for a tie; None for a failure, which is counted apart."""
-    if judged.task != "more alike" or judged.failure is not None:
-        return None
-    return 0.5 if judged.prefers_arm is None else float(judged.prefers_arm)
-
-
-def _harmonic(judged: Judged) -> float | None:
-    """Of the three ratings, 0 where one is 0; None for a failure."""
-    ratings = judged.concept, judged.relevance, judged.fluency
-    if judged.task != "rating" or judged.failure is not None or None in ratings:
-        return None
-    given = [float(rating) for rating in ratings if rating is not None]
-    return 3 / sum(1 / rating for rating in given) if all(given) else 0.0

@@ -16,6 +16,7 @@ from agent.errors import RunError
 from agent.folder.steered import Agreement, ChosenFeature, Doubt, Scorer, TargetFound
 from agent.folder.steering_store import SteeringFolder
 from agent.steering.inputs import Investigated
+from agent.steering.questions import keep_exemplars
 from agent.steering.stage import Stage
 from tools.alignment.agreement import agree
 from tools.alignment.background import Background
@@ -121,6 +122,7 @@ def _describe(stage: Stage, target: Target, parted: Parted, scored: Scores, prog
         ),
         doubt=_doubt(stage, target, parted, steers, progress),
         excerpt=" ".join(target.documents[0].split())[:EXCERPT],
+        exemplars=keep_exemplars(target.held_out),
     )
 
 

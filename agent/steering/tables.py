@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from agent.folder.confidence import ConfidenceModel
 from agent.folder.steered import ArmContrast, ArmResult, Doubt, Interval, TargetFound
@@ -10,7 +11,44 @@ from tools.display.tables import Table, as_text
 
 _SHOWN = 5
 """Features of a target that are named on the terminal."""
-HEADER = ("arm", "nats gained", "likeness gained", "perplexity", "repeats", "collapsed", "KL", "displaced")
+
+
+class Column(NamedTuple):
+    """One figure of an arm."""
+
+    name: str
+    meaning: str
+    cell: Callable[[ArmResult], str]
+
+
+def spell(found: Interval | None, form: str = "+.3f") -> str:
+    """`+0.120 [+0.050, +0.190]`; a dash where there is none."""
+    if found is None:
+        return "-"
+    ends = "" if found.low is None or found.high is None else f" [{found.low:{form}}, {found.high:{form}}]"
+    return f"{found.mean:{form}}{ends}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+COLUMNS = (
+    Column("nats gained", "a token of held-out text of the target, against unsteered", lambda r: spell(r.nats_gained)),
+    Column(
+        "likeness gained", "to held-out text by word vectors, against unsteered", lambda r: spell(r.likeness_gained)
+    ),
+    Column("by encoder", "the same by the sentence encoder", lambda r: spell(r.encoder_gained)),
+    Column("won", "of comparisons with unsteered text, by the model; ties half", lambda r: spell(r.wins, ".0%")),
+    Column("rated", "concept, relevance and fluency together, 0 to 2", lambda r: spell(r.harmonic, ".2f")),
+    Column("failed", "answers of the model that never came", lambda r: str(r.failed) if r.failed else "-"),
+    Column("perplexity", "median, under the unsteered model", lambda r: f"{r.perplexity:.1f}"),
+    Column("repeats", "share of pairs of words used before", lambda r: f"{r.repetition:.2f}"),
+    Column("collapsed", "texts beyond the bounds of fluency", lambda r: _share(r.collapsed)),
+    Column("KL", "nats a token between steered and unsteered", lambda r: f"{r.kl:.2f}"),
+    Column("displaced", "share of features that others were put in the place of", lambda r: _share(r.displaced)),
+)
+"""In the order of the table."""
 
 
 def tell_target(target: TargetFound, model: ConfidenceModel | None) -> list[str]:
@@ -34,13 +72,15 @@ def tell_outside(target: TargetFound) -> str:
     )
 
 
-def lay_out(rows: Sequence[ArmResult]) -> list[str]:
-    """The table of one target, or of all."""
-    judged, encoded = any(row.wins for row in rows), any(row.encoder_gained for row in rows)
-    more = (*(("by encoder",) if encoded else ()), *(("wins", "harmonic", "failed") if judged else ()))
-    table: Table = [(*HEADER, *more)]
-    table += [(*_cells(row), *_more_cells(row, encoded, judged)) for row in rows]
-    return as_text(table)
+def tabulate_rows(rows: Sequence[ArmResult], columns: Sequence[Column] | None = None) -> Table:
+    """The table of one target, or of all: head and lines, with the columns in which some row has a figure."""
+    shown = used_columns(rows) if columns is None else columns
+    return [("arm", *(column.name for column in shown)), *((row.arm, *(c.cell(row) for c in shown)) for row in rows)]
+
+
+def used_columns(rows: Sequence[ArmResult]) -> list[Column]:
+    """Those in which some row has a figure."""
+    return [column for column in COLUMNS if any(column.cell(row) != "-" for row in rows)]
 
 
 def lay_out_contrasts(contrasts: Sequence[ArmContrast]) -> list[str]:
@@ -62,35 +102,10 @@ def count_intervals(rows: Sequence[ArmResult], contrasts: Sequence[ArmContrast])
     )
 
 
-def spell(found: Interval | None) -> str:
-    """`+0.12 [0.05, 0.19]`; a dash where there is none."""
-    if found is None:
-        return "-"
-    return f"{found.mean:+.3f}" + ("" if found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]")
-
-
 def by_target(rows: Sequence[ArmResult]) -> Iterator[tuple[str | None, list[ArmResult]]]:
     """Each target with its rows, then all."""
     for target in dict.fromkeys(row.target for row in rows):
         yield target, [row for row in rows if row.target == target]
-
-
-def _cells(row: ArmResult) -> tuple[str, ...]:
-    return (
-        row.arm,
-        spell(row.nats_gained),
-        spell(row.likeness_gained),
-        f"{row.perplexity:.1f}",
-        f"{row.repetition:.2f}",
-        f"{row.collapsed:.0%}",
-        f"{row.kl:.2f}",
-        "-" if row.displaced is None else f"{row.displaced:.0%}",
-    )
-
-
-def _more_cells(row: ArmResult, encoded: bool, judged: bool) -> tuple[str, ...]:
-    cells = (spell(row.encoder_gained),) if encoded else ()
-    return (*cells, spell(row.wins), spell(row.harmonic), f"{row.failed}") if judged else cells
 
 
 def _name(target: TargetFound, place: int) -> str:

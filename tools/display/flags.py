@@ -124,6 +124,7 @@ SHARED: dict[str, dict[str, Any]] = {
     | {"help": "text that targets are held against (default: the study's corpus)"},
     "--features": {"type": features, "metavar": "FEATURES"}
     | {"help": "just these: numbers, or keys as in transcripts/, parted by commas"},
+    "--judge-repeats": {"type": whole(1, 10**15), "default": 1, "metavar": "N"},
     "--seed": {"type": whole(0, MOST_SEED), "default": 0, "metavar": "N"}
     | {"help": "decides all that is drawn at random (default: 0)"},
     "--require": {"action": "append", "default": [], "metavar": "BOUND"},
