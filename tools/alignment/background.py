@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.alignment.targets import LEAST_DOCUMENTS, Target, hash_text, part, read_documents
+from tools.alignment.targets import LEAST_DOCUMENTS, Target, hash_text, join_passages, part, read_documents
 from tools.errors import StudyError
 from tools.study.corpus import COPIED_SHARE, Corpus, leave_out_copies, share_of_runs
 from tools.study.texts import Passage
@@ -54,16 +54,19 @@ def find_background(corpus: Corpus, target: Target, file: str | Path | None = No
         documents, _ = part(read_documents(Path(file), "what a target is held against"))
         _check_apart(target, documents, f"{file}")
         return Background(Path(file).name, hash_text(Path(file)), _draw(documents, seed, f"{file}"))
-    texts: dict[str, list[str]] = {}
-    for passage in corpus.passages("train"):
-        texts.setdefault(passage.document, []).append(passage.text)
-    everything = [Passage(name, None, "\n".join(parts)) for name, parts in texts.items()]
-    others = [passage.text for passage in leave_out_copies(everything, _as_one([*target.documents, *target.held_out]))]
     called = f"the corpus of study {corpus.study.name}"
-    if len(others) < (1 - COPIED_SHARE) * len(everything):
+    others, left_out = others_in(corpus, target)
+    if left_out > COPIED_SHARE * (len(others) + left_out):
         raise StudyError(f"{target.name} is most of {called}: give other text to hold it against with --away")
     _check_apart(target, others, called)
-    return Background(called, None, _draw(others, seed, called), len(everything) - len(others))
+    return Background(called, None, _draw(others, seed, called), left_out)
+
+
+def others_in(corpus: Corpus, target: Target) -> tuple[list[str], int]:
+    """Documents of the corpus' train split that are not the target's own, and how many of it are."""
+    everything = join_passages(corpus.passages("train"))
+    others = [passage.text for passage in leave_out_copies(everything, _as_one([*target.documents, *target.held_out]))]
+    return others, len(everything) - len(others)
 
 
 def _check_apart(target: Target, documents: list[str], called: str) -> None:

@@ -85,11 +85,14 @@ def score_groups(
 
     d_sae, n_target = len(alive), int(is_target.sum())
     values = means if alive.all() else np.ascontiguousarray(means[:, alive])
-    difference = values[is_target].mean(axis=0, dtype=np.float64) - values[~is_target].mean(axis=0, dtype=np.float64)
-    deviation = values.std(axis=0, dtype=np.float64)
-    effect = np.divide(difference, deviation, out=np.zeros_like(difference), where=deviation != 0)
+    with np.errstate(invalid="ignore"):  # what is no number is refused below, with the feature's own
+        difference = values[is_target].mean(axis=0, dtype=np.float64) - values[~is_target].mean(
+            axis=0, dtype=np.float64
+        )
+        deviation = values.std(axis=0, dtype=np.float64)
+        effect = np.divide(difference, deviation, out=np.zeros_like(difference), where=deviation != 0)
     p, q = np.ones(d_sae), np.ones(d_sae)
-    if np.isfinite(effect).all() and len(effect):  # otherwise refused below, with the feature's number
+    if alive.any():
         p[alive] = permuted_share(values, is_target, permutations, seed, progress)
         q[alive] = false_discovery_control(p[alive])
     statistic = np.zeros(d_sae)
