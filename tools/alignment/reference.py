@@ -12,62 +12,21 @@ none. Scores are scaled by their extremes, so that one feature of one far prompt
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
-from tools.alignment.background import MOST_DOCUMENTS, others_in
+from tools.alignment.background import LEAST_PROMPTS
 from tools.alignment.documents import sum_documents, tokenize
 from tools.alignment.encoders import SentenceEncoder
 from tools.alignment.scores import FeatureScores
-from tools.alignment.targets import Target, read_documents
 from tools.bench.workbench import Workbench
-from tools.errors import StudyError, UnveilError
-from tools.study.corpus import Corpus
+from tools.errors import UnveilError
 
-PROMPT_CHARACTERS = 200
-"""Of each document of the corpus that is a prompt; whole ones tell features apart no better."""
-LEAST_PROMPTS = 2
 _SAME = 1e-12
 """Squared distances that differ by less do not tell features apart."""
-
-
-def find_prompts(corpus: Corpus, target: Target, file: str | Path | None = None, seed: int = 0) -> tuple[str, ...]:
-    """Reference prompts: how documents of the study's corpus open, the target's own left out; or a user's own.
-
-    Args:
-        corpus: of the study.
-        target: whose copies are left out.
-        file: of the user's, a prompt a paragraph or a line of .jsonl.
-        seed: decides which documents, where there are more than `MOST_DOCUMENTS`.
-
-    Raises:
-        StudyError, LoadError: they cannot be read, or are fewer than two.
-    """
-    if file is not None:
-        prompts, where = read_documents(Path(file), "a file of reference prompts"), str(file)
-    else:
-        others, _ = others_in(corpus, target)
-        drawn = np.random.default_rng(seed).permutation(len(others))[:MOST_DOCUMENTS]
-        prompts = [shorten(others[i], PROMPT_CHARACTERS) for i in sorted(drawn.tolist())]
-        where = f"the corpus of study {corpus.study.name}, without the target,"
-    if len(prompts) < LEAST_PROMPTS:
-        raise StudyError(
-            f"{where} holds fewer than {LEAST_PROMPTS} reference prompts: give some, parted by blank lines"
-        )
-    return tuple(prompts)
-
-
-def shorten(text: str, most: int) -> str:
-    """The beginning of a text, up to the last word that ends within so many characters."""
-    if len(text) <= most:
-        return text
-    whole = re.match(rf"(?s).{{1,{most}}}(?=\s)", text)
-    return whole[0].rstrip() if whole else text[:most]
 
 
 def score_by_reference(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import permutation_test
 
 from tests.conftest import DEAD_FEATURE, EVERYDAY, MEDICAL
+from tools.alignment import contrast
 from tools.alignment.contrast import FULL_SCORE, cut_alike, finest, permuted_share, score_by_contrast, score_groups
 from tools.alignment.scores import FeatureScores
 from tools.bench.workbench import Workbench
@@ -80,11 +81,23 @@ def test_p_is_never_0_and_no_finer_than_it_says() -> None:
     assert finest(8, 3, 10_000) == pytest.approx(1 / 56)
 
 
-def test_permutations_do_not_depend_on_how_they_are_taken_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permutations_do_not_depend_on_how_they_are_taken_in_blocks() -> None:
     means, is_target = world(1, planted=5)
     whole = permuted_share(means, is_target, 500, 3)
     wide = permuted_share(np.tile(means, 200), is_target, 500, 3)  # 60,000 features: blocks of 279
     np.testing.assert_array_equal(np.tile(whole, 200), wide)
+
+
+def test_features_beyond_the_screen_are_counted_over_all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given up has a p that is no smaller than the screen's bound; all others have what they would have had."""
+    means, is_target = world(5, planted=20, shift=2)
+    screened = permuted_share(means, is_target, 6000, 1)
+    monkeypatch.setattr(contrast, "SCREEN", 6000)
+    full = permuted_share(means, is_target, 6000, 1)
+    hopeless = screened != full
+    assert hopeless.any()
+    assert screened[hopeless].min() > contrast.HOPELESS
+    assert screened[:20].max() < contrast.HOPELESS
 
 
 def test_score_is_the_clipped_difference_in_standard_deviations() -> None:

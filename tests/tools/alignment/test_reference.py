@@ -10,15 +10,13 @@ import pytest
 import torch
 
 from tests.conftest import DEAD_FEATURE, EVERYDAY, MEDICAL
+from tools.alignment.background import PROMPT_CHARACTERS, find_prompts, shorten
 from tools.alignment.documents import sum_documents, tokenize
 from tools.alignment.encoders import WordVectorEncoder, find_encoder
 from tools.alignment.reference import (
-    PROMPT_CHARACTERS,
-    find_prompts,
     nearest_squared,
     score_by_reference,
     score_prompts,
-    shorten,
 )
 from tools.alignment.targets import Target, join_passages, read_target
 from tools.bench.workbench import Workbench
