@@ -114,6 +114,8 @@ class SteerManifest(Record):
     """Features that a swap decodes at a position."""
     support_rule: str
     """Where that number is from."""
+    weights_rule: str = "the score itself"
+    """What swap and weight multiply pre-activations by (`tools.toward.weighing`)."""
     asked: dict[str, str] = {}
     """Of each target what the arm `prompt` says before a prompt, word for word."""
     provenance: Provenance

@@ -120,6 +120,7 @@ def open_stage(
 def describe(stage: Stage, command: Sequence[str], headers: Sequence[str], known: Mapping[str, str]) -> SteerManifest:
     """The manifest of a run that begins now."""
     from agent.steering.stage import arms_of
+    from tools.toward.weighing import RULES
 
     config, study, started = stage.config, stage.opened.study, datetime.now(UTC)
     files = {**study_files(study), "confidence": study.folder / FILE}
@@ -132,6 +133,7 @@ def describe(stage: Stage, command: Sequence[str], headers: Sequence[str], known
         arms=arms_of(config),
         support=stage.manner.support.k,
         support_rule=stage.manner.support.rule,
+        weights_rule=RULES[config.scorer],
         asked=stage.asked,
         provenance=collect_provenance(without_values(command, headers), known, files),
         study_sha256=hash_tables(config.study, config.sae),

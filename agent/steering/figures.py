@@ -58,4 +58,5 @@ def _draw(axes: Axes, rows: Sequence[ArmResult], figure: Figure, floor: float) -
     axes.axhline(floor, color="0.6", linewidth=0.8, linestyle="--")
     axes.axvline(0, color="0.6", linewidth=0.8, linestyle=":")
     axes.set(xlabel="fluency lost (nats a token, to the unsteered model)")
-    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:  # no text may have a word that a vector is known of
+        axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -19,9 +19,9 @@ from agent.steering.inputs import Investigated
 from agent.steering.questions import keep_exemplars
 from agent.steering.stage import Stage
 from tools.alignment.agreement import agree
-from tools.alignment.background import Background
+from tools.alignment.background import Background, find_prompts
 from tools.alignment.contrast import score_by_contrast
-from tools.alignment.reference import read_prompts, score_by_reference
+from tools.alignment.reference import score_by_reference
 from tools.alignment.scores import FeatureScores
 from tools.alignment.targets import Target
 from tools.display.progress import Bars
@@ -29,6 +29,7 @@ from tools.study.corpus import TokenRows, cut_rows
 from tools.survey.projection import project
 from tools.toward.doubt import reconstruction_error_ratio
 from tools.toward.separation import separate
+from tools.toward.weighing import weigh
 from tools.whole_files import replacing
 
 CHOSEN = 20
@@ -63,38 +64,47 @@ def part_background(background: Background, seed: int) -> Parted:
 
 def score_targets(folder: SteeringFolder, stage: Stage, console: Console) -> tuple[TargetFound, ...]:
     """Score every feature for every target, by both scorers, and store scores and what they say."""
-    prompts, every = read_prompts(), zip(stage.material.targets, stage.material.backgrounds, strict=True)
+    every = zip(stage.material.targets, stage.material.backgrounds, strict=True)
     scores: list[Scores] = []
     found: list[TargetFound] = []
     with stage.opened.watch.time("score"), Bars(console, "score") as progress:
         for target, background in every:
             parted = part_background(background, stage.config.seed)
-            scored = _score(stage, target, parted, prompts, progress)
+            scored = _score(stage, target, parted, progress)
             scores.append(scored)
             found.append(_describe(stage, target, parted, scored, progress))
             for task in progress.task_ids:
                 progress.remove_task(task)
-    _write_scores(folder.scores_file, [target.name for target in stage.material.targets], scores)
+    names = [target.name for target in stage.material.targets]
+    _write_scores(folder.scores_file, names, scores, stage.config.scorer)
     folder.write_targets(found)
     return tuple(found)
 
 
-def read_scores(file: Path, scorer: Scorer) -> dict[str, Float[np.ndarray, " d_sae"]]:
+class Steered(NamedTuple):
+    """What steers toward a target."""
+
+    scores: Float[np.ndarray, " d_sae"]
+    weights: Float[np.ndarray, " d_sae"]
+
+
+def read_scores(file: Path, scorer: Scorer) -> dict[str, Steered]:
     """The scores that steer, by target.
 
     Raises:
         RunError: the file does not read.
     """
     try:
-        table = pd.read_parquet(file, columns=["target", "feature", scorer])
+        table = pd.read_parquet(file, columns=["target", "feature", scorer, "weight"])
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{file} is damaged: {str(error)[:200]}; remove it and targets.json, then resume") from None
-    by_target = table.sort_values("feature", kind="stable").groupby("target", sort=False)[scorer]
-    return {str(name): values.to_numpy(np.float64) for name, values in by_target}
+    by_target = table.sort_values("feature", kind="stable").groupby("target", sort=False)
+    return {str(name): Steered(rows[scorer].to_numpy(), rows["weight"].to_numpy()) for name, rows in by_target}
 
 
-def _score(stage: Stage, target: Target, parted: Parted, prompts: Sequence[str], progress: Progress) -> Scores:
+def _score(stage: Stage, target: Target, parted: Parted, progress: Progress) -> Scores:
     bench, seed = stage.opened.bench, stage.config.seed
+    prompts = find_prompts(stage.corpus, target, seed=seed)
     return {
         "contrast": score_by_contrast(bench, target.documents, parted.documents, seed=seed, progress=progress),
         "reference": score_by_reference(bench, prompts, target.documents, stage.encoder, progress),
@@ -183,7 +193,7 @@ def _rows(stage: Stage, texts: Sequence[str]) -> TokenRows:
     )
 
 
-def _write_scores(file: Path, names: Sequence[str], scores: Sequence[Scores]) -> None:
+def _write_scores(file: Path, names: Sequence[str], scores: Sequence[Scores], scorer: Scorer) -> None:
     tables: list[pd.DataFrame] = []
     for name, scored in zip(names, scores, strict=True):
         contrast, reference = scored["contrast"], scored["reference"]
@@ -198,6 +208,7 @@ def _write_scores(file: Path, names: Sequence[str], scores: Sequence[Scores]) ->
             "distance": reference.statistic,
             "in_contrast": contrast.scored,
             "in_reference": reference.scored,
+            "weight": weigh(scored[scorer]),
         }
         tables.append(pd.DataFrame(columns))
     with replacing(file) as fresh:

@@ -31,6 +31,7 @@ class Stage(NamedTuple):
     """The bench with everything that steering needs of it."""
 
     opened: Opened
+    corpus: Corpus
     config: SteerConfig
     material: Material
     words: SentenceEncoder
@@ -92,7 +93,7 @@ def set_stage(
         seed=config.seed,
     )
     trained = find_encoder(config.encoder, corpus, str(bench.device)) if config.encoder else None
-    return Stage(opened, config, material, words, trained, lens, manner, confidence, asked)
+    return Stage(opened, corpus, config, material, words, trained, lens, manner, confidence, asked)
 
 
 def check_lengths(opened: Opened, config: SteerConfig, asked: Iterable[str]) -> None:

@@ -16,23 +16,21 @@ from rich.console import Console
 from agent.folder.steered import ArmRef, HeldOutLikelihood, SteeredText
 from agent.folder.steering_store import SteeringFolder
 from agent.steering.likeness import Likeness
-from agent.steering.scoring import part_background
+from agent.steering.scoring import Steered, part_background
 from agent.steering.stage import Stage
 from tools.display.progress import Bars
 from tools.effects.fluency import repetition_of
 from tools.effects.intervention import Change
-from tools.toward.arms import Kind, make_steering
+from tools.toward.arms import WEIGHED, Kind, make_steering
 from tools.toward.heldout import lay_out, score_held_out
 from tools.toward.writing import WritingArm, WrittenTexts, write_texts
-
-Scores = Float[np.ndarray, " d_sae"]
 
 
 class Changes:
     """What the arms of one target do, made when first asked for: an addition is calibrated, which takes a while."""
 
-    def __init__(self, stage: Stage, arms: Sequence[ArmRef], target: str, scores: Scores) -> None:
-        self._stage, self._arms, self._target, self._scores = stage, arms, target, scores
+    def __init__(self, stage: Stage, arms: Sequence[ArmRef], target: str, steered: Steered) -> None:
+        self._stage, self._arms, self._target, self._steered = stage, arms, target, steered
         self._made: dict[str, Change | None] = {}
 
     def get(self, arm: ArmRef) -> Change | None:
@@ -46,14 +44,16 @@ class Changes:
         if arm.kind not in kinds:
             return None
         stage = self._stage
-        return make_steering(stage.opened.bench, kinds[arm.kind], arm.whose, self._scores, stage.manner, self._target)
+        kind, (scores, weights) = kinds[arm.kind], self._steered
+        chosen = weights if kind in WEIGHED else scores
+        return make_steering(stage.opened.bench, kind, arm.whose, chosen, stage.manner, self._target)
 
     def writing(self, ahead: str) -> dict[str, WritingArm]:
         """All arms, by name."""
         return {arm.name: WritingArm(self.get(arm), ahead if arm.kind == "prompt" else "") for arm in self._arms}
 
 
-def open_changes(stage: Stage, arms: Sequence[ArmRef], scores: Mapping[str, Scores]) -> dict[str, Changes]:
+def open_changes(stage: Stage, arms: Sequence[ArmRef], scores: Mapping[str, Steered]) -> dict[str, Changes]:
     """Of every target."""
     return {target.name: Changes(stage, arms, target.name, scores[target.name]) for target in stage.material.targets}
 

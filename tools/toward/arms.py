@@ -29,6 +29,10 @@ Kind = Literal["reconstruction", "swap", "weight", "clamp", "add"]
 Whose = Literal["target", "shuffled", "random"]
 
 
+WEIGHED: tuple[Kind, ...] = ("swap", "weight")
+"""Kinds that are given weights (`tools.toward.weighing`) in place of scores: in these every feature counts, not the best alone."""
+
+
 class Manner(NamedTuple):
     """What all arms of a run have in common."""
 
@@ -51,7 +55,7 @@ def make_steering(
         bench: model and SAE.
         kind: of arm.
         whose: scores; None for the reconstruction, which uses none.
-        scores: of the target, in [0, 1].
+        scores: of the target, or its weights, in [0, 1].
         manner: of the run.
         name: of the target; what is drawn at random is drawn by it.
 

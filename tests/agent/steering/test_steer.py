@@ -71,7 +71,7 @@ def test_the_table_has_a_row_of_every_arm_toward_each_target_and_over_all(finish
     plain = next(row for row in results.rows if row.arm == "unsteered")
     assert plain.nats_gained is None and plain.likeness_gained is None
     swap = next(row for row in results.rows if row.arm == "swap")
-    assert swap.nats_gained and swap.nats_gained.n == 2 and swap.likeness_gained
+    assert swap.nats_gained and swap.nats_gained.n == 2
     against = {(one.arm, one.against) for one in results.contrasts}
     controls = {("add", "add, shuffled"), ("add", "add, random"), ("add", "prompt")}
     assert against == {("swap", "swap, shuffled"), ("swap", "prompt")} | controls
@@ -123,6 +123,7 @@ def test_a_run_without_scores_makes_them_again(finished: SteeringFolder, tmp_pat
     same_as(cut, finished)
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_run_ends_as_one_that_was_not(
     finished: SteeringFolder, long_study: Path, targets: tuple[str, str], tmp_path: Path
 ) -> None:
