@@ -129,10 +129,9 @@ def locate_encoder(name: str) -> Path:
             f"sentence encoder {name} needs the library sentence-transformers: {INSTALL} (without --encoder the study's "
             "word vectors stand in)"
         )
-    if Path(name).is_dir():
-        return Path(name)
-    if (cached := cached_folder(name, "modules.json")) is not None:
-        return cached
+    if (at_hand := find_at_hand(name)) is not None:
+        check_encoder_folder(at_hand, name)
+        return at_hand
     require_hub("--encoder", name, "give the folder of one that is on this machine")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -144,6 +143,11 @@ def locate_encoder(name: str) -> Path:
         raise LoadError(
             f"sentence encoder {name} is no folder here, and the hub has none: {str(error)[:200]}"
         ) from error
+
+
+def find_at_hand(name: str) -> Path | None:
+    """The folder of an encoder on this machine; None if there is none."""
+    return Path(name) if Path(name).is_dir() else cached_folder(name, "modules.json")
 
 
 def check_encoder_folder(folder: Path, name: str) -> None:
