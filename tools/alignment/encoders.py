@@ -161,6 +161,8 @@ def check_encoder_folder(folder: Path, name: str) -> None:
         types = [str(module["type"]) for module in modules]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadError(f"{folder} holds no model of sentence-transformers: its modules.json does not read") from error
+    if not types:
+        raise LoadError(f"{folder} holds no model of sentence-transformers: its modules.json names no module")
     if foreign := [kind for kind in types if not kind.startswith(f"{_LIBRARY}.")]:
         raise LoadError(f"sentence encoder {name} would run code of its own ({foreign[0]}): take another")
     pickles = [file for pattern in _PICKLES for file in folder.rglob(pattern)]
