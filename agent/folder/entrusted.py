@@ -26,6 +26,8 @@ from tools.study.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
 """Inputs of a run that measures, by their roles in the manifest."""
+CHOSEN_BY = ("target", "away", "reference_prompts", "encoder")
+"""What features were chosen by, in a run toward a text."""
 ALLOW = "--allow-different REASON"
 ANEW = "restore that, or start a new run"
 
@@ -156,6 +158,29 @@ def check_replayable(manifest: Manifest, question: Question) -> None:
         different = compare_question(manifest, question)
     if different:
         _refuse(different, f"restore that, or judge anew with --rejudge and {ALLOW} instead of --replay")
+
+
+def check_choice(manifest: Manifest) -> None:
+    """See that what a run chooses its features by is what it began with, before a byte of it is read for anything else.
+
+    Raises:
+        UnveilError: it is missing, or another; or would have to be downloaded on the run's word alone.
+    """
+    config, known = manifest.config, manifest.provenance.sha256
+    files = {"target": config.toward, "away": config.away, "reference_prompts": config.reference_prompts}
+    different: list[str] = []
+    for role, named in files.items():
+        if named is not None and (not Path(named).is_file() or hash_file(Path(named)) != known.get(role)):
+            different.append(f"the {role.replace('_', ' ')} ({named})")
+    if config.encoder is not None:
+        from tools.alignment.encoders import check_encoder_folder, find_at_hand, hash_encoder
+
+        if (folder := find_at_hand(config.encoder)) is not None:
+            check_encoder_folder(folder, config.encoder)  # of any other folder nothing is read
+        if folder is None or hash_encoder(folder) != known.get("encoder"):
+            different.append(f"the encoder ({config.encoder})")
+    if different:
+        _refuse(different, ANEW)
 
 
 def compare_question(manifest: Manifest, question: Question, *, newer: bool = False) -> list[str]:

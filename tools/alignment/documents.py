@@ -51,6 +51,19 @@ def describe_long(bench: Workbench, documents: Sequence[str]) -> str:
     return f"{long} of {len(documents)} documents are longer than the {width} positions of a row: they go on in further rows"
 
 
+def check_room(bench: Workbench, n: int) -> None:
+    """See that the sums of so many documents can be held.
+
+    Raises:
+        UnveilError: they take more than the bench's budget.
+    """
+    takes = 4 * n * bench.d_sae
+    if takes > bench.budget:
+        raise UnveilError(
+            f"{n:,} documents by {bench.d_sae:,} features take {takes / 2**30:.1f} GiB: give fewer, or a larger --memory-gib"
+        )
+
+
 def sum_documents(
     bench: Workbench,
     documents: Sequence[Int64[np.ndarray, " _"]],
@@ -69,11 +82,7 @@ def sum_documents(
         UnveilError: the sums of so many features over so many documents do not fit the bench's budget.
     """
     n, d_sae = len(documents), bench.d_sae
-    if 4 * n * d_sae > bench.budget:
-        raise UnveilError(
-            f"{n:,} documents by {d_sae:,} features take {4 * n * d_sae / 2**30:.1f} GiB: give fewer, or a larger "
-            "--memory-gib"
-        )
+    check_room(bench, n)
     rows = cut_rows(documents, [str(i) for i in range(n)], bench.row_width, bench.bos)
     owner = np.array([int(name) for name in rows.documents], dtype=np.int64)
     sums, counts = np.zeros((n, d_sae), dtype=np.float32), np.zeros(n, dtype=np.int64)

@@ -129,10 +129,9 @@ def locate_encoder(name: str) -> Path:
             f"sentence encoder {name} needs the library sentence-transformers: {INSTALL} (without --encoder the study's "
             "word vectors stand in)"
         )
-    if Path(name).is_dir():
-        return Path(name)
-    if (cached := cached_folder(name, "modules.json")) is not None:
-        return cached
+    if (at_hand := find_at_hand(name)) is not None:
+        check_encoder_folder(at_hand, name)
+        return at_hand
     require_hub("--encoder", name, "give the folder of one that is on this machine")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -146,6 +145,11 @@ def locate_encoder(name: str) -> Path:
         ) from error
 
 
+def find_at_hand(name: str) -> Path | None:
+    """The folder of an encoder on this machine; None if there is none."""
+    return Path(name) if Path(name).is_dir() else cached_folder(name, "modules.json")
+
+
 def check_encoder_folder(folder: Path, name: str) -> None:
     """See that a folder is an encoder whose weights are safetensors, and that nothing in it would be run.
 
@@ -157,6 +161,8 @@ def check_encoder_folder(folder: Path, name: str) -> None:
         types = [str(module["type"]) for module in modules]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadError(f"{folder} holds no model of sentence-transformers: its modules.json does not read") from error
+    if not types:
+        raise LoadError(f"{folder} holds no model of sentence-transformers: its modules.json names no module")
     if foreign := [kind for kind in types if not kind.startswith(f"{_LIBRARY}.")]:
         raise LoadError(f"sentence encoder {name} would run code of its own ({foreign[0]}): take another")
     pickles = [file for pattern in _PICKLES for file in folder.rglob(pattern)]

@@ -29,6 +29,10 @@ _SAME = 1e-12
 """Squared distances that differ by less do not tell features apart."""
 
 
+class UnknownText(UnveilError):
+    """A sentence encoder has no embedding for anything in a text."""
+
+
 def score_by_reference(
     bench: Workbench,
     prompts: Sequence[str],
@@ -48,7 +52,31 @@ def score_by_reference(
     Raises:
         UnveilError: the encoder knows nothing of the target or of the prompts, or an activation is no number.
     """
-    squared = nearest_squared(encoder.encode(prompts), encoder.encode(target), encoder.name)
+    return score_by_distance(bench, prompts, measure_distances(prompts, target, encoder), progress)
+
+
+def measure_distances(
+    prompts: Sequence[str], target: Sequence[str], encoder: SentenceEncoder
+) -> Float[np.ndarray, " prompts"]:
+    """What the scorer takes of the target: squared distances of the prompts from the nearest of its documents.
+
+    Raises:
+        UnknownText: the encoder knows nothing of the target or of the prompts.
+    """
+    return nearest_squared(encoder.encode(prompts), encoder.encode(target), encoder.name)
+
+
+def score_by_distance(
+    bench: Workbench,
+    prompts: Sequence[str],
+    squared: Float[np.ndarray, " prompts"],
+    progress: Progress | None = None,
+) -> FeatureScores:
+    """The same from squared distances, which are infinite for prompts that are left out.
+
+    Raises:
+        UnveilError: an activation is no number.
+    """
     known = np.isfinite(squared)
     read = [ids for ids, kept in zip(tokenize(bench, prompts), known, strict=True) if kept]
     found = sum_documents(bench, read, progress, "score        prompts")
@@ -62,14 +90,15 @@ def nearest_squared(
     """Squared distance of each prompt from the nearest target document; infinite for rows of zeros, which are no embedding.
 
     Raises:
-        UnveilError: either side has nothing but such rows, or an embedding is no number.
+        UnknownText: either side has nothing but such rows.
+        UnveilError: an embedding is no number.
     """
     if not (np.isfinite(prompts).all() and np.isfinite(target).all()):
         raise UnveilError(f"sentence encoder {encoder}: an embedding is no number")
     some, known = target[target.any(axis=1)], prompts.any(axis=1)
     if not len(some) or known.sum() < LEAST_PROMPTS:
         which = "the target" if not len(some) else "the reference prompts"
-        raise UnveilError(f"sentence encoder {encoder} knows nothing of {which}: name another with --encoder")
+        raise UnknownText(f"sentence encoder {encoder} knows nothing of {which}: name another with --encoder")
     squared = np.full(len(prompts), np.inf)
     cosines = (prompts[known] @ some.T).max(axis=1).astype(np.float64)
     squared[known] = np.maximum(2 - 2 * cosines, 0)  # of unit rows

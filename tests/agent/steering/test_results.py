@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import t
 
 from agent.folder.steered import ArmRef, HeldOutLikelihood, SteeredText
-from agent.steering.results import Found, contrast, interval, pairs_of, tabulate
+from agent.steering.results import Found, bounds_of, contrast, interval, pairs_of, tabulate
 from tests.agent.steering.made import text
 
 ARMS = (
@@ -51,7 +51,7 @@ def found() -> Found:
 
 
 def test_gains_are_of_the_same_document_and_the_same_prompt() -> None:
-    rows = tabulate(found(), ("one", "two"), ARMS, 5.0)
+    rows = tabulate(found(), ("one", "two"), ARMS, bounds_of(found().texts, 5.0))
     swap = next(row for row in rows if (row.target, row.arm) == ("one", "swap"))
     assert swap.nats_gained and swap.nats_gained.mean == pytest.approx(0.6)
     half = t.ppf(0.975, 2) * 0.1 / 3**0.5
@@ -63,7 +63,7 @@ def test_gains_are_of_the_same_document_and_the_same_prompt() -> None:
 
 
 def test_over_all_targets_it_is_the_targets_that_are_drawn() -> None:
-    rows = tabulate(found(), ("one", "two"), ARMS, 5.0)
+    rows = tabulate(found(), ("one", "two"), ARMS, bounds_of(found().texts, 5.0))
     swap = next(row for row in rows if row.target is None and row.arm == "swap")
     assert swap.nats_gained and swap.nats_gained.n == 2
     assert swap.nats_gained.mean == pytest.approx(0.6)
@@ -79,7 +79,7 @@ def test_an_arm_is_held_against_its_own_controls_and_the_prompt() -> None:
 def test_what_is_much_more_perplexing_than_unsteered_text_has_collapsed() -> None:
     some = [text("one", "unsteered", p, perplexity=10.0 + p) for p in range(2)]
     some += [text("one", "swap", 0, perplexity=54.0), text("one", "swap", 1, perplexity=56.0)]
-    rows = tabulate(Found(some, (), ()), ("one",), ARMS[:2], 5.0)
+    rows = tabulate(Found(some, (), ()), ("one",), ARMS[:2], bounds_of(some, 5.0))
     assert rows[1].collapsed == 0.5
     assert rows[1].nats_gained is None
 
