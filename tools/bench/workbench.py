@@ -355,7 +355,13 @@ class Workbench:
         def at_hook(one: ResidualEdit) -> Callable[[Tensor, Any], Tensor]:
             return lambda residual, hook: one(residual.float()).to(residual.dtype)
 
-        edits = {self.hook_name: edit, **_elsewhere(edit)} if edit else {}
+        elsewhere = _elsewhere(edit)
+        for name in elsewhere:
+            if (
+                name == self.hook_name or name not in self.bridge.hook_dict
+            ):  # the library would ignore it without a word
+                raise ValueError(f"{name} is no other hook of the model than {self.hook_name}")
+        edits = {self.hook_name: edit, **elsewhere} if edit else {}
         with self.lock, self.bridge.hooks(fwd_hooks=[(name, at_hook(one)) for name, one in edits.items()]):
             yield
 
