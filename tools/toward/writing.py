@@ -139,6 +139,8 @@ def _write_batch(
     numbers, counts = np.unique(batch.arm, return_counts=True)  # rows are in the order of arms
     change = join(bench, [changes[number] for number in numbers], torch.from_numpy(counts))
     watched, ledgers = watch(change, bench, settings.apart)
+    if settings.policy == "published":  # it changes no position that a token is sampled from
+        watched, ledgers = change, [[] for _ in ledgers]
 
     def after_token(tokens: int) -> None:
         for ledger in chain.from_iterable(ledgers):

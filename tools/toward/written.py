@@ -29,7 +29,7 @@ class WrittenTexts(NamedTuple):
     kl: Float[np.ndarray, "arms prompts samples"]
     """Nats a token by which the next-token distribution departs from the unsteered one (unsteered || steered), mean."""
     displaced: Float[np.ndarray, "arms prompts samples new"]
-    """As `Rewritten.displaced`, mean over the places; NaN for arms that rewrite nothing."""
+    """As `Rewritten.displaced`, mean over the places; NaN for arms that rewrite nothing, and under the policy `published`."""
     moved: Float[np.ndarray, "arms prompts samples new"]
     """As `Rewritten.moved`, likewise."""
     masses: Float[np.ndarray, "arms d_sae"]
