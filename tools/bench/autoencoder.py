@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tools.bench.preactivations import Preactivations, readers, top_k_classes
+
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", "constant_scalar_rescale")
 """Run-time normalisations of SAELens that are reproduced here."""
 _LAYER_NORM_EPS = 1e-5
@@ -20,15 +22,6 @@ SHORTEST = 1e-8
 """Length of a decoder row below which it is taken for 0: nothing can be said of where it points."""
 
 ColumnEncoder = Callable[[Any, Float[Tensor, "rows d_model"], Int64[Tensor, " n"]], Float[Tensor, "rows n"]]
-Reader = Callable[[Any, Float[Tensor, "rows d_model"]], Float[Tensor, "rows d_sae"]]
-
-
-class Preactivations(NamedTuple):
-    """What an SAE's activation function reads, in the SAE's own units, by which it ranks its features."""
-
-    own: Float[Tensor, "n d_sae"]
-    scale: Float[Tensor, "n 1"] | None
-    """What normalisation divided by: own times `written_norms` times this is in residual units; None for 1."""
 
 
 class Normalised(NamedTuple):
@@ -65,11 +58,11 @@ class Autoencoder:
         """Unit decoder rows; zeros where there is none."""
         self.directions[self.empty] = 0
         self._divides_by_norms = carried and bool(self.empty.any())
-        self.k: int | None = int(sae.cfg.k) if type(sae) in _top_k_classes() else None
+        self.k: int | None = int(sae.cfg.k) if type(sae) in top_k_classes() else None
         """How many features compete their way into each reconstruction; None where nothing bounds them."""
-        self.signed = self.k is not None and type(sae) is _top_k_classes()[-1]
+        self.signed = self.k is not None and type(sae) is top_k_classes()[-1]
         """Features write either way, and are ranked by how much."""
-        self._reader = _readers().get(type(sae))
+        self._reader = readers().get(type(sae))
         self._ranking_norms = norms if carried else None
 
     @torch.no_grad()
@@ -206,38 +199,6 @@ def _column_encoders() -> dict[type, ColumnEncoder]:
     from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
 
     return {StandardSAE: _encode_standard, GatedSAE: _encode_gated, JumpReLUSAE: _encode_jumprelu}
-
-
-@cache
-def _top_k_classes() -> tuple[type, ...]:
-    """Architectures whose features compete for k places, by their pre-activations; the last one's by magnitude."""
-    from sae_lens import AbsTopKSAE, TopKSAE
-
-    return TopKSAE, AbsTopKSAE
-
-
-@cache
-def _readers() -> dict[type, Reader]:
-    """Architectures whose features are each read by one number, with what computes it; by exact class, as above.
-
-    In matching pursuit what a feature reads depends on those taken before it, in a temporal SAE on earlier positions.
-    """
-    from sae_lens import GatedSAE, JumpReLUSAE, StandardSAE
-
-    one = dict.fromkeys((StandardSAE, JumpReLUSAE, *_top_k_classes()), _read_one)
-    return {**one, GatedSAE: _read_gated}
-
-
-def _read_one(sae: Any, rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_sae"]:
-    return torch.addmm(sae.b_enc, rows, sae.W_enc)
-
-
-def _read_gated(sae: Any, rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_sae"]:
-    """What the magnitude is made of; negative wherever the gate is shut, so that what it holds back is never chosen."""
-    projected = rows @ sae.W_enc
-    is_open = projected + sae.b_gate > 0
-    magnitude = projected * sae.r_mag.exp() + sae.b_mag
-    return torch.where(is_open, magnitude, -magnitude.abs())
 
 
 def _encode_standard(

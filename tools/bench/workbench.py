@@ -29,11 +29,11 @@ from tools.bench.autoencoder import Autoencoder
 from tools.bench.blocks import Passing, find_passing
 from tools.bench.compute import BUDGET
 from tools.bench.hooks import Hook, choose_hook, hook_of, read_hook
+from tools.bench.places import Place, check_places, place_further
 from tools.bench.positions import SINK_MULTIPLE, choose_row_width, without_sinks
 from tools.bench.readout import measure_readout
 from tools.bench.reference import Reference, probe_rows
 from tools.bench.tokens import TokenReader, first_token
-from tools.errors import LoadError, StudyError
 from tools.study.corpus import Corpus, TokenRows, cut_rows
 from tools.study.definition import Arm, SplitName, Study
 
@@ -55,13 +55,6 @@ class Decoded(NamedTuple):
     logits: Float[Tensor, "rows d_vocab"]
     """At the last position."""
     cache: Any
-
-
-class Place(NamedTuple):
-    """An SAE, and where in the model it reads and writes."""
-
-    autoencoder: Autoencoder
-    hook: Hook
 
 
 class Workbench:
@@ -119,7 +112,7 @@ class Workbench:
         empty = self.autoencoder.empty.cpu()
         self.alive: Bool[Tensor, " d_sae"] = ~empty if alive is None else alive & ~empty
         """False for features known to be active nowhere, and for those that write nothing."""
-        self.places: tuple[Place, ...] = (Place(self.autoencoder, hook), *_place_further(arm, further))
+        self.places: tuple[Place, ...] = (Place(self.autoencoder, hook), *place_further(arm, further))
         """The arm's SAE, and those it names beside it."""
         self._corpus: Corpus | None = None
         self._token_ids: dict[SplitName, list[Int64[np.ndarray, " n"]]] = {}
@@ -362,22 +355,19 @@ class Workbench:
         def at_hook(one: ResidualEdit) -> Callable[[Tensor, Any], Tensor]:
             return lambda residual, hook: one(residual.float()).to(residual.dtype)
 
-        edits = {self.hook_name: edit, **_elsewhere(edit)} if edit else {}
+        elsewhere = _elsewhere(edit)
+        for name in elsewhere:
+            if (
+                name == self.hook_name or name not in self.bridge.hook_dict
+            ):  # the library would ignore it without a word
+                raise ValueError(f"{name} is no other hook of the model than {self.hook_name}")
+        edits = {self.hook_name: edit, **elsewhere} if edit else {}
         with self.lock, self.bridge.hooks(fwd_hooks=[(name, at_hook(one)) for name, one in edits.items()]):
             yield
 
 
 def _elsewhere(edit: ResidualEdit | None) -> Mapping[str, ResidualEdit]:
     return getattr(edit, "elsewhere", {})
-
-
-def _place_further(arm: Arm, saes: Sequence[Any]) -> list[Place]:
-    """Where the SAEs of `arm.also` read and write, as that of the arm itself is placed."""
-    hooks = [
-        choose_hook(named.hook_name, hook_of({"metadata": vars(sae.cfg.metadata)}))
-        for named, sae in zip(arm.also, saes, strict=True)
-    ]
-    return [Place(Autoencoder(sae), hook) for sae, hook in zip(saes, hooks, strict=True)]
 
 
 def name_cache_argument(model: Any) -> str:
@@ -387,16 +377,4 @@ def name_cache_argument(model: Any) -> str:
 
 def _check_shapes(bench: Workbench) -> None:
     _ = bench.row_width  # refused before anything is read
-    depths = [place.hook.depth for place in bench.places]
-    for number, (autoencoder, hook) in enumerate(bench.places):
-        if hook.name not in bench.bridge.hook_dict:  # the library would ignore it without a word
-            raise StudyError(f"the model has no hook {hook.name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}")
-        if hook.depth in depths[:number]:
-            raise StudyError(f"arm {bench.arm_name} has two SAEs at {hook.name}: name each place once")
-        if bool(autoencoder.empty.all()):
-            raise LoadError(
-                f"the SAE of arm {bench.arm_name}: no row of its weight W_dec has a length that can be told from 0"
-            )
-        d_in, d_model = autoencoder.directions.shape[1], bench.W_U.shape[0]
-        if d_in != d_model:
-            raise LoadError(f"the SAE reads {d_in} dimensions but the model's residual stream has {d_model}")
+    check_places(bench.places, bench.bridge, bench.W_U.shape[0], bench.arm_name)

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.study.corpus import TokenRows
 from tools.toward.sites import open_site, read_text

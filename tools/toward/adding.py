@@ -10,7 +10,8 @@ from jaxtyping import Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.workbench import Workbench
 from tools.effects.intervention import Addition, Change, Stacked
 from tools.effects.strength import choose_strengths
 from tools.toward.rewriting import BEST

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.study.corpus import TokenRows
 from tools.toward.rewriting import Rewrite, Rewritten

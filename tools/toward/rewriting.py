@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tools.bench.autoencoder import Preactivations
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.preactivations import Preactivations
+from tools.bench.workbench import Workbench
 from tools.effects.intervention import ENCODED_BYTES
 from tools.toward.sites import Site, open_site
 from tools.toward.support import Support

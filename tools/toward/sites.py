@@ -15,7 +15,8 @@ from torch import Tensor
 
 from tools.bench.autoencoder import Autoencoder
 from tools.bench.hooks import Hook
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.study.corpus import TokenRows
 

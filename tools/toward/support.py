@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tools.bench.workbench import Place, Workbench
+from tools.bench.places import Place
+from tools.bench.workbench import Workbench
 from tools.errors import StudyError
 from tools.records import Record
 from tools.toward.activity import Activity

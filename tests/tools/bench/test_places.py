@@ -98,6 +98,14 @@ def test_what_lies_below_is_run_where_an_edit_lies_there(bench: Workbench, token
     assert bool(((found.kl - 0.2).abs() < 0.01).all()), "an edit that is passed over has no effect to be found"
 
 
+@pytest.mark.parametrize("hook", [OWN, "blocks.9.hook_resid_pre", "blocks.2.input"])
+def test_edit_that_would_not_be_made_or_take_the_place_of_another_is_refused(
+    hook: str, bench: Workbench, tokens: torch.Tensor
+) -> None:
+    with pytest.raises(ValueError, match=f"{hook} is no other hook of the model"):
+        bench.logits(tokens, Intervention(Stacked(adding(1, 0), {hook: adding(1, 1)})))
+
+
 def test_parts_of_a_stack_are_of_the_same_rows(tokens: torch.Tensor) -> None:
     both = Stacked(adding(1, 0), {LATER: adding(1, 1)})
     part = both.take(torch.tensor([1, 1, 0]))

@@ -148,11 +148,17 @@ def test_hook_counter_proves_that_an_arm_acted(topk_bench: Workbench, written: W
     assert written.positions.tolist() == [0, read, read]
 
 
-@pytest.mark.parametrize(("policy", "first"), [("generated", 0), ("prompt", 1)])
-def test_policy_says_at_which_tokens_anything_is_moved(topk_bench: Workbench, policy: Policy, first: int) -> None:
+@pytest.mark.parametrize("policy", ["generated", "prompt"])
+def test_policy_says_at_which_tokens_anything_is_moved(topk_bench: Workbench, policy: Policy) -> None:
     found = write(topk_bench, {"swap": swap(topk_bench)}, policy=policy)
     touched = found.moved[0].sum(axis=(0, 1)) > 0
     assert touched.tolist() == [policy == "prompt"] + [policy == "generated"] * (NEW - 1)
+
+
+def test_published_policy_changes_no_position_that_a_token_is_sampled_from(topk_bench: Workbench) -> None:
+    found = write(topk_bench, {"swap": swap(topk_bench)}, policy="published")
+    assert np.isnan(found.moved).all() and np.isnan(found.displaced).all() and not found.masses.any()
+    assert found.kl.min() > 0 and found.positions[0] > 0, "but earlier ones, which later ones read"
 
 
 def test_texts_in_small_batches_are_the_same(
