@@ -150,6 +150,7 @@ def _row(target: Toward, found: Outcomes, left_out: float | None, together: Toge
 
 def _list_remarks(together: Together, known: Sequence[Known], surer: Above | None) -> Iterator[str]:
     yield from together.faults
+    yield "likeness by word vectors knows which words a text has, and nothing of how they are put together"
     if len(known) < len(together.targets):
         yield f"{len(together.targets) - len(known)} of {len(together.targets)} targets have nothing that success could be told by"
     if len(known) < FEW:

@@ -21,7 +21,7 @@ COMPARED_NOTE = (
 )
 RANKED_NOTE = (
     "AUROC of what is known before a word is written for whether it works, over targets and beginnings; 0.5 is chance. "
-    "Intervals draw targets again, and fit nothing anew. *Left out*: of two targets by a model of all the others."
+    "Intervals draw targets again, and fit nothing anew. Left out: of two targets by a model of all the others."
 )
 TARGETS_NOTE = "Beginnings that succeeded; beside them those from which shuffled scores succeed by the same rule."
 
