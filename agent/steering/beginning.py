@@ -6,7 +6,8 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from agent.beginning.description import name_run
 from agent.beginning.inputs import check_inputs, check_settings
@@ -121,11 +122,9 @@ def describe(stage: Stage, command: Sequence[str], headers: Sequence[str], known
     from agent.steering.stage import arms_of
 
     config, study, started = stage.config, stage.opened.study, datetime.now(UTC)
-    arm = f"{config.sae}-toward"
     files = {**study_files(study), "confidence": study.folder / FILE}
-    named: Any = as_run(config).model_copy(update={"sae": arm})
     return SteerManifest(
-        run_id=name_run(named, started),
+        run_id=name_steering(config, started),
         started=started.isoformat(timespec="seconds"),
         config=config,
         study_title=study.title,
@@ -138,6 +137,13 @@ def describe(stage: Stage, command: Sequence[str], headers: Sequence[str], known
         study_sha256=hash_tables(config.study, config.sae),
         **stage.opened.found,  # pyright: ignore[reportArgumentType]  # checked by the record
     )
+
+
+def name_steering(config: SteerConfig, started: datetime) -> str:
+    """As an investigation of the arm is named, with `toward` before the hash of the settings."""
+    investigated, _, _ = name_run(as_run(config), started).rpartition("-")
+    digest = sha256(f"{config.model_dump_json()}{started.timestamp()}".encode()).hexdigest()[:4]
+    return f"{investigated}-toward-{digest}"
 
 
 def _hash_encoder(config: SteerConfig) -> dict[str, str]:

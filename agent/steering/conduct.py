@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,10 @@ def is_written(folder: SteeringFolder, targets: Sequence[TargetFound]) -> bool:
     manifest = folder.manifest()
     config, arms = manifest.config, manifest.arms
     texts = len(targets) * len(arms) * len(config.prompts) * config.samples
-    scored = {(one.target, one.arm) for one in folder.likelihoods()}
-    return len(folder.texts()) == texts and len(scored) == len(targets) * len(arms)
+    scored = Counter((one.target, one.arm) for one in folder.likelihoods())
+    # Every arm is measured on the same documents: one of which a kill left a part has fewer than the others.
+    each = [{scored[target.name, arm.name] for arm in arms} for target in targets]
+    return len(folder.texts()) == texts and all(len(counts) == 1 and 0 not in counts for counts in each)
 
 
 def _measure(

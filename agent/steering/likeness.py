@@ -39,12 +39,12 @@ class Likeness(NamedTuple):
     @classmethod
     def of(cls, stage: Stage, target: Sequence[str], reference: Sequence[str]) -> Likeness:
         """From text that nothing was chosen by."""
-        trained = stage.trained and Axis.of(stage.trained, target, reference)
+        trained = None if stage.trained is None else Axis.of(stage.trained, target, reference)
         return cls(Axis.of(stage.words, target, reference), trained)
 
     def of_text(self, text: str) -> tuple[float | None, float | None]:
         """By either."""
-        return self.words.likeness(text), self.trained and self.trained.likeness(text)
+        return self.words.likeness(text), None if self.trained is None else self.trained.likeness(text)
 
 
 def unit_mean(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:

@@ -144,19 +144,20 @@ def _row(target: str, arm: str, own: _Arm, plain: _Arm, bounds: Bounds) -> ArmRe
 def _row_of_all(rows: Sequence[ArmResult]) -> ArmResult:
     """An arm over all targets, which are what its intervals are over."""
     displaced = [row.displaced for row in rows if row.displaced is not None]
-    over = {
-        name: _over(getattr(row, name) for row in rows)
-        for name in ("nats_gained", "likeness_gained", "encoder_gained", "wins", "harmonic")
-    }
-    means = {name: fmean(getattr(row, name) for row in rows) for name in ("repetition", "collapsed", "kl")}
     return ArmResult(
         target=None,
         arm=rows[0].arm,
+        nats_gained=_over(row.nats_gained for row in rows),
+        likeness_gained=_over(row.likeness_gained for row in rows),
+        encoder_gained=_over(row.encoder_gained for row in rows),
         perplexity=median(row.perplexity for row in rows),
+        repetition=fmean(row.repetition for row in rows),
+        collapsed=fmean(row.collapsed for row in rows),
+        kl=fmean(row.kl for row in rows),
         displaced=fmean(displaced) if displaced else None,
+        wins=_over(row.wins for row in rows),
+        harmonic=_over(row.harmonic for row in rows),
         failed=sum(row.failed for row in rows),
-        **over,
-        **means,
     )
 
 

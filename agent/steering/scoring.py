@@ -11,7 +11,6 @@ import pandas as pd
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
-from tools.toward.doubt import reconstruction_error_ratio
 
 from agent.errors import RunError
 from agent.folder.steered import Agreement, ChosenFeature, Doubt, Scorer, TargetFound
@@ -26,8 +25,9 @@ from tools.alignment.reference import read_prompts, score_by_reference
 from tools.alignment.scores import FeatureScores
 from tools.alignment.targets import Target
 from tools.display.progress import Bars
-from tools.effects.steerability import own_tokens
 from tools.study.corpus import TokenRows, cut_rows
+from tools.survey.projection import project
+from tools.toward.doubt import reconstruction_error_ratio
 from tools.toward.separation import separate
 from tools.whole_files import replacing
 
@@ -157,7 +157,7 @@ def _choose(stage: Stage, scored: Scores) -> tuple[ChosenFeature, ...]:
     bench, steers = stage.opened.bench, scored[stage.config.scorer]
     (other,) = (scores for name, scores in scored.items() if name != stage.config.scorer)
     best = [int(index) for index in steers.ranking()[:CHOSEN]]
-    promoted = own_tokens(bench, bench.directions[best])[:, :TOKENS].tolist() if best else []
+    promoted = project(bench.directions[best].to(stage.lens), stage.lens, min(TOKENS, bench.n_tokens)).top_ids.tolist()
     investigated = stage.material.investigated
     chosen: list[ChosenFeature] = []
     for index, ids in zip(best, promoted, strict=True):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from tools.toward.activity import measure_activity
-from tools.toward.support import choose_support
 
 from agent.errors import RunError
 from agent.folder.confidence import ConfidenceModel
@@ -16,10 +14,14 @@ from agent.stages.gather import Opened
 from agent.steering.inputs import Material, topic_of
 from tools.alignment.encoders import SentenceEncoder, WordVectorEncoder, find_encoder
 from tools.dictionaries.reconstruction import spread_rows
-from tools.display.progress import waiting
+from tools.display.progress import Bars, waiting
 from tools.effects.steering import read_prompt
 from tools.study.corpus import Corpus
+from tools.survey.study_lens import find_lens
+from tools.toward.activity import measure_activity
 from tools.toward.arms import Manner
+from tools.toward.asking import word_request
+from tools.toward.support import choose_support
 
 ACTIVITY_ROWS = 400
 """Of the study's text, over which it is counted how often every feature is active."""
@@ -35,6 +37,8 @@ class Stage(NamedTuple):
     """The study's word vectors: of the likeness that is always measured."""
     trained: SentenceEncoder | None
     """The encoder of `--encoder`."""
+    lens: Any
+    """Of the study: what directions are projected on."""
     manner: Manner
     confidence: ConfidenceModel | None
     asked: dict[str, str]
@@ -56,11 +60,6 @@ def arms_of(config: SteerConfig) -> tuple[ArmRef, ...]:
     return (*arms, ArmRef(kind="prompt"))
 
 
-def request(topic: str) -> str:
-    """What the arm `prompt` says before what is continued: to a plain model the beginning of a text about the topic."""
-    return f"The following text is about {topic}. "
-
-
 def set_stage(
     opened: Opened,
     corpus: Corpus,
@@ -75,22 +74,25 @@ def set_stage(
         UnveilError: a prompt leaves no room for its continuation, the SAE has nothing to swap, or an encoder does not load.
     """
     bench, study = opened.bench, opened.study
-    asked = {target.name: request(topic_of(target, config)) for target in material.targets}
+    form = study.steering.prompt_form
+    asked = {target.name: word_request(bench, topic_of(target, config), form) for target in material.targets}
     check_lengths(opened, config, asked.values())
     with opened.watch.time("activity"), waiting(console, "measure      how often features are active"):
         activity = measure_activity(bench, spread_rows(bench.read_text(study, "train", bench.row_width), ACTIVITY_ROWS))
         texts = [passage.text for passage in corpus.passages("train")]
         words = WordVectorEncoder(opened.lexicon.vectors, texts, f"study {study.name}")
+    with opened.watch.time("lens"), Bars(console, "survey") as progress:
+        lens = find_lens(bench, study, progress).matrix
     manner = Manner(
         support=choose_support(bench, activity),
         activity=activity,
         keep_error=config.keep_error,
         target_kl=config.target_kl,
-        prompts=[read_prompt(bench, prompt, study.steering.prompt_form) for prompt in config.prompts],
+        prompts=[read_prompt(bench, prompt, form) for prompt in config.prompts],
         seed=config.seed,
     )
     trained = find_encoder(config.encoder, corpus, str(bench.device)) if config.encoder else None
-    return Stage(opened, config, material, words, trained, manner, confidence, asked)
+    return Stage(opened, config, material, words, trained, lens, manner, confidence, asked)
 
 
 def check_lengths(opened: Opened, config: SteerConfig, asked: Iterable[str]) -> None:

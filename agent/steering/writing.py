@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console
-from tools.toward.writing import WritingArm, WrittenTexts, write_texts
 
 from agent.folder.steered import ArmRef, HeldOutLikelihood, SteeredText
 from agent.folder.steering_store import SteeringFolder
@@ -24,6 +23,7 @@ from tools.effects.fluency import repetition_of
 from tools.effects.intervention import Change
 from tools.toward.arms import Kind, make_steering
 from tools.toward.heldout import lay_out, score_held_out
+from tools.toward.writing import WritingArm, WrittenTexts, write_texts
 
 Scores = Float[np.ndarray, " d_sae"]
 

@@ -1,4 +1,4 @@
-"""What a target is held against: other text, which must not be the target's own.
+"""Text that is not the target's: what a target is held against, and the reference prompts that features are active in.
 
 Without a file of the user's it is the train split of the study's corpus. Documents of it that are copies of the target's
 are left out then, so that a target may be taken from the corpus; a file that the user gives is refused for that.
@@ -6,18 +6,24 @@ are left out then, so that a target may be taken from the corpus; a file that th
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tools.alignment.targets import LEAST_DOCUMENTS, Target, hash_text, part, read_documents
+from tools.alignment.targets import LEAST_DOCUMENTS, Target, hash_text, join_passages, part, read_documents
 from tools.errors import StudyError
 from tools.study.corpus import COPIED_SHARE, Corpus, leave_out_copies, share_of_runs
 from tools.study.texts import Passage
 
 MOST_DOCUMENTS = 400
 """Drawn of what there is: the null of a few target documents gets no finer by more."""
+
+
+PROMPT_CHARACTERS = 200
+"""Of each document of the corpus that is a prompt; whole ones tell features apart no better."""
+LEAST_PROMPTS = 2
 
 
 class Background(NamedTuple):
@@ -54,16 +60,53 @@ def find_background(corpus: Corpus, target: Target, file: str | Path | None = No
         documents, _ = part(read_documents(Path(file), "what a target is held against"))
         _check_apart(target, documents, f"{file}")
         return Background(Path(file).name, hash_text(Path(file)), _draw(documents, seed, f"{file}"))
-    texts: dict[str, list[str]] = {}
-    for passage in corpus.passages("train"):
-        texts.setdefault(passage.document, []).append(passage.text)
-    everything = [Passage(name, None, "\n".join(parts)) for name, parts in texts.items()]
-    others = [passage.text for passage in leave_out_copies(everything, _as_one([*target.documents, *target.held_out]))]
     called = f"the corpus of study {corpus.study.name}"
-    if len(others) < (1 - COPIED_SHARE) * len(everything):
+    others, left_out = others_in(corpus, target)
+    if left_out > COPIED_SHARE * (len(others) + left_out):
         raise StudyError(f"{target.name} is most of {called}: give other text to hold it against with --away")
     _check_apart(target, others, called)
-    return Background(called, None, _draw(others, seed, called), len(everything) - len(others))
+    return Background(called, None, _draw(others, seed, called), left_out)
+
+
+def others_in(corpus: Corpus, target: Target) -> tuple[list[str], int]:
+    """Documents of the corpus' train split that are not the target's own, and how many of it are."""
+    everything = join_passages(corpus.passages("train"))
+    others = [passage.text for passage in leave_out_copies(everything, _as_one([*target.documents, *target.held_out]))]
+    return others, len(everything) - len(others)
+
+
+def find_prompts(corpus: Corpus, target: Target, file: str | Path | None = None, seed: int = 0) -> tuple[str, ...]:
+    """Reference prompts: how documents of the study's corpus open, the target's own left out; or a user's own.
+
+    Args:
+        corpus: of the study.
+        target: whose copies are left out.
+        file: of the user's, a prompt a paragraph or a line of .jsonl.
+        seed: decides which documents, where there are more than `MOST_DOCUMENTS`.
+
+    Raises:
+        StudyError, LoadError: they cannot be read, or are fewer than two.
+    """
+    if file is not None:
+        prompts, where = read_documents(Path(file), "a file of reference prompts"), str(file)
+    else:
+        others, _ = others_in(corpus, target)
+        drawn = np.random.default_rng(seed).permutation(len(others))[:MOST_DOCUMENTS]
+        prompts = [shorten(others[i], PROMPT_CHARACTERS) for i in sorted(drawn.tolist())]
+        where = f"the corpus of study {corpus.study.name}, without the target,"
+    if len(prompts) < LEAST_PROMPTS:
+        raise StudyError(
+            f"{where} holds fewer than {LEAST_PROMPTS} reference prompts: give some, parted by blank lines"
+        )
+    return tuple(prompts)
+
+
+def shorten(text: str, most: int) -> str:
+    """The beginning of a text, up to the last word that ends within so many characters."""
+    if len(text) <= most:
+        return text
+    whole = re.match(rf"(?s).{{1,{most}}}(?=\s)", text)
+    return whole[0].rstrip() if whole else text[:most]
 
 
 def _check_apart(target: Target, documents: list[str], called: str) -> None:

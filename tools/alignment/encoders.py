@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,7 @@ _FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _PICKLES = ("*.bin", "*.pt", "*.pkl", "*.ckpt", "*.h5")
 
 
+@runtime_checkable
 class SentenceEncoder(Protocol):
     """Texts in, directions out."""
 

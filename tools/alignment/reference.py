@@ -13,37 +13,20 @@ none. Scores are scaled by their extremes, so that one feature of one far prompt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
+from tools.alignment.background import LEAST_PROMPTS
 from tools.alignment.documents import sum_documents, tokenize
 from tools.alignment.encoders import SentenceEncoder
 from tools.alignment.scores import FeatureScores
-from tools.alignment.targets import read_documents
 from tools.bench.workbench import Workbench
-from tools.errors import StudyError, UnveilError
+from tools.errors import UnveilError
 
-PROMPTS = Path(__file__).with_name("reference_prompts.txt")
-"""The project's own: short, about everything, and the same for every study and target."""
-LEAST_PROMPTS = 2
 _SAME = 1e-12
 """Squared distances that differ by less do not tell features apart."""
-
-
-def read_prompts(file: str | Path | None = None) -> tuple[str, ...]:
-    """Reference prompts: the project's own, or a user's, one a paragraph or a line of .jsonl.
-
-    Raises:
-        StudyError: the file cannot be read, or holds fewer than two.
-    """
-    path = PROMPTS if file is None else Path(file)
-    prompts = read_documents(path, "a file of reference prompts")
-    if len(prompts) < LEAST_PROMPTS:
-        raise StudyError(f"{path} holds one prompt: distances are compared between prompts, parted by blank lines")
-    return tuple(prompts)
 
 
 def score_by_reference(

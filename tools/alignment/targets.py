@@ -102,7 +102,7 @@ def read_documents(file: Path, what: str = "a text") -> list[str]:
     """
     _check_file(file, what)
     # By its absolute path: a name such as `hub:x` is a file's here.
-    passages = drop_copies(_join(islice(stream_texts(str(file.absolute()), Path()), 100 * MOST_DOCUMENTS)))
+    passages = drop_copies(join_passages(islice(stream_texts(str(file.absolute()), Path()), 100 * MOST_DOCUMENTS)))
     documents = [passage.text[:MOST_CHARACTERS].strip() for passage in islice(passages, MOST_DOCUMENTS)]
     if not documents:
         raise StudyError(f"{file} holds no text")
@@ -123,6 +123,14 @@ def part(documents: list[str]) -> tuple[list[str], str]:
     return best
 
 
+def join_passages(passages: Iterable[Passage]) -> list[Passage]:
+    """Documents, each as one passage."""
+    texts: dict[str, list[str]] = {}
+    for passage in passages:
+        texts.setdefault(passage.document, []).append(passage.text)
+    return [Passage(document, None, "\n".join(parts)) for document, parts in texts.items()]
+
+
 def hash_text(file: Path) -> str:
     """sha256 of a file's bytes."""
     with file.open("rb") as opened:
@@ -141,10 +149,3 @@ def _check_file(file: Path, what: str) -> None:
             raise StudyError(f"{file} is larger than {MOST:,} bytes, the most that is read of such a file")
     except (OSError, ValueError) as failure:  # a name that no file can have
         raise StudyError(f"{str(file)!r} cannot be read: {getattr(failure, 'strerror', None) or failure}") from None
-
-
-def _join(passages: Iterable[Passage]) -> list[Passage]:
-    texts: dict[str, list[str]] = {}
-    for passage in passages:
-        texts.setdefault(passage.document, []).append(passage.text)
-    return [Passage(document, None, "\n".join(parts)) for document, parts in texts.items()]

@@ -13,17 +13,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from tools.toward.activity import Activity
-from tools.toward.adding import calibrate, score_direction
-from tools.toward.rewriting import rewrite
-from tools.toward.shuffling import shuffle_scores
-from tools.toward.support import Support
 from torch import Tensor
 
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Change
 from tools.maths import seed_of
 from tools.survey.projection import random_directions
+from tools.toward.activity import Activity
+from tools.toward.adding import calibrate, score_direction
+from tools.toward.rewriting import rewrite
+from tools.toward.shuffling import shuffle_scores
+from tools.toward.support import Support
 
 Kind = Literal["reconstruction", "swap", "weight", "clamp", "add"]
 Whose = Literal["target", "shuffled", "random"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tools.bench.workbench import Workbench
@@ -75,8 +75,13 @@ def join(bench: Workbench, changes: Sequence[Change | None], n: Int64[Tensor, " 
     )
 
 
-def watch(change: Change) -> tuple[Change, list[list[Ledger]]]:
-    """The same change, every rewriting in it with a ledger; of each part of it those at its places, the bench's own first."""
+def watch(
+    change: Change, bench: Workbench, apart: Bool[Tensor, " d_sae"] | None = None
+) -> tuple[Change, list[list[Ledger]]]:
+    """The same change, every rewriting in it with a ledger; of each part of it those at its places, the bench's own first.
+
+    `apart` are features of the bench's own SAE, whose share is kept (`Ledger`).
+    """
     places = [change.change, *change.elsewhere.values()] if isinstance(change, Stacked) else [change]
     watched: list[SideBySide] = []
     ledgers: list[list[Ledger]] = []
@@ -86,7 +91,8 @@ def watch(change: Change) -> tuple[Change, list[list[Ledger]]]:
         parts: list[Change] = []
         for number, part in enumerate(place.parts):
             if isinstance(part, Rewrite):
-                ledger = Ledger(part)
+                is_own = part.site.hook.name == bench.hook_name
+                ledger = Ledger(part, apart if is_own else None)
                 ledgers[number].append(ledger)
                 part = Watched(part, ledger)
             parts.append(part)

@@ -7,7 +7,7 @@ no position is looked at twice for it.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tools.bench.workbench import Place, Workbench
@@ -20,13 +20,17 @@ from tools.toward.sites import Site, open_site, read_text
 class Ledger:
     """What a rewriting moved while a batch was written, token by token."""
 
-    def __init__(self, rewrite: Rewrite) -> None:
+    def __init__(self, rewrite: Rewrite, apart: Bool[Tensor, " d_sae"] | None = None) -> None:
+        """`apart` names features whose share in all that is moved is kept for every row."""
         self.kinds: Int64[Tensor, " rows"] = rewrite.rows
         self.hook_name = rewrite.site.hook.name
         self.displaced: list[Float[Tensor, " rows"]] = []
         self.moved: list[Float[Tensor, " rows"]] = []
         self.masses: Float[Tensor, " d_sae"] = torch.zeros(rewrite.scores.shape[1], device=rewrite.scores.device)
         """Over all tokens, of each feature, in residual units."""
+        self.apart = None if apart is None else apart.to(self.masses.device)
+        self.sums: Float[Tensor, "rows 2"] = torch.zeros(len(self.kinds), 2, device=self.masses.device)
+        """Of each row: what was moved of the features kept apart, and of all."""
 
     def note(self, kinds: Int64[Tensor, " part"], found: Rewritten) -> None:
         """A call: of all rows, or of one of each kind where they are still alike."""
@@ -38,6 +42,8 @@ class Ledger:
         self.displaced.append(displaced)
         self.moved.append(moved)
         self.masses.index_add_(0, features.flatten(), masses.flatten())
+        if self.apart is not None:
+            self.sums += torch.stack([(masses * self.apart[features]).sum(dim=1), masses.sum(dim=1)], dim=1)
 
     def close(self, tokens: int) -> None:
         """So many tokens are written: nothing was moved for those for which there was no call, as a policy may have it."""

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
-from tools.toward.likelihood import nats_per_token
 
 from tools.bench.workbench import Workbench
 from tools.effects.intervention import Change
 from tools.errors import StudyError
 from tools.study.corpus import TokenRows, cut_rows
+from tools.toward.likelihood import nats_per_token
 
 LEAST_ROOM = 8
 """Tokens of text that a row has beside what is asked before it."""

@@ -116,7 +116,7 @@ class Rewrite:
         which = self.rows.to(residual.device).repeat_interleave(positions)
         room = min(ENCODED_BYTES, self.site.bench.budget) // (_BYTES_A_FEATURE * self.scores.shape[1])
         parts = [self._compare(*part) for part in zip(flat.split(max(1, room)), which.split(max(1, room)), strict=True)]
-        found = (torch.cat(field) for field in zip(*parts, strict=True))
+        found = parts[0] if len(parts) == 1 else [torch.cat(field) for field in zip(*parts, strict=True)]
         return Rewritten(*(field.reshape(n_rows, positions, *field.shape[1:]) for field in found))
 
     def _compare(self, rows: Float[Tensor, "n d_model"], which: Int64[Tensor, " n"]) -> tuple[Tensor, ...]:

@@ -21,7 +21,7 @@ from tools.study.corpus import TokenRows
 
 _TOKENS = 1024
 """Of a batch of text: as many as fit the processor's cache."""
-_SAME = 1e-2
+_SAME = 0.05
 """Difference, as a share of its length, within which a residual stream is that of BOS."""
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from rich.progress import Progress
 from torch import Tensor
 
@@ -68,6 +68,8 @@ class WrittenTexts(NamedTuple):
     """As `Rewritten.moved`, likewise."""
     masses: Float[np.ndarray, "arms d_sae"]
     """Share of each feature of the arm's own SAE in all that was moved there; zeros where nothing was."""
+    apart: Float[np.ndarray, "arms prompts samples"]
+    """Share in it of the features that were to be kept apart; NaN where none were, or nothing was moved."""
     positions: Int64[np.ndarray, " arms"]
     """How many positions of a row the hook changed, over all prompts: the proof that it acted."""
 
@@ -77,6 +79,7 @@ class _Settings(NamedTuple):
     temperature: float
     top_k: int
     policy: Policy
+    apart: Bool[Tensor, " d_sae"] | None
 
 
 class _Batch(NamedTuple):
@@ -107,6 +110,7 @@ def write_texts(
     seed: int,
     policy: Policy = "all",
     form: PromptForm = "plain",
+    apart: Bool[Tensor, " d_sae"] | None = None,
     progress: Progress | None = None,
 ) -> WrittenTexts:
     """Continue every prompt in every arm, so many times each.
@@ -122,12 +126,13 @@ def write_texts(
         seed: of the random numbers, which texts of different arms share by prompt and sample.
         policy: which positions are changed.
         form: how prompts are put.
+        apart: features of the arm's own SAE whose share in what is moved is told for each text.
         progress: where it is shown how far it is.
 
     Raises:
         StudyError: a prompt and its text do not fit the model's context, or cannot be put in that form.
     """
-    settings = _Settings(new_tokens, temperature, top_k, policy)
+    settings = _Settings(new_tokens, temperature, top_k, policy, apart)
     check_room(bench, [arm.ahead + prompt for arm in arms.values() for prompt in prompts], new_tokens, form)
     written = _Written(bench, len(arms), len(prompts), samples, new_tokens)
     changes = [arm.change for arm in arms.values()]
@@ -175,7 +180,7 @@ def _write_batch(
 ) -> None:
     numbers, counts = np.unique(batch.arm, return_counts=True)  # rows are in the order of arms
     change = join(bench, [changes[number] for number in numbers], torch.from_numpy(counts))
-    watched, ledgers = watch(change)
+    watched, ledgers = watch(change, bench, settings.apart)
 
     def after_token(tokens: int) -> None:
         for ledger in chain.from_iterable(ledgers):
@@ -238,6 +243,7 @@ class _Written:
         self.perplexity, self.kl = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         self.displaced = np.full((*shape, new_tokens), np.nan, dtype=np.float32)
         self.moved = np.full((*shape, new_tokens), np.nan, dtype=np.float32)
+        self.apart = np.full(shape, np.nan, dtype=np.float32)
         self.hook_name, self.masses = bench.hook_name, np.zeros((n_arms, bench.d_sae))
         self.positions = np.zeros((n_arms, n_prompts), dtype=np.int64)
 
@@ -250,11 +256,14 @@ class _Written:
     def take_ledgers(self, arm: int, place: int, sample: Int64[np.ndarray, " rows"], ledgers: Sequence[Ledger]) -> None:
         """What an arm's rewriting moved, at one place or several."""
         columns = [[torch.stack(part, dim=1).cpu() for part in (one.displaced, one.moved)] for one in ledgers]
-        displaced, moved = (torch.stack(parts).mean(dim=0).numpy() for parts in zip(*columns, strict=True))
-        self.displaced[arm, place, sample], self.moved[arm, place, sample] = displaced, moved
+        displaced, of_all = (torch.stack(parts).mean(dim=0).numpy() for parts in zip(*columns, strict=True))
+        self.displaced[arm, place, sample], self.moved[arm, place, sample] = displaced, of_all
         for ledger in ledgers:
             if ledger.hook_name == self.hook_name:
                 self.masses[arm] += ledger.masses.cpu().numpy()
+            if ledger.apart is not None:
+                own, moved = ledger.sums.cpu().unbind(dim=1)
+                self.apart[arm, place, sample] = torch.where(moved > 0, own / moved, torch.nan).numpy()
 
     def gather(self, arms: tuple[str, ...], prompts: tuple[str, ...]) -> WrittenTexts:
         sums = self.masses.sum(axis=1, keepdims=True)
@@ -269,5 +278,6 @@ class _Written:
             displaced=self.displaced,
             moved=self.moved,
             masses=self.masses / np.where(sums > 0, sums, 1),
+            apart=self.apart,
             positions=self.positions.sum(axis=1),
         )

@@ -17,6 +17,7 @@ from tools.errors import StudyError
 from tools.records import Policy
 from tools.study.corpus import cut_rows
 from tools.study.definition import Arm, FurtherSae
+from tools.toward.adding import calibrate, score_direction
 from tools.toward.batches import join
 from tools.toward.doubt import reconstruction_error_ratio
 from tools.toward.likelihood import nats_per_token
@@ -122,6 +123,26 @@ def test_what_was_moved_is_what_a_pass_over_the_text_moves(topk_bench: Workbench
     assert not written.masses[[0, 2]].any()
 
 
+def test_share_of_features_kept_apart_is_told_for_each_text(topk_bench: Workbench, written: WrittenTexts) -> None:
+    change, apart = swap(topk_bench), torch.arange(48) % 3 == 0
+    arms: dict[str, Change | None | WritingArm] = {"plain": None, "swap": change, "add": add(topk_bench)}
+    found = write(topk_bench, arms, apart=apart)
+    assert found.tokens.tolist() == written.tokens.tolist()
+    assert np.isnan(found.apart[[0, 2]]).all() and np.isnan(written.apart).all()
+    for place, prompt in enumerate(PROMPTS):
+        ids = topk_bench.tokenize(prompt)
+        for sample in range(SAMPLES):
+            tokens = torch.tensor([[topk_bench.bos, *ids, *found.tokens[1, place, sample]]])
+            moved = change.compare(topk_bench.residuals(tokens))
+            masses = moved.masses[0, len(ids) : len(ids) + NEW]
+            own = masses[apart[moved.features[0, len(ids) : len(ids) + NEW]]].sum()
+            assert found.apart[1, place, sample] == pytest.approx(float(own / masses.sum()), abs=1e-4)
+    whole = write(topk_bench, {"swap": change}, apart=torch.ones(48, dtype=torch.bool))
+    np.testing.assert_allclose(whole.apart, 1, atol=1e-5)
+    same = rewrite(topk_bench, torch.ones(1, 48), "swap", OWN)
+    assert np.isnan(write(topk_bench, {"same": same}, apart=apart).apart).all(), "nothing was moved"
+
+
 def test_hook_counter_proves_that_an_arm_acted(topk_bench: Workbench, written: WrittenTexts) -> None:
     read = sum(1 + len(topk_bench.tokenize(prompt)) + NEW - 1 for prompt in PROMPTS)
     assert written.positions.tolist() == [0, read, read]
@@ -185,6 +206,9 @@ def test_text_that_does_not_fit_is_refused_with_what_is_said_before_it(topk_benc
 @pytest.fixture(scope="module")
 def two_places(topk_bench: Workbench, bench_of: Callable[..., Workbench]) -> Workbench:
     later = bench_of("topk", hook_name=LATER, k=4).sae
+    with torch.no_grad():  # another SAE than the first
+        later.W_dec.copy_(later.W_dec.flip(0))
+        later.W_enc.copy_(later.W_enc.flip(1))
     arm = Arm(model="-", sae="-", hook_name="", also=(FurtherSae(sae="-"),))
     return Workbench(topk_bench.bridge, topk_bench.sae, arm, "two", topk_bench.hashes, further=[later])
 
@@ -234,6 +258,34 @@ def test_arms_of_one_place_and_of_two_share_a_batch(two_places: Workbench, resid
     moved = [bool(row.any()) for row in change(residual)]
     assert moved == [False, True, True, True]
     assert [bool(row.any()) for row in change.elsewhere[LATER](residual)] == [False, True, True, False]
+
+
+def test_vector_is_calibrated_and_added_at_a_further_place(two_places: Workbench) -> None:
+    place = two_places.places[1]
+    prompts = [two_places.tokenize(prompt) for prompt in PROMPTS]
+    direction = score_direction(two_places, draw_scores(1), place=place)
+    assert not torch.allclose(direction, score_direction(two_places, draw_scores(1)))
+    found = calibrate(two_places, direction, prompts, target_kl=0.3, place=place)
+    assert float(found.kl[0]) == pytest.approx(0.3, abs=0.003)
+    nothing = Addition(torch.zeros(1, 32))
+    tokens = torch.tensor([[two_places.bos, *prompts[0]]])
+    at_later = two_places.logits(tokens, Intervention(Stacked(nothing, {LATER: found.change})))
+    assert not torch.allclose(at_later, two_places.logits(tokens), atol=1e-2)
+
+
+def test_perplexity_of_a_text_changed_below_the_hook_is_that_of_the_unsteered_model(two_places: Workbench) -> None:
+    """What was read at the hook while it was written is not what the unsteered model would read there."""
+    earlier = Stacked(
+        Addition(torch.zeros(3, 32)), {"blocks.0.hook_resid_pre": Addition(10 * two_places.directions[:3])}
+    )
+    noise = np.stack([row_noise(f"k{i}", NEW) for i in range(3)])
+    prompt = two_places.tokenize(PROMPTS[0])
+    made = generate(two_places, prompt, earlier, noise, temperature=1.0, top_k=50, keep_below=True)
+    assert made.below is None
+    plain = generate(
+        two_places, prompt, Addition(torch.zeros(3, 32)), noise, temperature=1.0, top_k=50, keep_below=True
+    )
+    assert plain.below is not None and made.tokens.tolist() != plain.tokens.tolist()
 
 
 # Text that is only read
