@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.beginning.choosing import CHOOSING, add_choice_flags, settle_choice
 from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
-from tools.display.flags import add_shared, number, spell, whole
+from tools.display.flags import add_shared, number, spell
 from tools.display.terminal import Parser
 
 if TYPE_CHECKING:

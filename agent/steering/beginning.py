@@ -27,6 +27,7 @@ from agent.steering.conduct import conduct, is_written
 from agent.steering.confidence import check_requirements, find_confidence
 from agent.steering.flags import configure
 from agent.steering.inputs import Material, read_material, read_prompts
+from agent.steering.questions import list_prompts
 from tools.bench.arms import check_arm_files
 from tools.display.progress import waiting
 from tools.study.corpus import Corpus
@@ -135,7 +136,9 @@ def describe(stage: Stage, command: Sequence[str], headers: Sequence[str], known
         support_rule=stage.manner.support.rule,
         weights_rule=RULES[config.scorer],
         asked=stage.asked,
-        provenance=collect_provenance(without_values(command, headers), known, files),
+        provenance=collect_provenance(
+            without_values(command, headers), known, files, list_prompts() if config.llm else ()
+        ),
         study_sha256=hash_tables(config.study, config.sae),
         **stage.opened.found,  # pyright: ignore[reportArgumentType]  # checked by the record
     )

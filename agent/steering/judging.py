@@ -22,7 +22,7 @@ from agent.llm.errors import LlmFailure
 from agent.llm.records import Failure
 from agent.llm.requests import Message
 from agent.llm.settings import LlmSettings
-from agent.steering.questions import EXCERPT, Exemplar, Question, plan_questions
+from agent.steering.questions import ASSESS, EXCERPT, RESEMBLE, Exemplar, Question, plan_questions
 from agent.transcript import Llm, parsed
 from prompts.fence import fence
 from prompts.loader import Prompt, load_prompt
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 BEGINNING, CONTINUATION = 500, 1500
 """Most characters of a prompt and of what continues it."""
-RESEMBLE, ASSESS = ("resemble", 1), ("assess", 1)
-"""Prompts with their versions."""
 Keep = Callable[[Judged], object]
 
 

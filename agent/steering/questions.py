@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from agent.folder.judged import UNSTEERED, Address
+from agent.folder.records import PromptRef
 from agent.folder.steered import SCHEMES, SteeredText
+from prompts.loader import load_prompt
 from tools.maths import derangement, seed_of
 
 KEPT, EXCERPTS, EXCERPT = 9, 3, 500
@@ -21,8 +23,15 @@ FLOOR = 8
 _OWN = (*SCHEMES, "prompt")
 """Arms that are about the target: the floor is measured on them."""
 
+RESEMBLE, ASSESS = ("resemble", 1), ("assess", 1)
+"""Prompts with their versions."""
 T = TypeVar("T")
 Task = Literal["more alike", "rating"]
+
+
+def list_prompts() -> tuple[PromptRef, ...]:
+    """What a model that judges is asked by, for a run's provenance."""
+    return tuple(PromptRef(name=one.name, sha256=one.sha256) for one in (load_prompt(*RESEMBLE), load_prompt(*ASSESS)))
 
 
 def keep_exemplars(held_out: Sequence[str]) -> tuple[str, ...]:

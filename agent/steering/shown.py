@@ -24,8 +24,10 @@ MOST_PROMPTS = 3
 """A target whose texts are shown where nothing else is said; the first sample of each."""
 LEVELS = 9
 """Steps of shading."""
-NAME, LABEL, EXCERPT, PROMPT, TOKEN, TOKENS = 80, 120, 400, 300, 40, 400
+NAME, HEADING, LABEL, EXCERPT, PROMPT, TOKEN, TOKENS = 80, 200, 120, 400, 300, 40, 400
 """Most characters of what is shown, and most tokens of one text."""
+Lines = list[tuple[str, ...]]
+"""A table: its head, then its lines."""
 Link = Callable[[ChosenFeature], str | None]
 """Where the investigation of a feature is read; None where it is not."""
 
@@ -82,7 +84,7 @@ class ShownTarget(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     refused: bool
     features: tuple[ShownFeature, ...]
-    table: list[tuple[str, ...]]
+    table: Lines
     prompts: tuple[ShownPrompt, ...]
     left_out: int
     """Beginnings beyond what is shown."""
@@ -91,15 +93,17 @@ class ShownTarget(NamedTuple):
 class ShownRun(NamedTuple):
     """Everything."""
 
-    manifest: SteerManifest
-    results: Results | None
+    title: str
+    heading: tuple[str, ...]
+    """What the run was, in a few words each."""
+    refused: tuple[str, ...]
+    """Targets outside what the SAE can represent."""
+    finished: bool
     columns: tuple[Column, ...]
-    table: list[tuple[str, ...]]
+    table: Lines
     sentences: tuple[str, ...]
     floor: tuple[str, ...]
     targets: tuple[ShownTarget, ...]
-    other_targets: tuple[str, ...]
-    """Names of those that this page leaves out."""
     written: int
     """Texts so far."""
 
@@ -132,14 +136,15 @@ def show_run(
         if only is None or one.name == only
     ]
     return ShownRun(
-        manifest=manifest,
-        results=results,
+        title=_name(manifest),
+        heading=tuple(plain(part, HEADING) for part in _head(manifest)),
+        refused=tuple(plain(name, NAME) for name in results.refused) if results else (),
+        finished=results is not None,
         columns=tuple(columns),
-        table=tabulate_rows([row for row in rows if row.target is None], columns),
+        table=_lay([row for row in rows if row.target is None], columns),
         sentences=tuple(_sum_up([row for row in rows if row.target is None])),
         floor=tuple(_say_floor(measure_floor(judgements))) if judgements else (),
         targets=tuple(targets),
-        other_targets=tuple(one.name for one in found if only is not None and one.name != only),
         written=len(texts),
     )
 
@@ -147,6 +152,29 @@ def show_run(
 def plain(text: str, most: int) -> str:
     """Text from outside as one bounded line in which everything can be seen."""
     return clip(spell_out(text), most)
+
+
+def _name(manifest: SteerManifest) -> str:
+    n = len(manifest.config.toward)
+    return f"Steering toward {n} text{'s' if n > 1 else ''}: {plain(manifest.study_title, HEADING)}"
+
+
+def _head(manifest: SteerManifest) -> Iterable[str]:
+    config = manifest.config
+    yield f"run {manifest.run_id}"
+    yield f"SAE {config.sae}"
+    yield f"scores by {config.scorer}"
+    yield f"{manifest.support} features a position ({manifest.support_rule})"
+    yield f"{len(config.prompts)} beginnings, {config.samples} samples each"
+    yield f"seed {config.seed}"
+    yield f"judge: {config.llm.judge_model if config.llm else 'none'}"
+    yield f"started {manifest.started}"
+    if manifest.proof:
+        yield manifest.proof.sentence
+
+
+def _lay(rows: Sequence[ArmResult], columns: Sequence[Column]) -> Lines:
+    return [tuple(plain(cell, NAME) for cell in line) for line in tabulate_rows(rows, columns)]
 
 
 class _Known(NamedTuple):
@@ -173,7 +201,7 @@ class _Known(NamedTuple):
             facts=tuple(_tell_doubt(found)),
             refused=self.results is not None and found.name in self.results.refused,
             features=tuple(_show_feature(one, self.link) for one in found.chosen),
-            table=tabulate_rows(rows, self.columns),
+            table=_lay(rows, self.columns),
             prompts=tuple(self._show_spot(spot, spots[spot]) for spot in listed[: self.most]),
             left_out=len(listed[self.most :]) if self.most is not None else 0,
         )
@@ -227,7 +255,7 @@ def _show_text(one: SteeredText, twin: SteeredText | None, verdicts: Verdicts) -
     verdict += [f"rated {ratings[key]:.2f} of 2"] if key in ratings else []
     likeness = "" if one.likeness is None else f" · likeness {one.likeness:+.2f}"
     return ShownText(
-        arm=one.arm,
+        arm=plain(one.arm, NAME),
         pieces=tuple(cut_up(one, twin))[:TOKENS],
         left_out=max(0, len(one.tokens) - TOKENS),
         figures=f"perplexity {one.perplexity:.1f} · repetition {one.repetition:.2f} · KL {one.kl:.2f}{likeness}",

@@ -25,11 +25,13 @@ from agent.folder.steered import (
 from agent.folder.steering_store import SteeringFolder
 from agent.folder.store import write_whole
 from agent.llm.records import Failure, Usage
+from tools.proof.outcome import Probe
 
 WORDS = {"cooking": "butter onion simmer salt pan", "law": "court appeal statute judge plea"}
 """Of each target: what its documents and the texts that are steered toward it consist of."""
 PLAIN = "it was a day like any other and they went on"
 ARMS = ("unsteered", "reconstruction", "prompt", "swap", "swap, shuffled", "add")
+HOOK = "blocks.1.hook_resid_pre"
 PROMPTS = ("I think that", "The first of them", "On Monday")
 
 
@@ -121,6 +123,7 @@ def manifest(targets: Sequence[str] = tuple(WORDS), run_id: str = "steered", **c
         "arms": tuple(arms),
         "support": 8,
         "support_rule": "the SAE's own k",
+        "probe": Probe(hook_name=HOOK, n_tokens=100, explained_variance=0.9, elsewhere={}, lowest=0.1, margin=0.05),
         "provenance": Provenance(
             command=(), git_commit=None, git_dirty=None, python="3", packages={}, sha256=hashes
         ),
@@ -165,6 +168,7 @@ def results(targets: Sequence[str] = tuple(WORDS), run_id: str = "steered", **ch
         "usage": Usage(),
         "seconds": {"write": 2.0},
     }
+    fields |= {"most_perplexity": 100.0, "most_repetition": 0.5}
     return Results(**fields | changes)
 
 

@@ -11,8 +11,10 @@ import pytest
 from agent.errors import RunError
 from agent.steering.page import read_investigation, write_report
 from agent.steering.shown import LEVELS, MOST_PROMPTS, TOKENS, cut_up, show_run
+from prompts.unseen import is_unseen
 from tests.agent.attacks import ATTACKS
 from tests.agent.steering.made import ARMS, WORDS, all_texts, target, text, write_run
+from tools.display.unseen import spell_out
 
 
 class Tags(HTMLParser):
@@ -57,7 +59,9 @@ def test_the_page_calls_nobody_and_runs_nothing(tmp_path: Path) -> None:
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-@pytest.mark.parametrize("attack", [*ATTACKS[:3], "</style><script>alert(1)</script>", '" onmouseover="alert(1)'])
+@pytest.mark.parametrize(
+    "attack", [*ATTACKS[:3], "</style><script>alert(1)</script>", '" onmouseover="alert(1)', "\u202egnihton \u200b"]
+)
 def test_what_comes_from_outside_is_shown_and_does_nothing(attack: str, tmp_path: Path) -> None:
     name = f"law {attack}"
     hostile = target(name, excerpt=attack, chosen=target("law").chosen[:1])
@@ -69,8 +73,8 @@ def test_what_comes_from_outside_is_shown_and_does_nothing(attack: str, tmp_path
     page = Tags(write_report(folder).read_text("utf-8"))
     assert not {"script", "iframe"} & {tag for tag, _ in page.tags}
     assert not [a for _, attrs in page.tags for a in attrs if a.startswith("on")]
-    assert attack[:20].split("\n")[0].strip() in page.text
-    assert "\u202e" not in page.text and "\u200b" not in page.text
+    assert spell_out(attack)[:20].strip() in page.text
+    assert not {letter for letter in page.text if is_unseen(letter) and letter != "\n"}, "all that is there is seen"
 
 
 def test_shading_says_what_was_displaced_and_in_words_too() -> None:
