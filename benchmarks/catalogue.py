@@ -15,6 +15,7 @@ BENCHMARKS = {
     "coherence": "coherence of every feature, against a loop over pairs of words",
     "activations": "activations of 300 features over text, against encoding every feature and a bare forward pass",
     "steering": "steered continuations, many features at once, against one feature and one text at a time",
+    "steer": "texts written while the residual stream is rewritten by an SAE, against the same texts written plainly",
     "observe": "the observation of 100 features as a whole, against one feature at a time",
     "survey": "time and memory of the survey as the number of features grows",
     "busy": "steered texts beside processes that spin, with threads that sleep while they wait, against such that spin",

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded
 from tools.display.flags import add_shared
+from tools.display.gates import read_requirement
 from tools.display.terminal import Parser, door, say
 from tools.machine import describe_load, look, settle_threads
 
@@ -96,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report.page import lay_out
-    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
+    from tools.display.gates import judge_figures
     from tools.display.progress import Bars
 
     base, finetuned = arguments.runs

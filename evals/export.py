@@ -31,6 +31,15 @@ FORMATS = {
     ),
 }
 """Name -> what it is, and `(source, out, …) -> lines`, which raises RunError where it cannot be written."""
+STEERED = {
+    "neuronpedia": Choice(
+        "a folder of requests to steer with a target's features, JSON",
+        "evals.exports.steered:export_steered",
+        takes=("model_id", "source_id"),
+        file="neuronpedia",
+    )
+}
+"""The same of a steering run, whose folder is handed over as it is."""
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m evals.export",
         description="Write a finished run in another tool's format, from its folder alone. Exit status 2: bad input.",
-        epilog=list_choices("formats", FORMATS),
+        epilog=f"{list_choices('formats', FORMATS)}\n\n{list_choices('of a steering run', STEERED)}",
     )
     add_shared(parser, "run")
     parser.add_argument(
@@ -73,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evals.manual.files import read_label_files
 
     run: Path = arguments.run
+    if (run / "steering.json").is_file():
+        return _export_steered(run, arguments)
     RunFolder.open(run)  # before the labels: what is named first is missed first
     labels, _ = read_label_files(arguments.labels)
     source = open_source(run, labels, arguments.programs)
@@ -81,6 +92,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = {name: getattr(arguments, name) for name in chosen.takes if name != "labels"}
     lines = chosen.load()(source, out, **named)
     say(str(out), *lines, *(floor.text for floor in source.floors))
+    return 0
+
+
+def _export_steered(run: Path, arguments: argparse.Namespace) -> int:
+    from agent.errors import RunError
+    from agent.folder.steering_store import SteeringFolder
+
+    chosen = STEERED.get(arguments.to)
+    if chosen is None or arguments.labels:
+        what = f"--to {arguments.to}" if chosen is None else "--labels"
+        raise RunError(f"{run} is a steering run, for which there is no {what}: it has {', '.join(STEERED)} alone")
+    out = arguments.out or run / "exports" / chosen.file.format(run=run.resolve().name)
+    named = {name: getattr(arguments, name) for name in chosen.takes}
+    say(str(out), *chosen.load()(SteeringFolder.open(run), out, **named))
     return 0
 
 

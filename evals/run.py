@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded
 from tools.display.flags import add_shared, number, whole
+from tools.display.gates import read_requirement
 from tools.display.terminal import Parser, door, say
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from evals.agreement.report import lay_out, write_report
-    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
+    from tools.display.gates import judge_figures
 
     report, remarks = examine_run(arguments)
     files = write_report(arguments.run / "evals", report)

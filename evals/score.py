@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.llm.flags import add_llm_flags
-from evals.reporting.gates import read_requirement
 from tools.border.egress import guarded, reaching
 from tools.display.flags import add_shared, whole
+from tools.display.gates import read_requirement
 from tools.display.terminal import Parser, door, say
 from tools.machine import describe_load, look, settle_threads
 
@@ -134,9 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    from evals.reporting.gates import judge_figures
     from evals.reporting.page import as_lines
     from evals.scoring.report import lay_out, write_scores
+    from tools.display.gates import judge_figures
 
     report, answers = score_run(arguments)
     files = write_scores(arguments.run / "evals", report, answers)

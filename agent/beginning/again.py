@@ -16,7 +16,7 @@ def resume(arguments: argparse.Namespace, console: Console) -> int:
     """The rest of a run that was stopped, and with `--retry-failed` what failed in it."""
     from agent.beginning.reaching import knock
     from agent.beginning.resuming import list_changes, reconsider, refuse_flags
-    from agent.folder.entrusted import check_unchanged
+    from agent.folder.entrusted import check_choice, check_unchanged
     from agent.folder.soundness import require_whole
     from agent.folder.store import RunFolder
     from agent.stages.conduct import conduct
@@ -27,6 +27,8 @@ def resume(arguments: argparse.Namespace, console: Console) -> int:
     checked = require_whole(folder)
     manifest, made = folder.manifest(), folder.decisions()
     question = check_unchanged(manifest)
+    if not folder.evidence_file.is_file():
+        check_choice(manifest)
     selection = manifest.selection
     is_finished = selection is not None and len(made) == len(selection.items)
     asks = not is_finished or (arguments.retry_failed and any(decision.failure for decision in made))

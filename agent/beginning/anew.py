@@ -35,29 +35,32 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
     from tools.display.progress import waiting
 
     with waiting(console, "check        libraries and files", lasting=False):
-        from agent.beginning.inputs import check_directions, check_settings
+        from agent.beginning.inputs import check_settings
         from agent.beginning.reaching import prepare
         from agent.folder.config import open_study
         from agent.folder.provenance import study_files
+        from agent.selection.strategy import prepare as prepare_choice
         from tools.study.corpus import Corpus
 
         corpus = Corpus(study := open_study(config))
         hashes = check_inputs(study, config)
         check_settings(study, config)
+        choice = prepare_choice(corpus, config)
     greet(study.question, config, console)
+    for line in choice.lines:
+        console.print(line)
     warn_of_vocabulary(study, console)
     reached = prepare(config, arguments, os.environ, console.print)
-    known = {**hashes.model_dump(), "corpus": corpus.sha256}
+    known = {**hashes.by_role(), "corpus": corpus.sha256, **choice.hashes}
     with waiting(console, "load         libraries"):
         from agent.stages.conduct import conduct
         from agent.stages.gather import open_bench
     opened = open_bench(corpus, reached.config, console, hashes)  # before there is a folder: much can be wrong here
-    check_directions(config.features or (), opened.bench)
+    choice.check(opened.bench)
     described = describe_run(study.question, reached, arguments, command, known, study_files(study))
     if arguments.dry_run:
-        n_controls = sum(study.controls.model_dump().values())
-        at_most = (config.limit or study.candidate_limit) + round(config.controls * n_controls)
-        return _estimate(study.question, config, len(config.features or ()) or at_most, (), console, arguments)
+        at_most = choice.most(study, config, opened.bench.d_sae)
+        return _estimate(study.question, config, at_most, (), console, arguments)
     folder = create_folder(arguments.runs, described.model_copy(update=opened.found))
     return conduct(folder, study.question, reached, console, opened=opened)
 
@@ -90,7 +93,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
 def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
     """A new run on the evidence of another."""
     from agent.beginning.reaching import prepare
-    from agent.folder.entrusted import INPUTS, check_rejudged, open_question
+    from agent.folder.entrusted import CHOSEN_BY, INPUTS, check_rejudged, open_question
     from agent.folder.floors import floors_of
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
@@ -110,7 +113,7 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     found_now = check_folder(parent).caveats
     warn((*known.caveats, *found_now), console)
     reached = prepare(config, arguments, os.environ, console.print)
-    hashes = {role: known.provenance.sha256[role] for role in INPUTS if role in known.provenance.sha256}
+    hashes = {role: known.provenance.sha256[role] for role in (*INPUTS, *CHOSEN_BY) if role in known.provenance.sha256}
     described = describe_run(question, reached, arguments, command, hashes, files)
 
     def fill(folder: RunFolder) -> None:

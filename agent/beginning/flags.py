@@ -7,25 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.beginning.choosing import CHOOSING, add_choice_flags, settle_choice
 from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
-from tools.display.flags import add_shared, number, spell, whole
+from tools.display.flags import add_shared, number, spell
 from tools.display.terminal import Parser
 
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
     from agent.llm.settings import LlmChoice
 
-SETTLED = frozenset(
-    {"study", "sae", "model", "hook", "corpus", "evidence", "features", "limit", "controls", "seed", "precision"}
-)
+SETTLED = CHOOSING | {"study", "sae", "model", "hook", "corpus", "evidence", "seed", "precision"}
 """What a run that is judged again has settled."""
-_AS_GIVEN = SETTLED - {"study", "sae", "evidence", "features"} | {"device", "memory_gib", "allow_unproved"}
+_AS_GIVEN = SETTLED - CHOOSING - {"study", "sae", "evidence"} | {
+    "limit",
+    "controls",
+    "device",
+    "memory_gib",
+    "allow_unproved",
+}
 """Flags whose values are a config's fields of the same names."""
 DESCRIPTION = """\
 Survey every feature of a sparse autoencoder, investigate a few dozen, and record each decision with its evidence.
 
 python -m agent.run --sae base               the base model of the embedded study
 python -m agent.run --sae finetuned          the same model, fine-tuned on medical text
+python -m agent.run --sae base --toward FILE the features that stand for a text, instead of the study's keywords
 python -m agent.run --resume runs/RUN        go on with a run that was stopped
 python -m agent.run --rejudge runs/RUN --llm-model M      let another model judge what it found
 python -m agent.run --evidence FILE --study FILE          judge what another tool found
@@ -36,6 +42,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line. Nothing heavy has been imported when this returns, so `--help` is instant."""
     parser = Parser(prog="python -m agent.run", description=DESCRIPTION)
     _add_subject(parser)
+    add_choice_flags(parser.add_argument_group("which features to investigate"))
     _add_judge(parser)
     _add_manner(parser)
     arguments = parse_known(parser, argv)
@@ -49,9 +56,10 @@ def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     defaults = vars(parser.parse_args([]))
     unset = object()
     # A flag that may come again starts a list of its own; all others are marked, to be told from a default.
-    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - {"header"}, unset))
+    again = {"header", *(name for name, value in defaults.items() if isinstance(value, list))}
+    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - again, unset))
     found = vars(parser.parse_args(argv, marked))
-    given = frozenset(name for name, value in found.items() if value is not unset and value is not None)
+    given = frozenset(name for name, value in found.items() if value is not unset and value not in (None, []))
     return argparse.Namespace(**{**defaults, **{name: found[name] for name in given}}, given=given)
 
 
@@ -88,17 +96,6 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
     )
-    add_shared(what, "--features")
-    what.add_argument(
-        "--limit", type=whole(1, 10**15), metavar="N", help="most candidates investigated (default: the study's)"
-    )
-    what.add_argument(
-        "--controls",
-        type=number(0.0, 100.0),
-        default=1.0,
-        metavar="X",
-        help="multiplies the numbers of control features; 0 for none (default: 1)",
-    )
 
 
 def _add_judge(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +104,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     )
     llm.add_argument("--judge", choices=("rules", "llm"), help="default: llm if a model is configured, else rules")
     llm.add_argument("--judge-model", metavar="MODEL", help="the judge's model, if it is another")
-    llm.add_argument(
-        "--judge-repeats", type=whole(1, 10**15), default=1, metavar="N", help="judgements per feature (default: 1)"
-    )
+    add_shared(llm, "--judge-repeats", help="judgements per feature (default: 1)")
     add_llm_flags(llm)
 
 
@@ -197,7 +192,7 @@ def configure(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         study=arguments.study or "pocket",
         sae=sae,
         evidence=str(arguments.evidence) if arguments.evidence else None,
-        features=arguments.features and tuple(dict.fromkeys(_number_of(one, sae) for one in arguments.features)),
+        **settle_choice(arguments, sae),
     )
 
 
@@ -248,14 +243,3 @@ def choose_llm(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
     if judge == "rules" or model is None:
         return None
     return read_choice(arguments, environment, model, arguments.judge_model or model)
-
-
-def _number_of(feature: str, sae: str) -> int:
-    """The number of a feature that was named by it or by its key."""
-    from agent.errors import RunError
-    from tools.records import FeatureRef
-
-    index = int(feature.rpartition("-")[2].removeprefix("r"))
-    if not feature.isdecimal() and feature != make(FeatureRef, study="", sae=sae, index=index).key:
-        raise RunError(f"--features {feature}: that is no feature of {sae}; give its number")
-    return index

@@ -9,18 +9,15 @@ from agent.errors import RunError
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
     from tools.bench.arms import ArmHashes
-    from tools.bench.workbench import Workbench
     from tools.study.definition import Study
 
 
 def check_settings(study: Study, config: RunConfig) -> None:
-    """See that the device is there, that --model is not passed over, and that features named are the SAE's, by its header.
+    """See that the device is there, and that --model is not passed over.
 
     Raises:
         UnveilError: one is not.
     """
-    from tools.bench.arms import count_directions
-
     if config.model is not None and study.arm(config.sae).model != config.model:
         raise RunError(
             f"{config.sae} is an arm of study {study.name}, which names its model: leave out --model, or give the folder "
@@ -30,35 +27,6 @@ def check_settings(study: Study, config: RunConfig) -> None:
         from tools.bench.compute import choose_device
 
         choose_device(config.device)
-    if config.features is not None:
-        check_features(config.features, count_directions(study, config.sae))
-
-
-def check_features(features: tuple[int, ...], d_sae: int | None) -> None:
-    """See that features named are the SAE's.
-
-    Args:
-        features: their numbers.
-        d_sae: how many there are; None where that is not known yet.
-
-    Raises:
-        RunError: one is not.
-    """
-    unknown = [index for index in features if index < 0 or (d_sae is not None and index >= d_sae)]
-    if unknown:
-        there = "numbers from 0" if d_sae is None else f"features 0 to {d_sae - 1}"
-        raise RunError(f"the SAE has {there}, not {unknown[0]}")
-
-
-def check_directions(features: tuple[int, ...], bench: Workbench) -> None:
-    """See that features named are the SAE's, and that there is something to look at.
-
-    Raises:
-        RunError: one is not, or has a decoder row of 0.
-    """
-    check_features(features, bench.d_sae)
-    if empty := [index for index in features if bool(bench.autoencoder.empty[index])]:
-        raise RunError(f"feature {empty[0]} has no direction, for its decoder row is 0: leave it out of --features")
 
 
 def check_inputs(study: Study, config: RunConfig) -> ArmHashes:

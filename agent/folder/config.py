@@ -48,6 +48,18 @@ class RunConfig(Record):
     """Text that replaces the study's corpus: a file, a folder or a data set on the hub."""
     features: tuple[int, ...] | None = None
     """Just these, instead of a selection."""
+    choose: str | None = None
+    """A strategy of choosing features, where it does not follow from `features` or `toward` (`agent.selection`)."""
+    toward: str | None = None
+    """File of a text: the features that score best for it are investigated."""
+    away: str | None = None
+    """File of what that text is held against; the study's corpus if None."""
+    scorer: Literal["contrast", "reference"] = "contrast"
+    """Of the two by which features are scored for a text, the one that ranks them."""
+    encoder: str | None = None
+    """A sentence encoder for the scorer by reference prompts; the study's word vectors if None."""
+    reference_prompts: str | None = None
+    """File of reference prompts; how documents of the study's corpus open if None."""
     limit: int | None = None
     """Most candidates investigated; the study's default if None."""
     controls: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -68,6 +80,13 @@ class RunConfig(Record):
     """The reason given for going on although the bench does not prove itself."""
     traced: bool = False
     """LangSmith received its prompts, evidence, replies and decisions (`--trace`)."""
+
+    @property
+    def strategy(self) -> str:
+        """How the features to be investigated are chosen: a key of `agent.selection.strategy.STRATEGIES`."""
+        if self.features is not None:
+            return "listed"
+        return "text" if self.toward is not None else (self.choose or "keywords")
 
     @property
     def model_name(self) -> str | None:

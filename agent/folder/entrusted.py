@@ -26,6 +26,8 @@ from tools.study.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
 """Inputs of a run that measures, by their roles in the manifest."""
+CHOSEN_BY = ("target", "away", "reference_prompts", "encoder")
+"""What features were chosen by, in a run toward a text."""
 ALLOW = "--allow-different REASON"
 ANEW = "restore that, or start a new run"
 
@@ -158,6 +160,29 @@ def check_replayable(manifest: Manifest, question: Question) -> None:
         _refuse(different, f"restore that, or judge anew with --rejudge and {ALLOW} instead of --replay")
 
 
+def check_choice(manifest: Manifest) -> None:
+    """See that what a run chooses its features by is what it began with, before a byte of it is read for anything else.
+
+    Raises:
+        UnveilError: it is missing, or another; or would have to be downloaded on the run's word alone.
+    """
+    config, known = manifest.config, manifest.provenance.sha256
+    files = {"target": config.toward, "away": config.away, "reference_prompts": config.reference_prompts}
+    different: list[str] = []
+    for role, named in files.items():
+        if named is not None and (not Path(named).is_file() or hash_file(Path(named)) != known.get(role)):
+            different.append(f"the {role.replace('_', ' ')} ({named})")
+    if config.encoder is not None:
+        from tools.alignment.encoders import check_encoder_folder, find_at_hand, hash_encoder
+
+        if (folder := find_at_hand(config.encoder)) is not None:
+            check_encoder_folder(folder, config.encoder)  # of any other folder nothing is read
+        if folder is None or hash_encoder(folder) != known.get("encoder"):
+            different.append(f"the encoder ({config.encoder})")
+    if different:
+        _refuse(different, ANEW)
+
+
 def compare_question(manifest: Manifest, question: Question, *, newer: bool = False) -> list[str]:
     """What is asked otherwise than the run asked it: prompts, guideline, study text.
 
@@ -196,7 +221,7 @@ def compare_inputs(manifest: Manifest, corpus: Corpus) -> list[str]:
     known = manifest.provenance.sha256
     return [
         role if role in known else f"{role} (the run does not say which it used)"
-        for role in INPUTS
+        for role in (*INPUTS, *(role for role in found if role not in INPUTS))
         if role in found and not _is_known(role, found[role], manifest, study)
     ]
 
@@ -225,7 +250,7 @@ def _hash_weights(manifest: Manifest, study: Study) -> dict[str, str]:
             f"the run names a model or SAE that would have to be downloaded ({named}), and its word is not enough for that: "
             "download it first, or start a new run"
         )
-    return dict(check_arm_files(study, manifest.config.sae).model_dump())
+    return check_arm_files(study, manifest.config.sae).by_role()
 
 
 def _hash_texts(study: Study) -> dict[str, str]:
@@ -261,13 +286,13 @@ def _lies_inside(role: str, manifest: Manifest, study: Study) -> bool:
     arm, corpus, folder = study.arm(manifest.config.sae), study.corpus, study.folder.resolve()
     named: dict[str, tuple[str | None, ...]] = {
         "model": (arm.model, arm.adapter),
-        "sae": (arm.sae,),
+        "sae": (arm.sae, *(one.sae for one in arm.also)),
         "corpus": (corpus.file, *(source for source in corpus.texts if not source.startswith(HUB))),
         "vocabulary": (study.domain.vocabulary,),
         "vectors": (study.vectors.file,),
         "words": (study.vectors.words,),
     }
-    paths = [study.folder / name for name in named[role] if name]
+    paths = [study.folder / name for name in named[role.partition(" ")[0]] if name]
     return all(path.exists() and path.resolve().is_relative_to(folder) for path in paths)
 
 

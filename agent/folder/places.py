@@ -18,10 +18,15 @@ from filelock import FileLock
 
 from agent.errors import RunError
 
-APPENDED = ("decisions.jsonl", "llm_calls.jsonl", "tool_calls.jsonl", "retried.jsonl")
+STEERED = ("texts.jsonl", "likelihoods.jsonl", "judgements.jsonl")
+"""What a steering run appends beside `llm_calls.jsonl`."""
+APPENDED = ("decisions.jsonl", "llm_calls.jsonl", "tool_calls.jsonl", "retried.jsonl", *STEERED)
 """Files that grow by a line at a time, whose last one a kill may cut off."""
-WHOLE = ("manifest.json", "evidence.jsonl", "cases.jsonl", "features.parquet", "summary.json", "report.html")
-"""Files that are written as a whole."""
+WHOLE = (
+    *("manifest.json", "evidence.jsonl", "cases.jsonl", "features.parquet", "summary.json", "report.html"),
+    *("steering.json", "targets.json", "scores.parquet", "results.json"),
+)
+"""Files that are written as a whole; those of the second line by a steering run."""
 FOLDERS = ("transcripts", "tables", "figures")
 """Into which a run writes."""
 _NEW = re.compile(r"\.[0-9]{8}T[0-9]{6}Z-.+-[0-9a-f]{4}\.new")

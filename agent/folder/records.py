@@ -118,6 +118,8 @@ class SelectedFeature(Record):
 
     feature: FeatureRef
     stratum: Stratum
+    score: float | None = Field(default=None, exclude_if=_is_none, allow_inf_nan=False)
+    """What it was ranked by, in a strategy that scores features and of a feature that has one."""
 
 
 class Selection(Record):
@@ -129,6 +131,13 @@ class Selection(Record):
     """How candidates were told from the others; None where they were named, imported, or chosen before it was kept."""
     least_hits: int | None = None
     """Keyword hits that make a candidate by that rule; None where no number of hits is beyond the null."""
+    strategy: str | None = None
+    """By which features were chosen (`agent.selection`); None in runs from before there were several, and for evidence from
+    elsewhere."""
+    notes: tuple[str, ...] = ()
+    """What the strategy says of its choice, a sentence each."""
+    basis: dict[str, JsonValue] = {}
+    """What it rests on, in the strategy's own words; the scores of all features are in `features.parquet`."""
 
 
 class SinkCount(Record):

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from agent.errors import RunError, Unwritable
-from agent.folder.places import APPENDED, WHOLE, check_places, clear_leftovers
+from agent.folder.claiming import claim, make_folder
+from agent.folder.places import check_places
 from agent.folder.records import Decision, Manifest, TranscriptStep
-from agent.lines import mend_last_line, read_lines, read_record
+from agent.lines import read_lines, read_record
 from tools.border.json_text import canonical_json
 from tools.records import Evidence, FeatureRef
 from tools.whole_files import write_bytes
@@ -59,21 +58,14 @@ class RunFolder:
             RunError: the folder exists already.
             Unwritable: it cannot be made.
         """
-        if path.exists():
-            raise RunError(f"{path} exists already: resume it with --resume {path}")
-        clear_leftovers(path.parent)
-        beginning = cls(path.with_name(f".{path.name}.new"))
-        try:
-            beginning.path.mkdir(parents=True, exist_ok=True)
-            with _locked(beginning.path):  # a start of another process meanwhile takes it for no leftover
-                beginning.write_manifest(manifest)
-                if fill is not None:
-                    fill(beginning)
-                beginning.path.rename(path)
-        except (OSError, Unwritable) as error:
-            shutil.rmtree(beginning.path, ignore_errors=True)
-            said = error.__cause__ if isinstance(error, Unwritable) else error
-            raise (Unwritable.of(path, said) if isinstance(said, OSError) else error) from said
+
+        def begin(beginning: Path) -> None:
+            folder = cls(beginning)
+            folder.write_manifest(manifest)
+            if fill is not None:
+                fill(folder)
+
+        make_folder(path, begin)
         return cls(path)
 
     @classmethod
@@ -104,11 +96,7 @@ class RunFolder:
             RunError: another process works on it, or a file ends in what no kill leaves.
             Unwritable: nothing can be written there.
         """
-        with _locked(self.path):
-            for name in APPENDED:
-                mend_last_line(self.path / name)
-            for name in (*APPENDED, *WHOLE):
-                (self.path / f"{name}.new").unlink(missing_ok=True)
+        with claim(self.path):
             self._manifest = None  # another process may have gone on with the run since it was read
             yield
 
@@ -275,18 +263,3 @@ def check_writable(runs: Path) -> None:
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    lock = FileLock(path / ".lock", fallback_to_soft=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise RunError(f"{path} is being worked on by another process: wait for it, or stop it") from None
-    except OSError as error:
-        raise Unwritable.of(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()

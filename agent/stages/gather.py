@@ -22,10 +22,10 @@ from agent.llm.calls import CallStore
 from agent.report.closing import remark_on
 from agent.report.page import write_report
 from agent.report.summary import summarise
+from agent.selection.strategy import Ground, prepare
 from agent.stages.recall import Case, read_cases
 from agent.stages.recipients import traced
 from agent.stages.remarks import count_sinks, describe_hits, describe_selection
-from agent.stages.selection import select_features
 from tools.display.progress import Bars, waiting
 from tools.machine import describe_load, look
 from tools.proof.outcome import Probe, Proof
@@ -60,7 +60,7 @@ class Stopwatch:
 class Opened(NamedTuple):
     """A bench, and what is known of it before anything is observed."""
 
-    study: Study
+    corpus: Corpus
     bench: Workbench
     probe: Probe
     proof: Proof
@@ -70,6 +70,11 @@ class Opened(NamedTuple):
     """The study's words, as the model's tokens spell them."""
     watch: Stopwatch
     """It has timed the opening, and goes on to time the run."""
+
+    @property
+    def study(self) -> Study:
+        """The corpus' own."""
+        return self.corpus.study
 
     @property
     def found(self) -> dict[str, object]:
@@ -125,7 +130,7 @@ def open_bench(corpus: Corpus, config: RunConfig, console: Console, hashes: ArmH
     for check in proof.failed:
         console.print(f"warning: {proof.explain(check)}")
     console.print(f"proof        {proof.sentence}")
-    return Opened(study, bench, probe, proof, count_threads(), lexicon, watch)
+    return Opened(corpus, bench, probe, proof, count_threads(), lexicon, watch)
 
 
 class Gathered(NamedTuple):
@@ -146,8 +151,6 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
     with watch.time("survey"), Bars(console, "survey") as progress:
         survey = survey_features(opened.bench, study, config.seed, progress, opened.lexicon)
         table = tabulate(survey)
-        with replacing(folder.path / "features.parquet") as fresh:
-            table.to_parquet(fresh, index=False)
     console.print(f"survey       {len(table):,} features in {watch.seconds['survey']:.1f} s")
     if survey.report is not None:
         console.print(f"             {survey.report.sentence}")
@@ -155,9 +158,15 @@ def gather_evidence(folder: RunFolder, config: RunConfig, opened: Opened, consol
             console.print(f"note: {survey.report.note}")
     for line in describe_hits(survey, study):
         console.print(f"             {line}")
-    selection = select_features(table, study, config)
+    with watch.time("select"), Bars(console, "select") as progress:
+        chosen = prepare(opened.corpus, config).choose(Ground(table, study, config, opened.bench, progress))
+    with replacing(folder.path / "features.parquet") as fresh:
+        table.assign(**chosen.columns).to_parquet(fresh, index=False)
+    selection = chosen.selection
     folder.amend(selection=selection, lens=survey.report)
     console.print(f"select       {describe_selection(selection, survey.null.hits, study)}")
+    for note in selection.notes:
+        console.print(f"{'':13}{note}")
     with watch.time("observe"), Bars(console, "observe") as progress:
         evidence = observe(
             opened.bench,

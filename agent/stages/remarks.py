@@ -23,6 +23,8 @@ def describe_selection(selection: Selection, null_hits: np.ndarray, study: Study
         for size in selection.sizes
     ]
     drawn = ", ".join(parts or [f"{len(selection.items)} features"])
+    if selection.rule is None and selection.sizes:
+        return drawn  # by no keywords
     if study.survey.candidates == "null" and selection.rule is not None and selection.least_hits is None:
         return f"{drawn}; no number of hits is reached by {study.survey.alpha:.1%} of random directions or fewer"
     least = selection.least_hits or study.survey.candidate_hits

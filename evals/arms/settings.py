@@ -25,6 +25,10 @@ OWN = ("model", "sae", "evidence")
 """Hashes that are an arm's own; all others that a manifest holds must be equal."""
 
 
+_CHOSEN = {"keywords": "by the survey", "listed": "by hand"}
+"""As summaries of before there were other ways have it."""
+
+
 class Origin(NamedTuple):
     """The study of a run as it stands now, and the configuration of its SAE."""
 
@@ -82,7 +86,7 @@ def list_settings(arm: RunArm, origin: Origin) -> dict[str, str | None]:
         **_describe_steering(arm.evidence),
         "controls": f"{config.controls:g} times the study's",
         "candidate limit": "the study's" if config.limit is None else str(config.limit),
-        "features chosen": "by the survey" if config.features is None else "by hand",
+        "features chosen": _CHOSEN.get(config.strategy, config.strategy),
         "seed": str(config.seed),
         "precision": None if arm.manifest.computed is None else precision_of(arm.manifest.computed),
         "judge": "; ".join(sorted(" ".join(judge) for judge in judges)) or None,

@@ -12,6 +12,8 @@ from evals.arms.runs import Arm, column, equals
 def count_strata(arm: Arm) -> list[StratumCount]:
     """Every stratum; none where the run did not draw from strata of known size."""
     selection = arm.manifest.selection
+    if selection is not None and selection.rule is None and selection.strategy is not None:
+        return []  # what of the rest would be a candidate does not follow from keyword hits
     sizes = {size.stratum: size for size in selection.sizes} if selection else {}
     drawn = np.array([isinstance(stratum, str) for stratum in arm.table["stratum"]])
     undrawn = (column(arm.table, "alive") > 0) & ~drawn

@@ -13,7 +13,7 @@ from evals.agreement.people import list_remarks
 from evals.agreement.results import Agreement
 from evals.manual.files import read_label_files, read_outcomes
 from evals.manual.records import Item, Label
-from evals.review.runs import OpenRun
+from evals.review.runs import OpenRun, OpenSteered, is_steered
 from tools.records import FeatureRef
 
 
@@ -28,6 +28,7 @@ class Desk:
         programs: bool = False,
         remarks: Sequence[str] = (),
         outcomes: Sequence[Label] = (),
+        steered: Sequence[OpenSteered] = (),
     ) -> None:
         """Hold runs and labels.
 
@@ -38,8 +39,10 @@ class Desk:
             programs: labels that programs made count like people's.
             remarks: on the labels, for the terminal.
             outcomes: answers among the labels' files that settle a question, one a question.
+            steered: steering runs, each under its own name.
         """
         self.runs = {run.name: run for run in runs}
+        self.steered = {run.name: run for run in steered}
         self.labels = tuple(labels)
         self.annotator = annotator
         self.programs = programs
@@ -65,10 +68,12 @@ class Desk:
             RunError: a folder is no run, is named twice, or does not read.
             LabelError: a labels file does not read.
         """
-        runs = [OpenRun(name, path) for name, path in _name_runs(paths)]
+        named = _name_runs(paths)
+        runs = [OpenRun(name, path) for name, path in named if not is_steered(path)]
+        steered = [OpenSteered(name, path) for name, path in named if is_steered(path)]
         given, remarks = read_label_files(labels)
         said = list_remarks("labels given more than once", remarks, most=20)
-        return cls(runs, given, annotator, programs, said, read_outcomes(labels))
+        return cls(runs, given, annotator, programs, said, read_outcomes(labels), steered)
 
     def labels_on(self, feature: FeatureRef) -> list[Label]:
         """Every label given on a feature, those of programs last."""

@@ -20,6 +20,12 @@ def transcript_page(run: str, key: str) -> str:
     return f"{feature_page(run, key)}/transcript"
 
 
+def steered_page(run: str, target: str | None = None) -> str:
+    """A steering run, or all texts toward one of its targets."""
+    page = f"/steered/{quote(run, safe='')}"
+    return page if target is None else f"{page}?{urlencode({'target': target})}"
+
+
 def compare_page(left: str, right: str) -> str:
     """Two runs side by side."""
     return f"/compare?{urlencode({'left': left, 'right': right})}"
@@ -29,5 +35,6 @@ LINKS = {
     "run_page": run_page,
     "feature_page": feature_page,
     "transcript_page": transcript_page,
+    "steered_page": steered_page,
     "compare_page": compare_page,
 }

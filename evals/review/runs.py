@@ -13,6 +13,7 @@ from agent.errors import RunError
 from agent.folder.floors import floors_of, keep_living_decision, keep_living_summary
 from agent.folder.records import Decision, Summary, TranscriptStep
 from agent.folder.soundness import caveats_of
+from agent.folder.steering_store import SteeringFolder
 from agent.folder.store import RunFolder
 from agent.llm.records import LlmCall
 from tools.errors import first_problem
@@ -126,6 +127,27 @@ class OpenRun:
         for record in records:
             self.glances[record.feature.key] = _glance(keep_alive(record, reasons_in(floors, record.stratum)))
         return floors
+
+
+def is_steered(path: Path) -> bool:
+    """Whether a folder is a steering run's and no investigation's."""
+    return (path / "steering.json").is_file() and not (path / "manifest.json").is_file()
+
+
+class OpenSteered:
+    """One steering run: what it began with and found is held, its texts are read when asked for."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        """Read manifest, targets and results.
+
+        Raises:
+            RunError: it is no steering run, or something of that does not read.
+        """
+        self.name = name
+        self.folder = SteeringFolder.open(path)
+        self.manifest = self.folder.manifest()
+        self.targets = self.folder.targets() or ()
+        self.results = self.folder.results()
 
 
 def _without_texts(record: Evidence) -> Evidence:

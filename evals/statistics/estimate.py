@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from scipy.stats import t as student
 
 from evals.statistics.bootstrap import Statistic, Units, bca_interval
 from tools.maths import wilson_interval
 from tools.records import Record
 
 Method = Literal[
-    "bca", "wilson", "no disagreement", "one answer only", "permutations", "lang-reiczigel", "mover", "none"
+    "bca", "wilson", "no disagreement", "one answer only", "permutations", "lang-reiczigel", "mover", "student", "none"
 ]
 """Of an interval. `no disagreement`: the exact bound of a rate of which nothing was seen. `one answer only`: every
 resample gives the same figure. `permutations`: the middle 95 % under the null, no interval of confidence."""
@@ -33,6 +35,20 @@ def estimate_share(successes: float, n: float) -> Estimate:
         return Estimate(value=None)
     interval = wilson_interval(round(successes), round(n))
     return Estimate(value=float(successes / n), low=interval.low, high=interval.high, method="wilson")
+
+
+def estimate_student(values: Sequence[float]) -> Estimate:
+    """A mean with Student's interval; without one for fewer than two values, or where all are the same.
+
+    For means over few units, of which a bootstrap's interval is too narrow.
+    """
+    if not values:
+        return Estimate(value=None)
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2 or np.ptp(values) == 0:
+        return Estimate(value=mean, method="none" if n < 2 else "one answer only")
+    reach = float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+    return Estimate(value=mean, low=mean - reach, high=mean + reach, method="student")
 
 
 def estimate_statistic(

@@ -12,9 +12,9 @@ import pytest
 
 from evals.agreement.results import Agreement
 from evals.manual.own import write_own
-from evals.reporting.gates import read_requirement, unmet
 from evals.run import main
 from tests.evals.worlds import decide, label, simulate_run, write_run
+from tools.display.gates import read_requirement, unmet
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,13 @@ class ArmHashes(Record):
     model: str
     """Of a model that is changed when it is loaded, by an adapter or to fresh weights: sha256 over its and the change's."""
     sae: str
+    also: tuple[str, ...] = ()
+    """Of the arm's further SAEs."""
+
+    def by_role(self) -> dict[str, str]:
+        """As a manifest has them: `model`, `sae` and, of an arm with further SAEs, `sae 2` and so on."""
+        further = {f"sae {number}": sha256 for number, sha256 in enumerate(self.also, 2)}
+        return {"model": self.model, "sae": self.sae, **further}
 
 
 def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
@@ -42,10 +49,13 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
         check_model_path(find_folder(study, arm.model))
     if arm.adapter:
         read_adapter(find_folder(study, arm.adapter))
-    if not _is_on_hub(study, arm.sae):
-        check_sae_path(find_folder(study, arm.sae), arm)
+    saes = [arm, *(arm.model_copy(update={**dict(one), "hook_overrides": False}) for one in arm.also)]
+    for one in saes:
+        if not _is_on_hub(study, one.sae):
+            check_sae_path(find_folder(study, one.sae), one)
     files: dict[str, str] = {}
-    hashes = ArmHashes(model=_identify_model(study, arm, files), sae=_identify(study, arm.sae, is_sae_cached))
+    sae, *also = (_identify(study, one.sae, is_sae_cached) for one in saes)
+    hashes = ArmHashes(model=_identify_model(study, arm, files), sae=sae, also=tuple(also))
     if is_own:
         return hashes  # an SAE of the user's, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
@@ -59,8 +69,9 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
 def is_at_hand(study: Study, arm_name: str) -> bool:
     """All of an arm lies in folders or in the hub's cache: nothing has to be downloaded."""
     arm = study.arm(arm_name)
-    return (not _is_on_hub(study, arm.model) or is_model_cached(arm.model)) and (
-        not _is_on_hub(study, arm.sae) or is_sae_cached(arm.sae)
+    saes = (arm.sae, *(one.sae for one in arm.also))
+    return (not _is_on_hub(study, arm.model) or is_model_cached(arm.model)) and all(
+        not _is_on_hub(study, sae) or is_sae_cached(sae) for sae in saes
     )
 
 

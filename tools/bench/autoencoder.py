@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tools.bench.preactivations import Preactivations, readers, top_k_classes
+
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", "constant_scalar_rescale")
 """Run-time normalisations of SAELens that are reproduced here."""
 _LAYER_NORM_EPS = 1e-5
@@ -56,6 +58,12 @@ class Autoencoder:
         """Unit decoder rows; zeros where there is none."""
         self.directions[self.empty] = 0
         self._divides_by_norms = carried and bool(self.empty.any())
+        self.k: int | None = int(sae.cfg.k) if type(sae) in top_k_classes() else None
+        """How many features compete their way into each reconstruction; None where nothing bounds them."""
+        self.signed = self.k is not None and type(sae) is top_k_classes()[-1]
+        """Features write either way, and are ranked by how much."""
+        self._reader = readers().get(type(sae))
+        self._ranking_norms = norms if carried else None
 
     @torch.no_grad()
     def encode(
@@ -68,10 +76,7 @@ class Autoencoder:
         earlier positions all of them are encoded, and the last batch axis has to be the position for the latter.
         An SAE whose features write both ways has negative activations too.
         """
-        rows = residuals.to(self.sae.W_dec.dtype)
-        if self.centred:
-            rows = rows - rows.mean(dim=-1, keepdim=True)
-        read = self._normalise(rows)
+        read = self._normalise(self._centre(residuals.to(self.sae.W_dec.dtype)))
         norms = self.written_norms if features is None else self.written_norms[features]
         activations = self._encode_rows(read.rows, features).float() * norms
         return activations if read.scale is None else activations * read.scale
@@ -102,11 +107,58 @@ class Autoencoder:
         written = written if scale is None else written * scale
         return (written if shift is None else written + shift).float()
 
+    @property
+    def has_preactivations(self) -> bool:
+        """Whether each feature is read by a number of its own, before and whatever the others do."""
+        return self._reader is not None
+
+    @torch.no_grad()
+    def preactivations(self, residuals: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_sae"]:
+        """What the activation function reads, in residual units: negative too, where a feature is far from active.
+
+        Raises:
+            TypeError: the SAE has none (`has_preactivations`).
+        """
+        read = self.read_preactivations(residuals.reshape(-1, residuals.shape[-1]))
+        found = read.own * self.written_norms
+        found = found if read.scale is None else found * read.scale
+        return found.reshape(*residuals.shape[:-1], found.shape[-1])
+
+    def read_preactivations(self, rows: Float[Tensor, "n d_model"]) -> Preactivations:
+        """The same in the SAE's own units, which its activation function chooses by.
+
+        Raises:
+            TypeError: the SAE has none.
+        """
+        if self._reader is None:
+            raise TypeError(f"a {type(self.sae).__name__} has no pre-activations")
+        read = self._normalise(self._centre(rows.to(self.sae.W_dec.dtype)))
+        own = self._reader(self.sae, self.sae.process_sae_in(read.rows)).float()
+        return Preactivations(own if self._ranking_norms is None else own.mul_(self._ranking_norms), read.scale)
+
+    def write_some(
+        self, features: Int64[Tensor, "n m"], activations: Float[Tensor, "n m"]
+    ) -> Float[Tensor, "n d_model"]:
+        """What some features write at such activations, in residual units; no bias."""
+        return torch.nn.functional.embedding_bag(
+            features, self.directions, per_sample_weights=activations.to(self.directions), mode="sum"
+        )
+
+    @torch.no_grad()
+    def bias(self, rows: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
+        """The reconstruction of these rows if no feature were active."""
+        _, scale, shift = self._normalise(rows.to(self.sae.W_dec.dtype))
+        written = self.sae.b_dec.expand_as(rows) if scale is None else self.sae.b_dec * scale
+        return (written if shift is None else written + shift).float()
+
     def _write(self, coded: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_model"]:
         """The SAE's own output. Where activations carry decoder norms the library divides by those, of empty rows too."""
         if self._divides_by_norms:
             return coded @ self.directions.to(coded.dtype) + self.sae.b_dec
         return self.sae.decode(coded)
+
+    def _centre(self, rows: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        return rows - rows.mean(dim=-1, keepdim=True) if self.centred else rows
 
     def _normalise(self, rows: Float[Tensor, "*batch d_model"]) -> Normalised:
         """As SAELens does at run time (`SAE._setup_activation_normalization`), without keeping the scale on the SAE."""

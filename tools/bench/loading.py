@@ -65,7 +65,8 @@ def load_arm(
         change = Change(find_folder(study, arm.adapter) if arm.adapter else None, arm.random_weights)
         loaded = load_model(str(locate(study, arm.model)), where, compute.precision, change)
         sae, alive = _load_sae(locate(study, arm.sae), where)
-    bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference)
+        further = [_load_sae(locate(study, one.sae), where)[0] for one in arm.also]
+    bench = Workbench(loaded.bridge, sae, arm, arm_name, hashes, alive, compute.budget, loaded.reference, further)
     bench.source, bench.change = loaded.source, loaded.change
     bench.sink_multiple = study.observation.sink_multiple
     return bench

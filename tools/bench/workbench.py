@@ -3,7 +3,7 @@
 What the other instruments rely on:
 
 - `tokens` everywhere means ids [rows, positions] whose position 0 is BOS.
-- the residual stream is read and written at `hook_name`, un-normalised;
+- the residual stream is read and written at `hook_name`, un-normalised; an arm with further SAEs has more `places`;
 - `directions` are unit decoder rows (zeros for a row that is 0, whose feature is not `alive`), and activations are scaled
   to match (`tools.bench.autoencoder`), so that `activation * direction` is what the SAE writes, whatever norms it was
   trained with.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,17 +28,20 @@ from tools.bench.arms import ArmHashes
 from tools.bench.autoencoder import Autoencoder
 from tools.bench.blocks import Passing, find_passing
 from tools.bench.compute import BUDGET
-from tools.bench.hooks import choose_hook, hook_of
+from tools.bench.hooks import Hook, choose_hook, hook_of, read_hook
+from tools.bench.places import Place, check_places, place_further
 from tools.bench.positions import SINK_MULTIPLE, choose_row_width, without_sinks
 from tools.bench.readout import measure_readout
 from tools.bench.reference import Reference, probe_rows
 from tools.bench.tokens import TokenReader, first_token
-from tools.errors import LoadError, StudyError
 from tools.study.corpus import Corpus, TokenRows, cut_rows
 from tools.study.definition import Arm, SplitName, Study
 
 ResidualEdit = Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d_model"]]
-"""Receives the residual stream at the hook, in float32, and returns what the model goes on with."""
+"""Receives the residual stream at the hook, in float32, and returns what the model goes on with.
+
+One with a mapping `elsewhere` edits other places in the same pass: a hook's name and what is done there.
+"""
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 _PROBE_ROWS, _PROBE_POSITIONS = 2, 12
@@ -67,10 +70,12 @@ class Workbench:
         alive: Bool[Tensor, " d_sae"] | None = None,
         budget: int = BUDGET,
         reference: Reference | None = None,
+        further: Sequence[Any] = (),
     ) -> None:
         """Without `alive`, every feature counts as active somewhere; a step's arrays may take `budget` bytes.
 
         Without `reference`, what the model said before the bridge was laid around it, the bench cannot prove itself.
+        `further` are the SAEs of `arm.also`, in order.
         """
         self.bridge = bridge
         self.sae = sae
@@ -107,6 +112,8 @@ class Workbench:
         empty = self.autoencoder.empty.cpu()
         self.alive: Bool[Tensor, " d_sae"] = ~empty if alive is None else alive & ~empty
         """False for features known to be active nowhere, and for those that write nothing."""
+        self.places: tuple[Place, ...] = (Place(self.autoencoder, hook), *place_further(arm, further))
+        """The arm's SAE, and those it names beside it."""
         self._corpus: Corpus | None = None
         self._token_ids: dict[SplitName, list[Int64[np.ndarray, " n"]]] = {}
         _check_shapes(self)
@@ -147,9 +154,13 @@ class Workbench:
     @cached_property
     def usual_norm(self) -> float:
         """Median length of the residual stream at the hook, BOS left out, in a few plain texts that no study chooses."""
+        return self.measure_norm()
+
+    def measure_norm(self, hook: Hook | None = None) -> float:
+        """The same at any place."""
         width = min(_PLAIN_POSITIONS, self.context_size)
         rows = probe_rows(self.tokenizer, self.bos, self.n_tokens, width)
-        return float(self.residuals(rows)[:, 1:].norm(dim=-1).median())
+        return float(self.residuals(rows, hook)[:, 1:].norm(dim=-1).median())
 
     def is_text(
         self, residuals: Float[Tensor, "*batch d_model"], real: Bool[Tensor, "*batch"]
@@ -184,20 +195,23 @@ class Workbench:
         return self.reader.text(ids)
 
     @torch.no_grad()
-    def residuals(self, tokens: Int64[Tensor, "rows positions"]) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream at the hook; neither later layers nor the unembedding are run."""
-        if self.hook_name.endswith("hook_resid_pre") and self.layer:
+    def residuals(
+        self, tokens: Int64[Tensor, "rows positions"], hook: Hook | None = None
+    ) -> Float[Tensor, "rows positions d_model"]:
+        """The residual stream at the bench's hook or another; neither later layers nor the unembedding are run."""
+        name, layer = hook or (self.hook_name, self.layer)
+        if name.endswith("hook_resid_pre") and layer:
             with self.lock:  # what a stopped pass returns is the input of the block it stops before
-                return self.bridge(tokens.to(self.device), stop_at_layer=self.layer).detach().float()
+                return self.bridge(tokens.to(self.device), stop_at_layer=layer).detach().float()
         caught: list[Tensor] = []
 
         def keep(residual: Tensor, hook: Any) -> Tensor:
             caught.append(residual.detach())
             return residual
 
-        with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, keep)]):
-            if self.layer + 1 < int(self.bridge.cfg.n_layers):
-                self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=self.layer + 1)
+        with self.lock, self.bridge.hooks(fwd_hooks=[(name, keep)]):
+            if layer + 1 < int(self.bridge.cfg.n_layers):
+                self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=layer + 1)
             else:  # the library would go on to the logits
                 self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
         return caught[0].float()
@@ -226,7 +240,7 @@ class Workbench:
         below: Float[Tensor, "rows positions d_model"] | None = None,
     ) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream that the final norm reads, edited at the hook when asked; `below` as `read_below` gives it."""
-        with self._resuming(below):
+        with self._resuming(below, edit):
             return self.last_residual(tokens, edit)
 
     def last_residual(
@@ -306,7 +320,7 @@ class Workbench:
         below: Float[Tensor, "rows positions d_model"] | None = None,
     ) -> Float[Tensor, "rows d_vocab"]:
         """Logits of the next token; `below` as `read_below` gives it."""
-        with self._resuming(below), self._editing(edit):
+        with self._resuming(below, edit), self._editing(edit):
             output = self.bridge.original_model(tokens.to(self.device), use_cache=False, logits_to_keep=1)
         return output.logits[:, -1, : self.n_tokens].float()
 
@@ -316,9 +330,12 @@ class Workbench:
             return find_passing(self.bridge, self._probe_rows()[:1])
 
     @contextmanager
-    def _resuming(self, below: Float[Tensor, "rows positions d_model"] | None) -> Generator[None]:
+    def _resuming(
+        self, below: Float[Tensor, "rows positions d_model"] | None, edit: ResidualEdit | None
+    ) -> Generator[None]:
         """The blocks before the hook's are passed over, where what they would hand on is known."""
-        if below is None or self._passing is None:
+        is_earlier = any(read_hook(name).layer < self.layer for name in _elsewhere(edit))
+        if below is None or is_earlier or self._passing is None:
             yield
             return
         with self.lock, self._passing.over(self.bridge.blocks[: self.layer], below):
@@ -335,11 +352,22 @@ class Workbench:
 
     @contextmanager
     def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
-        def apply(residual: Tensor, hook: Any) -> Tensor:
-            return residual if edit is None else edit(residual.float()).to(residual.dtype)
+        def at_hook(one: ResidualEdit) -> Callable[[Tensor, Any], Tensor]:
+            return lambda residual, hook: one(residual.float()).to(residual.dtype)
 
-        with self.lock, self.bridge.hooks(fwd_hooks=[(self.hook_name, apply)] if edit else []):
+        elsewhere = _elsewhere(edit)
+        for name in elsewhere:
+            if (
+                name == self.hook_name or name not in self.bridge.hook_dict
+            ):  # the library would ignore it without a word
+                raise ValueError(f"{name} is no other hook of the model than {self.hook_name}")
+        edits = {self.hook_name: edit, **elsewhere} if edit else {}
+        with self.lock, self.bridge.hooks(fwd_hooks=[(name, at_hook(one)) for name, one in edits.items()]):
             yield
+
+
+def _elsewhere(edit: ResidualEdit | None) -> Mapping[str, ResidualEdit]:
+    return getattr(edit, "elsewhere", {})
 
 
 def name_cache_argument(model: Any) -> str:
@@ -349,16 +377,4 @@ def name_cache_argument(model: Any) -> str:
 
 def _check_shapes(bench: Workbench) -> None:
     _ = bench.row_width  # refused before anything is read
-    if bench.hook_name not in bench.bridge.hook_dict:  # the library would ignore it without a word
-        raise StudyError(
-            f"the model has no hook {bench.hook_name}: its layers are 0 to {bench.bridge.cfg.n_layers - 1}"
-        )
-    if bool(bench.autoencoder.empty.all()):
-        raise LoadError(
-            f"the SAE of arm {bench.arm_name}: no row of its weight W_dec has a length that can be told from 0"
-        )
-    d_model = bench.W_U.shape[0]
-    if bench.directions.shape[1] != d_model:
-        raise LoadError(
-            f"the SAE reads {bench.directions.shape[1]} dimensions but the model's residual stream has {d_model}"
-        )
+    check_places(bench.places, bench.bridge, bench.W_U.shape[0], bench.arm_name)

@@ -117,6 +117,12 @@ def _cached_file(repo: str, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def cached_folder(repo: str, file: str) -> Path | None:
+    """Where the cache holds a repository of which it has that file; None if it has not."""
+    found = _cached_file(repo, file)
+    return found.parent if found else None
+
+
 def _are_shards_cached(repo: str, index: str) -> bool:
     file = _cached_file(repo, index)
     if file is None:

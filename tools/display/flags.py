@@ -118,8 +118,13 @@ SHARED: dict[str, dict[str, Any]] = {
     | {"help": "let labels that a program made stand for people's; what is shown says so"},
     "--annotator": {"metavar": "NAME", "help": "who labelled"},
     "--study": {"metavar": "STUDY", "help": "a study under studies/, or a study.toml or its folder (default: pocket)"},
+    "--toward": {"type": Path, "nargs": "+", "metavar": "FILE"}
+    | {"help": "texts, a target each: .txt, .jsonl or .parquet of several passages"},
+    "--away": {"type": Path, "metavar": "FILE"}
+    | {"help": "text that targets are held against (default: the study's corpus)"},
     "--features": {"type": features, "metavar": "FEATURES"}
     | {"help": "just these: numbers, or keys as in transcripts/, parted by commas"},
+    "--judge-repeats": {"type": whole(1, 10**15), "default": 1, "metavar": "N"},
     "--seed": {"type": whole(0, MOST_SEED), "default": 0, "metavar": "N"}
     | {"help": "decides all that is drawn at random (default: 0)"},
     "--require": {"action": "append", "default": [], "metavar": "BOUND"},

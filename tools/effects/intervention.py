@@ -11,6 +11,7 @@ cache and without, and is kept to be compared with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -124,6 +125,28 @@ class Clamp:
         return torch.where(self.writes.cpu().any(dim=1, keepdim=True), everything, 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """A change at the bench's hook with further ones at other places, all made in one pass."""
+
+    change: Change
+    elsewhere: Mapping[str, Change]
+    """Name of a hook, and what is done there to the same rows."""
+
+    def __call__(self, residual: Float[Tensor, "rows positions d_model"]) -> Float[Tensor, "rows _ d_model"]:
+        """What is added at the bench's own hook."""
+        return self.change(residual)
+
+    def take(self, rows: Int64[Tensor, " taken"]) -> Stacked:
+        """The changes of some rows, at every place."""
+        return Stacked(self.change.take(rows), {name: change.take(rows) for name, change in self.elsewhere.items()})
+
+    def signature(self) -> Float[Tensor, "rows n"]:
+        """Those of all places, side by side."""
+        parts = [self.change, *(self.elsewhere[name] for name in sorted(self.elsewhere))]
+        return torch.cat([part.signature().cpu() for part in parts], dim=1)
+
+
 def make_change(
     kind: InterventionKind,
     bench: Workbench,
@@ -171,6 +194,9 @@ class Intervention:
         """What each call was given, where a list is put here; not of calls of a part (`take`)."""
         self._prompt_positions = prompt_positions
         self._record = _Record()
+        further = change.elsewhere if isinstance(change, Stacked) else {}
+        self.elsewhere = {name: Intervention(one, policy, prompt_positions) for name, one in further.items()}
+        """What is done at other places in the same pass (`ResidualEdit`), each with a counter of its own."""
 
     def __call__(self, residual: Float[Tensor, "rows positions d_model"]) -> Float[Tensor, "rows positions d_model"]:
         """The residual stream, changed where the policy says."""
@@ -189,6 +215,8 @@ class Intervention:
         """The intervention on some rows; both count together, and what one has seen of the text the other has."""
         part = Intervention(self.change.take(rows), self.policy, self._prompt_positions)
         part._record = self._record
+        for name, one in part.elsewhere.items():
+            one._record = self.elsewhere[name]._record
         return part
 
     def distinct_rows(self) -> tuple[Int64[Tensor, " distinct"], Int64[Tensor, " rows"]]:

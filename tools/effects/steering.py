@@ -136,7 +136,7 @@ def generate(
     log_probs = torch.zeros(n_rows, new_tokens, device=bench.device)
     log_mass = torch.zeros(n_rows if followed is None else followed.shape[:-1], device=bench.device)
     cache: Any = None
-    if keep_below and use_cache and bench.hook_reads_below:
+    if keep_below and use_cache and bench.hook_reads_below and not edit.elsewhere:  # an earlier edit would be in it
         edit.seen = []
     for place in range(new_tokens):
         if not use_cache:

@@ -146,6 +146,12 @@ def leave_out_copies(passages: Iterable[Passage], known: Iterable[Passage]) -> I
             yield passage
 
 
+def share_of_runs(passages: Iterable[Passage], known: Iterable[Passage]) -> float:
+    """Share of the runs of `RUN_WORDS` words of some passages that known ones have too."""
+    own, others = ({run for passage in some for run in _runs_of(passage)} for some in (passages, known))
+    return len(own & others) / max(len(own), 1)
+
+
 def _runs_of(passage: Passage) -> list[int]:
     words = passage.text.lower().split()
     ends = range(min(RUN_WORDS, len(words)), len(words) + 1)

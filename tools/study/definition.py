@@ -23,6 +23,15 @@ Counts = Literal["input", "output", "either", "both"]
 """Which side of a feature has to be about the domain for the feature to count as relevant."""
 
 
+class FurtherSae(Record):
+    """A sparse autoencoder beside the arm's own, of the same model at another place."""
+
+    sae: str
+    """As `Arm.sae`."""
+    hook_name: str = ""
+    """As `Arm.hook_name`."""
+
+
 class Arm(Record):
     """One model with its sparse autoencoder."""
 
@@ -40,6 +49,9 @@ class Arm(Record):
     """A folder with a LoRA adapter (PEFT), relative to the study, that is merged into the model when it is loaded."""
     random_weights: int | None = Field(default=None, ge=0, lt=2**63)
     """A seed: the model's architecture with weights drawn anew by its own rule, as before any training."""
+
+    also: tuple[FurtherSae, ...] = ()
+    """SAEs at further places, for what edits several in one pass; everything else looks at the arm's own alone."""
 
     @model_validator(mode="after")
     def _is_trained_or_not(self) -> Arm:

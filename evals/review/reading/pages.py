@@ -22,6 +22,7 @@ from evals.review.reading import beside, overview
 from evals.review.reading.decisions import Row, Wanted, cut_page, find_neighbours, select, tabulate
 from evals.review.reading.features import count_wins, line_up, mark_tokens, pile_contexts, warm_tokens
 from evals.review.reading.neuronpedia import find_page
+from evals.review.reading.steered import SteeredPages
 from evals.review.reading.timeline import arrange, total
 from evals.review.runs import OpenRun
 from tools.errors import first_problem
@@ -172,6 +173,8 @@ class Pages:
     ) -> Response:
         """Two runs side by side."""
         names = list(self.shelves)
+        if not names:
+            raise HTTPException(404, "No run is open that could be compared.")
         one, other = self._find(left or names[0]), self._find(right or names[-1])
         if one is other:
             return self._page(request, "compare.html.j2", left=one.run, right=other.run, coupled=None)
@@ -200,7 +203,7 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
     Raises:
         RunError: what the examiner left beside a run does not read.
     """
-    pages, router = Pages(desk, templates), APIRouter()
+    pages, steered, router = Pages(desk, templates), SteeredPages(desk, templates), APIRouter()
     routes: dict[str, Callable[..., Response]] = {
         "/": pages.show_runs,
         "/run/{run}": pages.show_run,
@@ -210,6 +213,9 @@ def make_router(desk: Desk, templates: Jinja2Templates) -> APIRouter:
         "/run/{run}/feature/{key}/transcript": pages.show_transcript,
         "/run/{run}/call/{sha256}": pages.show_call,
         "/compare": pages.show_comparison,
+        "/steered/{run}": steered.show_run,
+        "/steered/{run}/frontier.png": steered.show_frontier,
+        "/steered.css": steered.show_style,
     }
     for path, show in routes.items():
         router.add_api_route(path, show, methods=["GET"], response_class=Response)

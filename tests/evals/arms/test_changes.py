@@ -34,7 +34,7 @@ def read_arms(folder: Path, study: Path, **hashes: str) -> tuple[Read, Read]:
     """Runs that say they ran the arms of a real study."""
     read: list[Read] = []
     for seed, name in enumerate(("base", "finetuned")):
-        known = {**check_arm_files(load_study(str(study)), name).model_dump(), **hashes}
+        known = {**check_arm_files(load_study(str(study)), name).by_role(), **hashes}
         read.append(read_run(write_arm(folder / name, World(name, seed=seed, study=str(study), hashes=known))))
     return read[0], read[1]
 

@@ -165,7 +165,7 @@ def test_saes_that_do_not_belong_to_their_models_stop_a_comparison_that_loads_th
 
 def _run_of(study_folder: Path, folder: Path, name: str, seed: int) -> Path:
     """A run that says it ran an arm of a real study."""
-    hashes = check_arm_files(load_study(str(study_folder)), name).model_dump()
+    hashes = check_arm_files(load_study(str(study_folder)), name).by_role()
     return write_arm(
         folder / name,
         World(name, seed=seed, study=str(study_folder), hashes=hashes, perplexity_bound=100.0 + 40 * seed),

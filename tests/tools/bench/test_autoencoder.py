@@ -152,3 +152,66 @@ def test_features_whose_decoder_row_is_0_write_nothing_and_spoil_nothing(
     assert made.isfinite().all()
     if kind != "temporal":  # which adds what earlier positions foretell
         torch.testing.assert_close(made, found @ ours.directions + ours.sae.b_dec, atol=1e-4, rtol=1e-4)
+
+
+WITHOUT = ("matching_pursuit", "temporal")
+READ = [(name, kind) for name, kind in NORMALISED if name not in WITHOUT]
+
+
+@pytest.mark.parametrize(("architecture", "kind"), READ)
+def test_activations_are_preactivations_where_the_feature_is_active(
+    architecture: str, kind: str, tmp_path: Path, residuals: torch.Tensor
+) -> None:
+    ours = load(save_sae(architecture, tmp_path, **settings(kind)))
+    before, after = ours.preactivations(residuals), ours.encode(residuals)
+    active = after != 0
+    torch.testing.assert_close(before[active], after[active], atol=1e-4, rtol=1e-4)
+    if architecture == "standard":
+        assert torch.equal(before > 0, active)
+
+
+@pytest.mark.parametrize(("architecture", "kind"), [(n, k) for n, k in READ if n in ("topk", "abstopk")])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_top_k_of_the_preactivations_is_what_a_top_k_sae_encodes(
+    architecture: str, kind: str, rescale: bool, tmp_path: Path, residuals: torch.Tensor
+) -> None:
+    """By the SAE's own units: where activations carry no decoder norms, residual units would rank features otherwise."""
+    ours = load(save_sae(architecture, tmp_path, rescale_acts_by_decoder_norm=rescale, **settings(kind)))
+    assert ours.k == 6 and ours.signed == (architecture == "abstopk")
+    rows = residuals.flatten(0, 1)
+    own = ours.read_preactivations(rows).own
+    chosen = (own.abs() if ours.signed else own).topk(ours.k).indices
+    kept = torch.zeros_like(own).scatter(1, chosen, ours.preactivations(rows).gather(1, chosen))
+    torch.testing.assert_close(kept if ours.signed else kept.relu(), ours.encode(rows), atol=1e-4, rtol=1e-4)
+
+
+def test_a_shut_gate_is_a_negative_preactivation(tmp_path: Path, residuals: torch.Tensor) -> None:
+    ours = load(save_sae("gated", tmp_path))
+    with torch.no_grad():
+        ours.sae.b_mag.fill_(50)  # every magnitude is positive
+    shut = ours.encode(residuals) == 0
+    assert 0.05 < float(shut.float().mean()) < 0.95
+    assert torch.equal(ours.preactivations(residuals) <= 0, shut)
+
+
+@pytest.mark.parametrize("architecture", AUTOENCODERS)
+def test_architectures_without_one_number_a_feature_have_no_preactivations(
+    architecture: str, tmp_path: Path, residuals: torch.Tensor
+) -> None:
+    ours = load(save_sae(architecture, tmp_path))
+    assert ours.has_preactivations == (architecture not in WITHOUT)
+    if architecture in WITHOUT:
+        with pytest.raises(TypeError, match="SAE has no pre-activations"):
+            ours.preactivations(residuals)
+
+
+@pytest.mark.parametrize(("architecture", "kind"), READ)
+def test_what_some_features_write_and_the_bias_are_the_reconstruction(
+    architecture: str, kind: str, tmp_path: Path, residuals: torch.Tensor
+) -> None:
+    ours = load(save_sae(architecture, tmp_path, **settings(kind)))
+    rows = residuals.flatten(0, 1)
+    activations = ours.encode(rows)
+    everything = torch.arange(D_SAE).expand(len(rows), -1)
+    made = ours.write_some(everything, activations) + ours.bias(rows)
+    torch.testing.assert_close(made, ours.decode(activations, rows), atol=1e-4, rtol=1e-4)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from evals.errors import LabelError
 from tools.display.terminal import complain
+from tools.errors import UnveilError
 
 UNMET = 1
 _FORM = re.compile(r"\s*(?P<name>[a-z][a-z0-9_]*)\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*")
@@ -37,11 +37,11 @@ def read_requirement(text: str) -> Requirement:
     """`NAME>=NUMBER`, with any of >=, <=, > and <.
 
     Raises:
-        LabelError: it has another form.
+        UnveilError: it has another form.
     """
     found = _FORM.fullmatch(text)
     if found is None:
-        raise LabelError(f"{text!r} is no requirement: write one like kappa_low>=0.6")
+        raise UnveilError(f"{text!r} is no requirement: write one like kappa_low>=0.6")
     return Requirement(text.strip(), found["name"], found["sign"], float(found["bound"]))
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from agent.errors import RunError
 from agent.folder.config import RunConfig
-from agent.stages.selection import select_features
+from agent.folder.records import Selection
+from agent.selection import everything, keywords, listed
+from agent.selection.strategy import Ground
 from tools.study.definition import (
     ControlDefaults,
     CorpusSource,
@@ -50,6 +52,12 @@ def table() -> pd.DataFrame:
     )
 
 
+def select_features(table: pd.DataFrame, study: Study, config: RunConfig) -> Selection:
+    """As a run does, by a strategy that needs no model."""
+    strategies = {"keywords": keywords.choose, "listed": listed.choose, "all": everything.choose}
+    return strategies[config.strategy](Ground(table, study, config)).selection
+
+
 def of(selection, stratum: str) -> list[int]:
     return [item.feature.index for item in selection.items if item.stratum == stratum]
 
@@ -58,6 +66,54 @@ def test_candidates_with_most_hits_come_first_and_the_limit_holds(table: pd.Data
     chosen = of(select_features(table, STUDY, RunConfig()), "candidates")
     assert chosen[:3] == [3, 11, 120]
     assert len(chosen) == 4
+
+
+KNOWN = {
+    "as it stands": (
+        STUDY,
+        RunConfig(),
+        [3, 11, 120, 9],
+        [20, 39, 108, 149, 182],
+        [14, 35, 69, 113, 117, 164, 191],
+    ),
+    "another seed, few candidates, twice the controls": (
+        STUDY,
+        RunConfig(seed=3, controls=2, limit=2),
+        [3, 11],
+        [18, 39, 41, 47, 52, 82, 97, 150, 168, 182],
+        [8, 17, 19, 26, 37, 42, 80, 81, 90, 115, 118, 134, 136, 138],
+    ),
+    "beyond the null": (
+        STUDY.model_copy(update={"survey": SurveyDefaults(candidates="null")}),
+        RunConfig(seed=1),
+        [3, 11],
+        [18, 47, 52, 79, 182],
+        [19, 25, 93, 96, 106, 129, 143],
+    ),
+}
+"""What was chosen when keywords were the only way to choose."""
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_keywords_choose_the_features_that_they_always_chose(surveyed: pd.DataFrame, case: str) -> None:
+    study, config, candidates, near, unrelated = KNOWN[case]
+    selection = select_features(surveyed, study, config)
+    assert of(selection, "candidates") == candidates
+    assert of(selection, "near controls") == near
+    assert of(selection, "unrelated controls") == unrelated
+    assert of(selection, "random directions") == list(range(9 * int(config.controls)))
+    assert (selection.strategy, selection.basis, selection.notes) == ("keywords", {}, ())
+    assert all("score" not in item.model_dump() for item in selection.items)
+
+
+def test_all_takes_every_live_feature_and_random_directions(table: pd.DataFrame) -> None:
+    table.loc[[3, 0], "alive"] = False
+    selection = select_features(table, STUDY, RunConfig(choose="all", controls=0.5))
+    features = [item.feature.index for item in selection.items if item.feature.kind == "feature"]
+    assert sorted(features) == [i for i in range(200) if i not in (0, 3)]
+    assert of(selection, "candidates") == [11, 120, 9, 50, 7]
+    assert all(size.drawn == size.population for size in selection.sizes if size.population is not None)
+    assert len(of(selection, "random directions")) == round(0.5 * 9)
 
 
 def test_strata_do_not_overlap_and_controls_have_no_hits(table: pd.DataFrame) -> None:

@@ -1,0 +1,1 @@
+"""Which features are investigated: one file a strategy, behind one function type."""
