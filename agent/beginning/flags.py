@@ -56,9 +56,10 @@ def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     defaults = vars(parser.parse_args([]))
     unset = object()
     # A flag that may come again starts a list of its own; all others are marked, to be told from a default.
-    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - {"header"}, unset))
+    again = {"header", *(name for name, value in defaults.items() if isinstance(value, list))}
+    marked = argparse.Namespace(**dict.fromkeys(defaults.keys() - again, unset))
     found = vars(parser.parse_args(argv, marked))
-    given = frozenset(name for name, value in found.items() if value is not unset and value is not None)
+    given = frozenset(name for name, value in found.items() if value is not unset and value not in (None, []))
     return argparse.Namespace(**{**defaults, **{name: found[name] for name in given}}, given=given)
 
 
