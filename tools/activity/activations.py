@@ -96,7 +96,7 @@ def record_activations(
     text = np.zeros_like(rows.real)
     if progress and task is None:
         task = progress.add_task("observe      contexts", total=len(rows.tokens))
-    for part, tokens, real in _batches(rows, tokens_per_batch):
+    for part, tokens, real in in_batches(rows, tokens_per_batch):
         residuals = bench.residuals(tokens)  # [batch, width, d_model]
         counted = bench.is_text(residuals, real)
         width, padding = tokens.shape[1], ~counted[..., None]
@@ -140,7 +140,7 @@ def sample_features(d_sae: int, most: int = SAMPLED_FEATURES) -> Int64[Tensor, "
     return torch.from_numpy(np.sort(drawn))
 
 
-def _batches(
+def in_batches(
     rows: TokenRows, most_tokens: int
 ) -> Iterator[tuple[Int64[np.ndarray, " batch"], Int64[Tensor, "batch width"], Bool[Tensor, "batch width"]]]:
     """Which rows, their tokens and which of these are real: rows about as long together, cut where the longest ends."""
