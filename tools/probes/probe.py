@@ -73,8 +73,8 @@ def train_probe(
     """A probe of class 1 against class 0.
 
     Inputs are centred and divided by one number, their root mean square, so that the penalty means the same at every hook
-    and no direction counts for more than it has. The penalty with the least log loss on development texts is taken; of
-    equal ones the strongest.
+    and no direction counts for more than it has. The penalty that puts most development texts in their class is taken; of
+    equal ones the strongest: the log loss would go on to reward a classifier for how far it keeps apart what is apart already.
 
     Raises:
         ValueError: there is only one class.
@@ -88,11 +88,28 @@ def train_probe(
     for strength in STRENGTHS:
         fitted = LogisticRegression(C=strength, max_iter=_ITERATIONS).fit(train, classes)
         weights, bias = np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0])
-        signs = np.where(development_classes == 1, 1.0, -1.0)
-        loss = float(np.logaddexp(0, -signs * (held @ weights + bias)).mean())
-        fits.append((loss, strength, weights, bias))
+        missed = float(((held @ weights + bias > 0) != (development_classes == 1)).mean())
+        fits.append((missed, strength, weights, bias))
     _, strength, weights, bias = min(fits, key=lambda fit: fit[:2])
     return Probe(weights / scale, bias - float(centre @ weights) / scale, strength)
+
+
+def centre_threshold(
+    probe: Probe, inputs: Float[np.ndarray, "texts d"], classes: Int64[np.ndarray, " texts"]
+) -> Probe:
+    """The probe with its threshold half way between the mean logits of two classes' texts, its weights as they were.
+
+    Taking features out moves all logits: a probe that called half of all texts positive may then call nearly all of them
+    so. Its training texts, the biased ones, are enough to set that right.
+
+    Raises:
+        ValueError: a class has no text.
+    """
+    logits = probe.logits(inputs)
+    if not 0 < int((classes == 1).sum()) < len(classes):
+        raise ValueError("both classes need texts")
+    middle = (logits[classes == 1].mean() + logits[classes != 1].mean()) / 2
+    return probe._replace(bias=probe.bias - float(middle))
 
 
 def train_probes(task: Task, inputs: Float[np.ndarray, "texts d"], seed: int) -> Probes:

@@ -250,6 +250,7 @@ def _check_counts(task: Task, split: Split, counts: dict[str, int]) -> None:
         raise StudyError(
             f"task {task.name}: its {split} split has {counts[least]} texts of {least}, and it takes {FEWEST}: "
             "a document's split follows from its name, so more documents are needed"
+            + "".join(f" ({note})" for note in task.notes)
         )
 
 

@@ -84,7 +84,7 @@ def _read_csv(file: Path, needed: list[str]) -> Iterator[Row]:
                 raise StudyError(f"{file}, row {number} has more cells than its header: are its texts quoted?")
             yield Row(f"{file}, row {number}", f"{file.name}:{number}", row)
     except csv.Error as error:
-        raise StudyError(f"{file} is not CSV: line {reader.line_num}, {error}") from None
+        raise StudyError(f"{file} is not CSV: line {reader.reader.line_num}, {error}") from None
 
 
 def _read_parquet(file: Path, needed: list[str]) -> Iterator[Row]:
