@@ -38,7 +38,7 @@ def choose_like(
     """Other features at random, one for each chosen one, that are active as often and have as large an effect.
 
     Of the `NEIGHBOURS` nearest by the logarithms of both, each in its standard deviations, one is drawn; none twice.
-    Features without effect or activity are like nothing.
+    A feature without effect or activity is like nothing and is never drawn; for a chosen one that is so, any is drawn.
 
     Args:
         chosen: those that are to be matched.
@@ -56,11 +56,10 @@ def choose_like(
     for feature in chosen:
         if not free.any():
             break
-        if not live[feature]:
-            continue
-        candidates = np.flatnonzero(free)
-        distances = np.linalg.norm(places[candidates] - places[feature], axis=1)
-        near = candidates[np.argsort(distances, kind="stable")[:NEIGHBOURS]]
+        near = np.flatnonzero(free)
+        if live[feature]:
+            distances = np.linalg.norm(places[near] - places[feature], axis=1)
+            near = near[np.argsort(distances, kind="stable")[:NEIGHBOURS]]
         drawn.append(int(rng.choice(near)))
         free[drawn[-1]] = False
     return drawn

@@ -94,9 +94,7 @@ def train_probe(
     return Probe(weights / scale, bias - float(centre @ weights) / scale, strength)
 
 
-def centre_threshold(
-    probe: Probe, inputs: Float[np.ndarray, "texts d"], classes: Int64[np.ndarray, " texts"]
-) -> Probe:
+def centre_threshold(probe: Probe, inputs: Float[np.ndarray, "texts d"], classes: Int64[np.ndarray, " texts"]) -> Probe:
     """The probe with its threshold half way between the mean logits of two classes' texts, its weights as they were.
 
     Taking features out moves all logits: a probe that called half of all texts positive may then call nearly all of them

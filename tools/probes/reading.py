@@ -98,7 +98,9 @@ def _with_classes(
             column = definition.column_of(role)
             values = sorted({_class_of(row, column, whole=False) for row in rows})
             if not 2 <= len(values) <= _MOST_CLASSES:
-                raise StudyError(f"task {definition.name}: its column {column} has {len(values)} classes, not 2 or more")
+                raise StudyError(
+                    f"task {definition.name}: its column {column} has {len(values)} classes, not 2 or more"
+                )
             found[role] = Concept(name=concept.name, column=concept.column, classes={v: (v,) for v in values})
     definition = definition.model_copy(update=found)
     return definition, _named(definition.label), _named(definition.attribute)

@@ -28,8 +28,9 @@ class Removal(NamedTuple):
 
 
 def removal_score(ablated: float, biased: float, oracle: float) -> float | None:
-    """SCR of three accuracies: 0 where nothing was gained, 1 where the oracle was reached; below and beyond there are
-    scores too. None where the oracle is no better than the biased classifier.
+    """SCR of three accuracies; None where the oracle is no better than the biased classifier.
+
+    It is 0 where nothing was gained and 1 where the oracle was reached; scores below and beyond are there too.
     """
     gap = oracle - biased
     return (ablated - biased) / gap if gap >= LEAST_GAP else None

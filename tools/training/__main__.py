@@ -60,7 +60,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default="base",
         help="for sae and adapter: an arm of the recipe; for lens: of the study (default: %(default)s)",
     )
-    parser.add_argument("--task", metavar="NAME", help="for task: whose grammar is NAME.grammar.toml in the study's tasks")
+    parser.add_argument(
+        "--task", metavar="NAME", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
+    )
     add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
     parser.add_argument(
         "--seeds",

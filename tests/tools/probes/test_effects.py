@@ -32,9 +32,7 @@ def directions(bench: Workbench) -> np.ndarray:
     return bench.directions.numpy()
 
 
-def test_an_exact_effect_is_what_ablation_takes_from_the_logit(
-    bench: Workbench, probe: Probe, tmp_path: Path
-) -> None:
+def test_an_exact_effect_is_what_ablation_takes_from_the_logit(bench: Workbench, probe: Probe, tmp_path: Path) -> None:
     pooled = pool_texts(bench, TEXTS, cache=tmp_path)
     pooled = pooled._replace(residual=pooled.residual.astype(np.float64))
     effects = exact_effects(pooled.features, directions(bench), probe)
@@ -67,9 +65,7 @@ def test_integrated_gradients_add_up_to_what_all_features_do_together(bench: Wor
     with_all = probe.logits(pool_at(bench, TEXTS, LATER))
     without = probe.logits(ablate_at(bench, TEXTS, LATER, range(bench.d_sae)))
     errors = {
-        steps: np.abs(
-            integrate_effects(bench, TEXTS, LATER, probe, steps).sum(axis=1) - (with_all - without)
-        ).max()
+        steps: np.abs(integrate_effects(bench, TEXTS, LATER, probe, steps).sum(axis=1) - (with_all - without)).max()
         for steps in (1, 4, 32)
     }
     assert errors[32] < 0.02 * np.abs(with_all - without).max()

@@ -132,9 +132,7 @@ def without(quadrant: tuple[str, str]) -> Callable[[Rows], Rows]:
         (lambda rows: [], "has 0 classes"),
     ],
 )
-def test_what_nothing_can_be_learned_from_is_refused(
-    tmp_path: Path, change: Callable[[Rows], Rows], said: str
-) -> None:
+def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path, change: Callable[[Rows], Rows], said: str) -> None:
     import re
 
     assert re.search(said, refused(change(make_rows()), tmp_path))
@@ -225,7 +223,10 @@ def test_a_task_that_is_not_there_lists_those_that_are() -> None:
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize(
     ("name", "columns"),
-    [("bib-professor-nurse", ("hard_text", "profession", "gender")), ("amazon-books-cds", ("text", "category", "rating"))],
+    [
+        ("bib-professor-nurse", ("hard_text", "profession", "gender")),
+        ("amazon-books-cds", ("text", "category", "rating")),
+    ],
 )
 def test_published_tasks_read_a_data_set_in_the_hubs_layout(
     tmp_path: Path, name: str, columns: tuple[str, str, str]
@@ -233,9 +234,7 @@ def test_published_tasks_read_a_data_set_in_the_hubs_layout(
     """The library takes a folder for a data set too, so that no network is needed to see it read one."""
     definition = find_definition(name, load_study("smollm2"))
     assert definition.attribute is not None
-    values = [
-        [int(of[0]) for of in concept.classes.values()] for concept in (definition.label, definition.attribute)
-    ]
+    values = [[int(of[0]) for of in concept.classes.values()] for concept in (definition.label, definition.attribute)]
     number = float if "rating" in columns else int
     rows = [
         {columns[0]: f"word {n} of {a} and {b}", columns[1]: a, columns[2]: number(b)}
@@ -265,5 +264,7 @@ def test_a_data_set_without_its_columns_is_named(tmp_path: Path) -> None:
 
 def test_a_published_task_says_that_the_hub_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(LoadError, match=r"task bib-professor-nurse needs 'LabHC/bias_in_bios' from the Hugging Face hub"):
+    with pytest.raises(
+        LoadError, match=r"task bib-professor-nurse needs 'LabHC/bias_in_bios' from the Hugging Face hub"
+    ):
         load_task("bib-professor-nurse", load_study("smollm2"))

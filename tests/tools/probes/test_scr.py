@@ -214,7 +214,12 @@ def test_draws_are_of_one_size_and_of_their_quadrants(world: World) -> None:
     for seed in range(3):
         ambiguous, balanced = draw_ambiguous(task, "train", seed), draw_balanced(task, "train", seed)
         assert len(ambiguous) == len(balanced) == len(set(ambiguous.tolist()))
-        assert np.bincount(task.quadrants[ambiguous], minlength=4).tolist() == [len(ambiguous) // 2, 0, 0, len(ambiguous) // 2]
+        assert np.bincount(task.quadrants[ambiguous], minlength=4).tolist() == [
+            len(ambiguous) // 2,
+            0,
+            0,
+            len(ambiguous) // 2,
+        ]
         assert set(np.bincount(task.quadrants[balanced], minlength=4).tolist()) == {len(balanced) // 4}
         assert task.within("train")[ambiguous].all()
         assert task.within("train")[balanced].all()
