@@ -14,6 +14,7 @@ from tools.probes.cues import delete_cues, read_cues
 from tools.probes.grammar import list_cues, read_grammar, write_texts
 from tools.probes.reading import load_task
 from tools.study.reading import load_study
+from tools.training.__main__ import main
 
 TASKS = Path("studies/pocket/tasks")
 TINY = """
@@ -86,6 +87,35 @@ def test_texts_are_as_many_of_each_kind_and_repeat_no_sentence(tmp_path: Path) -
     masked = [re.sub(r"\b(Al|Bo|Cy|Di)\b", "_", s) for row in rows for s in row["text"].split(". ")]
     assert len({sentence.rstrip(".").lower() for sentence in masked}) == 16
     assert [row["document"] for row in rows[:2]] == ["t-0001", "t-0002"]
+
+
+def test_the_command_writes_texts_and_cues_into_the_study(study_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study_copy / "tasks").mkdir()
+    tiny(study_copy / "tasks").rename(study_copy / "tasks" / "tiny.grammar.toml")
+    assert main(["task", "--study", str(study_copy), "--task", "tiny"]) == 0
+    grammar = read_grammar(study_copy / "tasks" / "tiny.grammar.toml")
+    assert (study_copy / "tasks" / "tiny.jsonl").read_text("utf-8") == write_texts(grammar, "tiny")
+    assert (study_copy / "tasks" / "tiny.cues.txt").read_text("utf-8").split() == list_cues(grammar)
+    assert main(["task", "--study", str(study_copy), "--task", "nix"]) == 2
+    assert "nix.grammar.toml cannot be read" in capsys.readouterr().err
+
+
+def test_passages_run_out_together_and_keep_their_documents(tmp_path: Path) -> None:
+    passages = [
+        {"document": f"{topic}{n}", "topic": topic, "text": f"One of {topic}{n}. Two of {topic}{n}. Three."}
+        for topic, count in (("x", 4), ("y", 3))
+        for n in range(count)
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in passages), "utf-8")
+    cuts = 'plan = ["line", "passage"]\n[passages]\nfile = "p.jsonl"\nsentences = 2\ntopics = { x = ["x"], y = ["y"] }'
+    text = TINY.replace('plan = ["line", "line"]', cuts.split("\n")[0]).replace(
+        "[common]", cuts.split("\n", 1)[1] + "\n[common]"
+    )
+    (tmp_path / "g.toml").write_text(text, "utf-8")
+    rows = [json.loads(line) for line in write_texts(read_grammar(tmp_path / "g.toml"), "t").splitlines()]
+    assert Counter(row["label"] for row in rows) == {"x": 2, "y": 2}
+    assert rows[0]["document"] == "x0"
+    assert rows[0]["text"].endswith("One of x0. Two of x0.")
 
 
 def test_cues_are_what_one_attribute_says_and_the_other_does_not(tmp_path: Path) -> None:
