@@ -1,8 +1,7 @@
-"""A task read from its texts, and refused by name where nothing could be learned from it.
+"""A task read from its texts: every row's text, class and attribute, and the split that its document is in.
 
-What is refused: a class or a quadrant that a split lacks, an attribute that is the label under another name, more than two
-classes where two are told apart, labels that are no classes, empty texts. What is told: copies of earlier texts, which are
-left out lest one text stand in two splits, and quadrants of unequal size, of which as many as the smallest are measured.
+Refused here are labels that are no classes and texts that are none; what is read is then checked as a whole
+(`tools.probes.checks`). Copies of earlier texts are left out, lest one text stand in two splits, and told.
 """
 
 from __future__ import annotations
@@ -11,22 +10,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
+from pydantic import ValidationError
 
 from tools.errors import StudyError
+from tools.probes.checks import check_task
 from tools.probes.definition import Concept, TaskDefinition, find_definition, spell
 from tools.probes.rows import Row, number_rows, read_rows
-from tools.probes.task import PAIRS, SPLITS, Split, Task, TaskText, split_of
+from tools.probes.task import Task, TaskText, split_of
 from tools.study.corpus import drop_copies
 from tools.study.definition import Study
-from tools.study.texts import HUB, Passage, gather_rows
+from tools.study.texts import DOCUMENT_CHARACTERS, HUB, Passage, gather_rows
 
-FEWEST = 5
-"""Texts of a quadrant, or of a class where there are no quadrants, that each split has to have."""
 MOST_ROWS = 300_000
 """Of a data set on the hub, that are gone through in search of texts."""
 _MOST_CLASSES = 100
-_NAMED = 5
 
 
 def load_task(name: str, study: Study | None = None) -> Task:
@@ -65,7 +62,7 @@ def read_task(definition: TaskDefinition) -> Task:
         rows = list(read_rows(_locate(definition), _needed(definition)))
         definition, classes, attributes = _with_classes(definition, rows)
         found = list(_collect(definition, rows))
-    return _check(definition, _assemble(definition, found, classes, attributes))
+    return check_task(_assemble(definition, found, classes, attributes))
 
 
 _Found = tuple[str, str, int, int]
@@ -99,9 +96,16 @@ def _with_classes(
             values = sorted({_class_of(row, column, whole=False) for row in rows})
             if not 2 <= len(values) <= _MOST_CLASSES:
                 raise StudyError(
-                    f"task {definition.name}: its column {column} has {len(values)} classes, not 2 or more"
+                    f"task {definition.name}: its column {column} has {len(values)} classes, "
+                    f"and 2 to {_MOST_CLASSES} are told apart"
                 )
-            found[role] = Concept(name=concept.name, column=concept.column, classes={v: (v,) for v in values})
+            try:
+                found[role] = Concept(name=concept.name, column=concept.column, classes={v: (v,) for v in values})
+            except ValidationError as error:
+                raise StudyError(
+                    f"task {definition.name}: its column {column} has a value that cannot name a class: "
+                    + error.errors()[0]["msg"].removeprefix("Value error, ")
+                ) from None
     definition = definition.model_copy(update=found)
     return definition, _named(definition.label), _named(definition.attribute)
 
@@ -167,6 +171,7 @@ def _text(row: Row, definition: TaskDefinition) -> str:
         raise StudyError(f"{row.where}: its {definition.text_column} is no text")
     if not text.strip():
         raise StudyError(f"{row.where}: its {definition.text_column} is empty")
+    text = text[:DOCUMENT_CHARACTERS]
     return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair, which no tokenizer takes
 
 
@@ -191,7 +196,12 @@ def _assemble(
         )
         for place in kept
     )
-    plural = "texts are copies" if copies > 1 else "text is a copy"
+    notes: list[str] = []
+    if copies:
+        plural = "texts are copies" if copies > 1 else "text is a copy"
+        notes.append(f"{copies} {plural} of earlier ones in other documents and left out")
+    if max(Counter(text[2:] for text in found).values(), default=0) >= definition.most_texts:
+        notes.append(f"no more than the first {definition.most_texts:,} texts of a kind are taken (most_texts)")
     return Task(
         name=definition.name,
         label=definition.label.name,
@@ -199,64 +209,10 @@ def _assemble(
         attribute=definition.attribute.name if definition.attribute else "",
         attribute_classes=attributes,
         texts=texts,
-        notes=(f"{copies} {plural} of earlier ones in other documents and left out",) if copies else (),
+        notes=tuple(notes),
     )
 
 
 def _passages(found: list[_Found]) -> Iterator[Passage]:
     for place, (document, text, *_) in enumerate(found):
         yield Passage(document, str(place), text)
-
-
-def _check(definition: TaskDefinition, task: Task) -> Task:
-    """The task, with a note where its test set is unbalanced.
-
-    Raises:
-        StudyError: nothing could be learned from it.
-    """
-    if not definition.attribute:
-        for split in SPLITS:
-            counts = np.bincount(task.labels[task.within(split)], minlength=len(task.classes))
-            _check_counts(task, split, dict(zip(task.classes, counts.tolist(), strict=True)))
-        return task
-    for concept, classes in ((task.label, task.classes), (task.attribute, task.attribute_classes)):
-        if len(classes) != 2:
-            shown = ", ".join(classes[:_NAMED]) + (", …" if len(classes) > _NAMED else "")
-            raise StudyError(
-                f"task {task.name}: {concept} has {len(classes)} classes ({shown}) where two are told apart: "
-                "name the two that are meant in a task file"
-            )
-    if len(task.texts) and len(set(task.quadrants.tolist())) <= 2:
-        _refuse_one_name(task)
-    for split in SPLITS:
-        counts = np.bincount(task.quadrants[task.within(split)], minlength=len(PAIRS))
-        named = {task.name_quadrant(quadrant): int(n) for quadrant, n in enumerate(counts)}
-        _check_counts(task, split, named)
-        if split == "test" and counts.max() > 2 * counts.min():
-            return task.model_copy(update={"notes": (*task.notes, _note_unbalanced(named))})
-    return task
-
-
-def _refuse_one_name(task: Task) -> None:
-    """Where one follows from the other everywhere."""
-    if np.array_equal(task.labels, task.attributes) or np.array_equal(task.labels, 1 - task.attributes):
-        raise StudyError(
-            f"task {task.name}: its attribute {task.attribute} is its label {task.label} under another name: "
-            "no text tells the two apart"
-        )
-
-
-def _check_counts(task: Task, split: Split, counts: dict[str, int]) -> None:
-    least = min(counts, key=lambda name: counts[name])
-    if counts[least] < FEWEST:
-        raise StudyError(
-            f"task {task.name}: its {split} split has {counts[least]} texts of {least}, and it takes {FEWEST}: "
-            "a document's split follows from its name, so more documents are needed"
-            + "".join(f" ({note})" for note in task.notes)
-        )
-
-
-def _note_unbalanced(counts: dict[str, int]) -> str:
-    shown = ", ".join(f"{n} {name}" for name, n in counts.items())
-    left = sum(counts.values()) - len(counts) * min(counts.values())
-    return f"the test split is unbalanced ({shown}): {min(counts.values())} of each are measured, {left} left out"

@@ -103,7 +103,14 @@ def test_the_first_texts_of_each_quadrant_are_taken(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text(
         'texts = "t.jsonl"\nmost_texts = 70\n[label]\nname = "label"\n[attribute]\nname = "attribute"\n', "utf-8"
     )
-    assert Counter(load_task(str(tmp_path / "t.toml")).quadrants.tolist()) == dict.fromkeys(range(4), 70)
+    task = load_task(str(tmp_path / "t.toml"))
+    assert Counter(task.quadrants.tolist()) == dict.fromkeys(range(4), 70)
+    assert task.notes == ("no more than the first 70 texts of a kind are taken (most_texts)",)
+
+
+def test_long_texts_are_read_as_far_as_a_corpus_is(tmp_path: Path) -> None:
+    rows = [{**row, "text": f"{row['text']} {'x' * 5000}"} for row in make_rows()]
+    assert {len(text.text) for text in load_task(write_jsonl(tmp_path / "t.jsonl", rows)).texts} == {2000}
 
 
 def without(quadrant: tuple[str, str]) -> Callable[[Rows], Rows]:
@@ -130,6 +137,13 @@ def without(quadrant: tuple[str, str]) -> Callable[[Rows], Rows]:
         (lambda rows: [*rows, {**rows[0], "text": 3}], ":321: its text is no text"),
         (lambda rows: [{"text": "a", "label": "b"}], ":1 has no column attribute: it has text, label"),
         (lambda rows: [], "has 0 classes"),
+        (
+            lambda rows: [{**row, "label": f"a\nb{row['label']}"} for row in rows],
+            "cannot name a class: it holds a line break: it is one line",
+        ),
+        (lambda rows: [{**row, "label": f"c{n}"} for n, row in enumerate(rows)], "has 320 classes, and 2 to 100 are"),
+        (lambda rows: [{**row, "label": float("nan")} for row in rows], "its label is nan, and a class"),
+        (lambda rows: [{**row, "text": "the same"} for row in rows], r"319 texts are copies"),
     ],
 )
 def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path, change: Callable[[Rows], Rows], said: str) -> None:
