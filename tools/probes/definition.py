@@ -19,6 +19,8 @@ FOLDER = "tasks"
 """Of a study, where its tasks are."""
 LARGEST = 2**20
 """Most bytes of a task's file."""
+_SHOWN = 80
+"""Characters of a name that are said again."""
 TABLES = (".jsonl", ".csv", ".parquet")
 """Files of texts that are a task by themselves, with columns `text`, `label` and `attribute`."""
 
@@ -120,11 +122,21 @@ def list_tasks(study: Study) -> list[str]:
     return sorted(path.stem for path in (study.folder / FOLDER).glob("*.toml") if ".grammar" not in path.name)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; none is under a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _find(name: str, study: Study | None) -> Path:
     if study is not None and name in list_tasks(study):
         return study.folder / FOLDER / f"{name}.toml"
     path = Path(name)
-    if path.suffix.lower() in (".toml", *TABLES) and path.exists():
+    if path.suffix.lower() in (".toml", *TABLES) and is_file(path):
         return path
     known = f"study {study.name} has {', '.join(list_tasks(study)) or 'none'}" if study else "no study is given"
-    raise StudyError(f"there is no task {name!r}: {known}; or give a file that ends in .toml, {', '.join(TABLES)}")
+    raise StudyError(
+        f"there is no task {name[:_SHOWN]!r}: {known}; or give a file that ends in .toml, {', '.join(TABLES)}"
+    )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tools.errors import StudyError
 from tools.probes.checks import check_task
-from tools.probes.definition import Concept, TaskDefinition, find_definition, spell
+from tools.probes.definition import Concept, TaskDefinition, find_definition, is_file, spell
 from tools.probes.rows import Row, number_rows, read_rows
 from tools.probes.task import Task, TaskText, split_of
 from tools.study.corpus import drop_copies
@@ -71,7 +71,7 @@ _Found = tuple[str, str, int, int]
 
 def _locate(definition: TaskDefinition) -> Path:
     file = definition.folder / definition.texts
-    if not file.is_file():
+    if not is_file(file):
         raise StudyError(f"task {definition.name}: its texts {file} are missing")
     return file
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.progress import Progress
 
 from tools.bench.workbench import Workbench
 from tools.errors import StudyError
@@ -56,7 +57,7 @@ def test_sinks_are_left_out(bench: Workbench, tmp_path: Path, monkeypatch: pytes
 
 
 def test_texts_are_read_once(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = pool_texts(bench, TEXTS, cache=tmp_path)
+    first = pool_texts(bench, TEXTS, Progress(disable=True), tmp_path)
     monkeypatch.setattr(bench, "residuals", None)
     again = pool_texts(bench, TEXTS, cache=tmp_path)
     for kept, made in zip(again, first, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -147,8 +148,6 @@ def without(quadrant: tuple[str, str]) -> Callable[[Rows], Rows]:
     ],
 )
 def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path, change: Callable[[Rows], Rows], said: str) -> None:
-    import re
-
     assert re.search(said, refused(change(make_rows()), tmp_path))
 
 
@@ -232,6 +231,22 @@ def test_a_task_that_is_not_there_lists_those_that_are() -> None:
     assert {"bios", "topics", "domains"} <= set(list_tasks(study))
     with pytest.raises(StudyError, match="there is no task 'nix': study pocket has bios, domains, topics; or give a"):
         load_task("nix", study)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".csv", "nul\0.toml", "folder.csv", "", "missing.jsonl"])
+def test_a_name_that_is_no_file_is_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match=r"there is no task '.{0,83}: no study is given; or give a file"):
+        load_task(name)
+
+
+@pytest.mark.parametrize("texts", ["nix.csv", "a" * 5000, ".", "t.txt"])
+def test_texts_that_are_missing_or_of_no_kind_are_named(tmp_path: Path, texts: str) -> None:
+    (tmp_path / "t.txt").write_text("text", "utf-8")
+    assert re.search(
+        "are missing$|is none of", refused(make_rows(), tmp_path, f'texts = "{texts}"\n[label]\nname = "a"\n')
+    )
 
 
 @pytest.mark.usefixtures("hub")
