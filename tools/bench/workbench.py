@@ -244,17 +244,17 @@ class Workbench:
             return self.last_residual(tokens, edit)
 
     def last_residual(
-        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None
+        self, tokens: Int64[Tensor, "rows positions"], edit: ResidualEdit | None, at: str = ""
     ) -> Float[Tensor, "rows positions d_model"]:
-        """The same, differentiable in what the edit returns."""
+        """The same, differentiable in what the edit returns; at another hook than the last, if one is named."""
         caught: list[Tensor] = []
 
         def keep(residual: Tensor, hook: Any) -> Tensor:
             caught.append(residual)
             return residual
 
-        last = f"blocks.{int(self.bridge.cfg.n_layers) - 1}.hook_resid_post"
-        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(last, keep)]):
+        hook_name = at or f"blocks.{int(self.bridge.cfg.n_layers) - 1}.hook_resid_post"
+        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(hook_name, keep)]):
             self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
         return caught[0].float()
 

