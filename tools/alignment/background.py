@@ -21,6 +21,8 @@ MOST_DOCUMENTS = 400
 """Drawn of what there is: the null of a few target documents gets no finer by more."""
 
 
+MOST_OF_CORPUS = 0.25
+"""What is left of the corpus without a larger share of it is another text than the corpus."""
 PROMPT_CHARACTERS = 200
 """Of each document of the corpus that is a prompt; whole ones tell features apart no better."""
 LEAST_PROMPTS = 2
@@ -62,8 +64,11 @@ def find_background(corpus: Corpus, target: Target, file: str | Path | None = No
         return Background(Path(file).name, hash_text(Path(file)), _draw(documents, seed, f"{file}"))
     called = f"the corpus of study {corpus.study.name}"
     others, left_out = others_in(corpus, target)
-    if left_out > COPIED_SHARE * (len(others) + left_out):
-        raise StudyError(f"{target.name} is most of {called}: give other text to hold it against with --away")
+    if left_out > MOST_OF_CORPUS * (len(others) + left_out):
+        raise StudyError(
+            f"{left_out} of the {len(others) + left_out} documents of {called} are {target.name}'s own: give other text to "
+            "hold it against with --away"
+        )
     _check_apart(target, others, called)
     return Background(called, None, _draw(others, seed, called), left_out)
 
@@ -110,13 +115,17 @@ def shorten(text: str, most: int) -> str:
 
 
 def _check_apart(target: Target, documents: list[str], called: str) -> None:
-    own = _as_one([*target.documents, *target.held_out])
-    shared = max(share_of_runs(own, _as_one(documents)), share_of_runs(_as_one(documents), own))
+    own = [*target.documents, *target.held_out]
+    shared = max(share_of_runs(_each(one), _as_one(other)) for one, other in ((own, documents), (documents, own)))
     if shared > COPIED_SHARE:
         raise StudyError(
             f"{target.name} and {called} are the same text ({shared:.0%} of the one is in the other): a target is held "
             "against other text; give some with --away"
         )
+
+
+def _each(documents: list[str]) -> list[Passage]:
+    return [Passage("", None, text) for text in documents]
 
 
 def _as_one(documents: list[str]) -> list[Passage]:

@@ -147,15 +147,27 @@ def leave_out_copies(passages: Iterable[Passage], known: Iterable[Passage]) -> I
 
 
 def share_of_runs(passages: Iterable[Passage], known: Iterable[Passage]) -> float:
-    """Share of the runs of `RUN_WORDS` words of some passages that known ones have too."""
-    own, others = ({run for passage in some for run in _runs_of(passage)} for some in (passages, known))
-    return len(own & others) / max(len(own), 1)
+    """Share of the runs of `RUN_WORDS` words of some passages that stand in known ones; of a shorter passage, all of it."""
+    texts = [passage.text.lower().split() for passage in known]
+    of_length: dict[int, set[int]] = {}
+    shared = total = 0
+    for passage in passages:
+        words = passage.text.lower().split()
+        n = min(RUN_WORDS, len(words))
+        if n not in of_length:
+            of_length[n] = {run for text in texts for run in _runs(text, n)}
+        shared += sum(run in of_length[n] for run in _runs(words, n))
+        total += len(words) - n + 1
+    return shared / max(total, 1)
 
 
 def _runs_of(passage: Passage) -> list[int]:
     words = passage.text.lower().split()
-    ends = range(min(RUN_WORDS, len(words)), len(words) + 1)
-    return [hash(tuple(words[max(0, end - RUN_WORDS) : end])) for end in ends]
+    return _runs(words, min(RUN_WORDS, len(words)))
+
+
+def _runs(words: list[str], n: int) -> list[int]:
+    return [hash(tuple(words[start : start + n])) for start in range(len(words) - n + 1)]
 
 
 def cut_rows(

@@ -245,7 +245,7 @@ def test_bad_target_is_one_line_and_leaves_no_run(
         write_sentences(file, MEDICAL)
         flags, said = [*flags, "--away", str(file)], "the same text"
     elif kind == "the corpus":
-        flags, said = ["--toward", str(made.study / "corpus.jsonl")], "most of the corpus"
+        flags, said = ["--toward", str(made.study / "corpus.jsonl")], "corpus.jsonl's own"
     else:
         said = "there is no file"
     assert run(made.study, tmp_path / "runs", *flags) == 2

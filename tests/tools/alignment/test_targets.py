@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -197,7 +198,7 @@ def test_background_is_the_studys_corpus_without_the_targets_own(study: Study, t
 
 def test_target_that_is_the_corpus_is_refused(study: Study, tmp_path: Path) -> None:
     target = read_target(write(tmp_path / "a.txt", "\n\n".join(corpus_documents(study))))
-    with pytest.raises(StudyError, match="is most of the corpus.*--away"):
+    with pytest.raises(StudyError, match="are a.txt's own.*--away"):
         find_background(Corpus(study), target)
 
 
@@ -218,6 +219,19 @@ def test_target_that_is_its_own_reference_is_refused(study: Study, tmp_path: Pat
     with pytest.raises(StudyError, match="are the same text") as raised:
         find_background(Corpus(study), target, write(tmp_path / "b.txt", other))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["sentences", "paragraphs", "shuffled"])
+def test_target_of_short_sentences_is_known_again_however_it_is_parted(study: Study, tmp_path: Path, form: str) -> None:
+    """None of its sentences has as many words as a run; a part of them is held out, so that others stand side by side."""
+    sentences = [
+        f"The {a} fox saw the {b} hen." for a in ["red", "old", "shy", "wet"] for b in ["fat", "sad", "big", "wee"]
+    ]
+    shuffled = np.random.default_rng(0).permutation(sentences).tolist()
+    other = {"sentences": " ".join(sentences), "paragraphs": "\n\n".join(sentences), "shuffled": " ".join(shuffled)}
+    target = read_target(write(tmp_path / "a.txt", " ".join(sentences)))
+    with pytest.raises(StudyError, match="are the same text .100% of"):
+        find_background(Corpus(study), target, write(tmp_path / "b.txt", other[form]))
 
 
 def test_a_file_of_other_text_is_what_a_target_is_held_against(study: Study, file: Path, tmp_path: Path) -> None:
