@@ -8,6 +8,7 @@ decoder rows gathered, against the whole dictionary multiplied.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +34,13 @@ from tools.toward.rewriting import rewrite
 from tools.toward.support import choose_support
 
 T = TypeVar("T")
+
+
+class Made(NamedTuple):
+    """What a call wrote, and the processor's seconds that it took: on a busy machine they say more than the clock's."""
+
+    tokens: Int64[np.ndarray, "rows new"]
+    cpu_s: float
 
 
 class Size(NamedTuple):
@@ -95,7 +103,7 @@ def _measure(setting: Setting, size: Size, bench: Workbench, name: str, n: int) 
     unchanged = rewrite(bench, torch.ones_like(scores), "swap", support).take(many)
     write = partial(_write, bench, size.new_tokens)
     write(changes["swap"])  # whatever is made once is made
-    different = int((write(unchanged) != write(plain)).any(axis=1).sum())
+    different = int((write(unchanged).tokens != write(plain).tokens).any(axis=1).sum())
     results: list[Result] = []
     for arm, change in changes.items():
         found = race(
@@ -118,13 +126,17 @@ def _measure(setting: Setting, size: Size, bench: Workbench, name: str, n: int) 
             reaches.append(equal("texts that equal scores change", different, 0))
         texts = f"{n} text{'s' if n > 1 else ''} of {size.new_tokens} tokens"
         what = f"{texts}, {bench.d_sae:,} features, k = {support.k}, {str(bench.dtype).removeprefix('torch.')}"
-        results.append(row(f"steer {name} {n} {arm}", what, found, reaches))
+        plain_ms, own_ms = (1000 * made.cpu_s / tokens for made in (found.baseline_result, found.ours_result))
+        notes = [f"processor's ms a token in the last round: plain {plain_ms:.2f}, ours {own_ms:.2f}"]
+        results.append(row(f"steer {name} {n} {arm}", what, found, reaches, notes))
     return results
 
 
-def _write(bench: Workbench, new_tokens: int, change: Change) -> Int64[np.ndarray, "rows new"]:
+def _write(bench: Workbench, new_tokens: int, change: Change) -> Made:
     noise = np.stack([row_noise(f"benchmark|{i}", new_tokens) for i in range(len(change.signature()))])
-    return generate(bench, bench.tokenize(PROMPT), change, noise, temperature=1.0, top_k=TOP_K).tokens
+    began = time.process_time()
+    made = generate(bench, bench.tokenize(PROMPT), change, noise, temperature=1.0, top_k=TOP_K)
+    return Made(made.tokens, time.process_time() - began)
 
 
 def _measure_writing(setting: Setting, size: Size, bench: Workbench, name: str) -> Result:

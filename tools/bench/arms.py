@@ -54,8 +54,9 @@ def check_arm_files(study: Study, arm_name: str) -> ArmHashes:
         if not _is_on_hub(study, one.sae):
             check_sae_path(find_folder(study, one.sae), one)
     files: dict[str, str] = {}
+    model = _identify_model(study, arm, files)
     sae, *also = (_identify(study, one.sae, is_sae_cached) for one in saes)
-    hashes = ArmHashes(model=_identify_model(study, arm, files), sae=sae, also=tuple(also))
+    hashes = ArmHashes(model=model, sae=sae, also=tuple(also))
     if is_own:
         return hashes  # an SAE of the user's, called by where it lies: it may be for the model of any arm
     for other_name, other in study.arms.items():
