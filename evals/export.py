@@ -77,12 +77,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Export, and say where to and what was left out."""
     arguments = parse_arguments(argv)
+    from agent.folder.steering_store import is_steered
     from agent.folder.store import RunFolder
     from evals.exports.source import open_source
     from evals.manual.files import read_label_files
 
     run: Path = arguments.run
-    if (run / "steering.json").is_file():
+    if is_steered(run):
         return _export_steered(run, arguments)
     RunFolder.open(run)  # before the labels: what is named first is missed first
     labels, _ = read_label_files(arguments.labels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.beginning.choosing import CHOOSING, add_choice_flags, settle_choice
 from agent.llm.flags import KEY, add_llm_flags, make, named_address, read_budget, read_choice
-from tools.display.flags import add_shared, number, spell
+from tools.display.flags import add_shared, spell
 from tools.display.terminal import Parser
 
 if TYPE_CHECKING:
@@ -117,13 +117,7 @@ def _add_manner(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory",
     )
-    how.add_argument(
-        "--memory-gib",
-        type=number(0.01, 10_000.0),
-        default=1.0,
-        metavar="X",
-        help="what one step may take, weights aside (default: 1)",
-    )
+    add_shared(how, "--memory-gib")
     how.add_argument(
         "--runs",
         type=Path,

@@ -30,6 +30,11 @@ class TargetsFound(Record):
     targets: tuple[TargetFound, ...]
 
 
+def is_steered(path: Path) -> bool:
+    """Whether a folder is a steering run's and no investigation's."""
+    return (path / "steering.json").is_file() and not (path / "manifest.json").is_file()
+
+
 class SteeringFolder:
     """One steering run on disk."""
 

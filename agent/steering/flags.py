@@ -150,13 +150,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory",
     )
-    how.add_argument(
-        "--memory-gib",
-        type=number(0.01, 10_000.0),
-        default=1.0,
-        metavar="X",
-        help="what one step may take, weights aside (default: 1)",
-    )
+    add_shared(how, "--memory-gib")
     how.add_argument(
         "--runs",
         type=Path,

@@ -114,7 +114,8 @@ async def judge_texts(
         exemplars: of every target that a question names.
         prompts: that were continued, by their places.
         llm: remembers its calls and bounds how many are in flight.
-        done: answers there are already; a failure among them is asked again.
+        done: answers there are already; a failure among them is asked again, and ends as before where a reply to it is
+            stored, such as a refusal.
         keep: given each new answer as it comes.
 
     Raises:

@@ -107,14 +107,12 @@ def gains(larger: Values, smaller: Values) -> list[float]:
 
 
 def interval(values: Sequence[float]) -> Interval | None:
-    """Student's 95 % interval of a mean; without ends for a single value, None for none."""
+    """Student's 95 % interval of a mean; without ends for a single value or equal ones, which would read as certainty."""
     if not values:
         return None
     mean = fmean(values)
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) == 0:
         return Interval(mean=mean, low=None, high=None, n=len(values))
-    if np.ptp(values) == 0:
-        return Interval(mean=mean, low=mean, high=mean, n=len(values))
     from scipy.stats import ttest_1samp  # its library takes a second to import
 
     low, high = ttest_1samp(values, 0.0).confidence_interval(LEVEL)

@@ -8,12 +8,13 @@ from pathlib import Path
 from threading import Lock
 
 from agent.errors import RunError
+from agent.folder.steering_store import is_steered
 from evals.agreement.pairing import choose_question
 from evals.agreement.people import list_remarks
 from evals.agreement.results import Agreement
 from evals.manual.files import read_label_files
 from evals.manual.records import Item, Label
-from evals.review.runs import OpenRun, OpenSteered, is_steered
+from evals.review.runs import OpenRun, OpenSteered
 from tools.records import FeatureRef
 
 

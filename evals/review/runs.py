@@ -129,11 +129,6 @@ class OpenRun:
         return floors
 
 
-def is_steered(path: Path) -> bool:
-    """Whether a folder is a steering run's and no investigation's."""
-    return (path / "steering.json").is_file() and not (path / "manifest.json").is_file()
-
-
 class OpenSteered:
     """One steering run: what it began with and found is held, its texts are read when asked for."""
 

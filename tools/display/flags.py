@@ -135,6 +135,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--device": {"default": "auto", "metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps (default: auto)"},
     "--threads": {"type": whole(1, os.cpu_count() or 1), "metavar": "N"}
     | {"help": "to compute on (default: OMP_NUM_THREADS, or as many as this machine has cores)"},
+    "--memory-gib": {"type": number(0.01, 10_000.0), "default": 1.0, "metavar": "X"}
+    | {"help": "what one step may take, weights aside (default: 1)"},
     "--allow-unproved": {"type": reason, "metavar": "REASON"}
     | {"help": "go on although the bench fails its proof on this machine's libraries; all that rests on it says so"},
     "--allow-different": {"type": reason, "metavar": "REASON"}

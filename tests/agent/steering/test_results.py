@@ -84,7 +84,7 @@ def test_what_is_much_more_perplexing_than_unsteered_text_has_collapsed() -> Non
     assert rows[1].nats_gained is None
 
 
-@pytest.mark.parametrize(("values", "ends"), [([], None), ([2.0], (None, None)), ([2.0, 2.0], (2.0, 2.0))])
+@pytest.mark.parametrize(("values", "ends"), [([], None), ([2.0], (None, None)), ([2.0, 2.0], (None, None))])
 def test_too_few_values_have_no_interval(values: list[float], ends: tuple[float | None, float | None] | None) -> None:
     got = interval(values)
     assert (got and (got.low, got.high)) == ends
