@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.beginning.description import name_run
@@ -54,7 +55,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         model = find_confidence(study.folder, config, hashes)
         check_requirements(config, model)
         material = read_material(config, corpus, hashes.sae)
-        further = _hash_encoder(config)
+        further = hash_encoder_of(config)
     _greet(config, material, console)
     reached = prepare(as_run(config), arguments, os.environ, console.print)
     config = config.model_copy(update={"llm": reached.config.llm})
@@ -89,7 +90,7 @@ def resume(arguments: argparse.Namespace, console: Console) -> int:
     material = None
     if targets is None or not is_written(folder, targets):
         material = read_material(config, corpus, hashes.sae)
-        _check_unchanged(manifest, {**material.hashes(), **_hash_encoder(config)})
+        _check_unchanged(manifest, {**material.hashes(), **hash_encoder_of(config, at_hand=True)})
     changes = (*manifest.changes, *list_changes(investigation.config, reached.config))
     folder.amend(config=changed, changes=changes)
 
@@ -151,11 +152,27 @@ def name_steering(config: SteerConfig, started: datetime) -> str:
     return f"{investigated}-toward-{digest}"
 
 
-def _hash_encoder(config: SteerConfig) -> dict[str, str]:
+def hash_encoder_of(config: SteerConfig, at_hand: bool = False) -> dict[str, str]:
+    """The hash of the sentence encoder by its role; nothing where none was named.
+
+    Args:
+        config: the run's.
+        at_hand: it is named by a run folder, whose word is not enough to fetch anything.
+
+    Raises:
+        RunError: it would have to be downloaded on that word.
+        LoadError: it is not there.
+    """
     if config.encoder is None:
         return {}
     from tools.alignment.encoders import hash_encoder, locate_encoder
+    from tools.border.hub import cached_folder
 
+    if at_hand and not Path(config.encoder).is_dir() and cached_folder(config.encoder, "modules.json") is None:
+        raise RunError(
+            f"the run names a sentence encoder that would have to be downloaded ({config.encoder}), and its word is not "
+            "enough for that: download it first, or start a new run"
+        )
     return {"encoder": hash_encoder(locate_encoder(config.encoder))}
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import RunError
+from agent.folder.steered import SteerConfig
 from agent.folder.steering_store import SteeringFolder
 from agent.steer import main
+from agent.steering.beginning import hash_encoder_of
 from agent.steering.inputs import read_prompts
 from tests.agent.steering.conftest import SMALL, write_target
 from tests.conftest import EVERYDAY, MEDICAL
@@ -175,6 +177,14 @@ def test_a_folder_that_is_no_steering_run_is_not_resumed(
     assert "is no steering run" in capsys.readouterr().err
     assert main(["--resume", str(finished.path), "--samples", "3"]) == 2
     assert "leave out --samples" in capsys.readouterr().err
+
+
+def test_a_run_folder_has_no_encoder_downloaded_by_its_own_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.border.hub.cached_folder", lambda repo, file: None)
+    named = SteerConfig(toward=("any.txt",), prompts=("One day",), encoder="someone/encoder")
+    with pytest.raises(RunError, match="its word is not enough"):
+        hash_encoder_of(named, at_hand=True)
+    assert hash_encoder_of(named.model_copy(update={"encoder": None}), at_hand=True) == {}
 
 
 def test_verdicts_on_another_sae_are_refused(
