@@ -16,7 +16,7 @@ from tools.records import SCHEMA_VERSION, Record
 
 FILE = "toward.json"
 """In a study's folder."""
-DoubtPart = Literal["auroc", "error_ratio", "significant", "uninterpretable"]
+DoubtPart = Literal["auroc", "error_ratio", "as_unexplained", "significant", "uninterpretable"]
 """A figure of `Doubt` that a term may read."""
 
 

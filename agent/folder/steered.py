@@ -162,7 +162,9 @@ class Doubt(Record):
     auroc_low: float | None
     auroc_high: float | None
     error_ratio: float | None
-    """Unexplained variance on target text over that on reference text."""
+    """Unexplained variance of the target's median document over that of the reference's."""
+    as_unexplained: float | None = None
+    """Share of reference documents, the target's median one counted among them, in which the SAE leaves as much unexplained."""
     significant: int | None
     """Features that differ between target and reference at 5 % false discoveries; None for scores by reference."""
     uninterpretable: float | None

@@ -12,6 +12,8 @@ from agent.lines import read_record
 from tools.bench.arms import ArmHashes
 from tools.display.gates import Requirement, read_requirement, unmet
 
+OUTSIDE = 0.05
+"""Of reference documents: where no more are described as badly as a target, that is outside what the SAE can represent."""
 FIGURES = tuple(Doubt.model_fields)
 """What a requirement may name."""
 
@@ -70,6 +72,7 @@ def unmet_by(target: TargetFound, requirements: Sequence[Requirement]) -> list[s
 
 
 def is_outside(target: TargetFound, model: ConfidenceModel | None) -> bool:
-    """Whether the study's own file says that the SAE cannot represent the target."""
-    confidence = target.doubt.confidence
-    return model is not None and confidence is not None and confidence < model.level
+    """Whether the SAE describes hardly any other text as badly, or the study's own file says that steering does not succeed."""
+    confidence, share = target.doubt.confidence, target.doubt.as_unexplained
+    unlikely = model is not None and confidence is not None and confidence < model.level
+    return unlikely or (share is not None and share <= OUTSIDE)

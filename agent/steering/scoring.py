@@ -25,9 +25,8 @@ from tools.alignment.reference import score_by_reference
 from tools.alignment.scores import FeatureScores
 from tools.alignment.targets import Target
 from tools.display.progress import Bars
-from tools.study.corpus import TokenRows, cut_rows
 from tools.survey.projection import project
-from tools.toward.doubt import reconstruction_error_ratio
+from tools.toward.misfit import measure_misfit
 from tools.toward.separation import separate
 from tools.toward.weighing import weigh
 from tools.whole_files import replacing
@@ -139,13 +138,14 @@ def _describe(stage: Stage, target: Target, parted: Parted, scored: Scores, prog
 def _doubt(stage: Stage, target: Target, parted: Parted, scores: FeatureScores, progress: Progress) -> Doubt:
     bench, seed = stage.opened.bench, stage.config.seed
     apart = separate(bench, scores.score, target.held_out, parted.held_out, seed, progress)
-    own, others = (_rows(stage, texts) for texts in (target.held_out, parted.held_out))
+    misfit = measure_misfit(bench, (*target.documents, *target.held_out), parted.held_out, progress=progress)
     significant = None if scores.q is None else int(scores.beyond(FALSE_DISCOVERIES).sum())
     doubt = Doubt(
         auroc=apart and apart.auroc,
         auroc_low=apart and apart.interval.low,
         auroc_high=apart and apart.interval.high,
-        error_ratio=reconstruction_error_ratio(bench, own, others),
+        error_ratio=misfit and misfit.ratio,
+        as_unexplained=misfit and misfit.share,
         significant=significant,
         uninterpretable=_uninterpretable(scores, stage.material.investigated),
         confidence=None,
@@ -184,13 +184,6 @@ def _choose(stage: Stage, scored: Scores) -> tuple[ChosenFeature, ...]:
             )
         )
     return tuple(chosen)
-
-
-def _rows(stage: Stage, texts: Sequence[str]) -> TokenRows:
-    bench = stage.opened.bench
-    return cut_rows(
-        [bench.tokenize(text) for text in texts], [str(i) for i in range(len(texts))], bench.row_width, bench.bos
-    )
 
 
 def _write_scores(file: Path, names: Sequence[str], scores: Sequence[Scores], scorer: Scorer) -> None:

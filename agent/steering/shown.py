@@ -223,7 +223,12 @@ def _tell_doubt(found: TargetFound) -> Iterable[tuple[str, str]]:
         ends = "" if doubt.auroc_low is None else f" [{doubt.auroc_low:.2f}, {doubt.auroc_high or 1:.2f}]"
         yield "held-out text told from reference text", f"AUROC {doubt.auroc:.2f}{ends}"
     if doubt.error_ratio is not None:
-        yield "unexplained variance over the reference's", f"{doubt.error_ratio:.2f}"
+        rare = (
+            ""
+            if doubt.as_unexplained is None
+            else f"; as much in {doubt.as_unexplained:.0%} of the reference's documents"
+        )
+        yield "unexplained variance over the reference's", f"{doubt.error_ratio:.2f}{rare}"
     if doubt.significant is not None:
         yield "features that differ (5 % false)", f"{doubt.significant:,}"
     if doubt.uninterpretable is not None:

@@ -127,7 +127,8 @@ def _say_parts(doubt: Doubt) -> str:
             f"its features tell it from other text: AUROC {doubt.auroc:.2f} [{doubt.auroc_low:.2f}, {doubt.auroc_high:.2f}]"
         )
     if doubt.error_ratio is not None:
-        parts.append(f"error {doubt.error_ratio:.2f} times that on other text")
+        rare = "" if doubt.as_unexplained is None else f", as bad as on {doubt.as_unexplained:.0%} of other documents"
+        parts.append(f"error {doubt.error_ratio:.2f} times that on other text{rare}")
     if doubt.significant is not None:
         parts.append(f"{doubt.significant:,} features differ")
     if doubt.uninterpretable is not None:

@@ -1,4 +1,4 @@
-"""How far a text is from what the SAE has to say: what was moved for each token, and how well it describes a text at all.
+"""How far a text is from what the SAE has to say: what was moved for each token.
 
 Of each generated token stands what was moved at the position that it was sampled from, as the rewriting itself found it:
 no position is looked at twice for it.
@@ -10,12 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tools.bench.places import Place
-from tools.bench.workbench import Workbench
-from tools.errors import StudyError
-from tools.study.corpus import TokenRows
 from tools.toward.rewriting import Rewrite, Rewritten
-from tools.toward.sites import Site, open_site, read_text
 
 
 class Ledger:
@@ -72,31 +67,3 @@ class Watched:
     def signature(self) -> Float[Tensor, "rows n"]:
         """The rewriting's."""
         return self.rewrite.signature()
-
-
-def reconstruction_error_ratio(
-    bench: Workbench, target: TokenRows, reference: TokenRows, place: Place | None = None
-) -> float:
-    """How much more of a text's variance the SAE leaves unexplained than of a reference's; 1 where it is as good for both.
-
-    Raises:
-        StudyError: as `open_site`; or one of the texts has less than two tokens, which vary in nothing.
-    """
-    site = open_site(bench, place)
-    return _unexplained(site, target, "target") / _unexplained(site, reference, "reference")
-
-
-def _unexplained(site: Site, text: TokenRows, name: str) -> float:
-    """Squared error over squared distance from the text's mean residual stream."""
-    error = squares = 0.0
-    n, summed = 0, torch.zeros_like(site.bos, dtype=torch.float64)
-    for residuals in read_text(site, text):
-        rebuilt = site.autoencoder.decode(site.autoencoder.encode(residuals), residuals)
-        error += float((residuals - rebuilt).double().pow(2).sum())
-        squares += float(residuals.double().pow(2).sum())
-        summed += residuals.double().sum(dim=0)
-        n += len(residuals)
-    variance = squares - float(summed.pow(2).sum()) / max(1, n)
-    if n < 2 or variance <= 0:
-        raise StudyError(f"the {name} text has {n} tokens that count: too few to say how well the SAE describes it")
-    return error / variance

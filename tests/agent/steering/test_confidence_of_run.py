@@ -15,7 +15,7 @@ from agent.folder.steered import SteerConfig
 from agent.folder.steering_store import SteeringFolder
 from agent.steer import main
 from agent.steering.confidence import check_requirements, find_confidence, is_outside, unmet_by
-from tests.agent.steering.made import target
+from tests.agent.steering.made import doubt, target
 from tools.bench.arms import ArmHashes
 from tools.display.gates import read_requirement
 
@@ -52,6 +52,17 @@ def test_a_study_without_a_file_has_no_confidence_and_a_damaged_one_is_named(tmp
     (tmp_path / FILE).write_text("{", "utf-8")
     with pytest.raises(RunError, match=r"toward\.json is damaged"):
         find_confidence(tmp_path, CONFIG, HASHES)
+
+
+@pytest.mark.parametrize(
+    ("share", "outside"), [(0.013, True), (0.05, True), (0.051, False), (1.0, False), (None, False)]
+)
+def test_a_target_that_is_described_as_badly_as_hardly_any_other_text_is_outside(
+    share: float | None, outside: bool
+) -> None:
+    one = target("law", doubt=doubt(1.0, as_unexplained=share))
+    assert is_outside(one, None) == outside
+    assert is_outside(one, model(level=0.5)) == outside
 
 
 def test_below_its_level_a_target_is_outside() -> None:

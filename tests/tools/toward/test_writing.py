@@ -19,7 +19,6 @@ from tools.study.corpus import cut_rows
 from tools.study.definition import Arm, FurtherSae
 from tools.toward.adding import calibrate, score_direction
 from tools.toward.batches import join
-from tools.toward.doubt import reconstruction_error_ratio
 from tools.toward.likelihood import nats_per_token
 from tools.toward.rewriting import Rewrite, Scheme, rewrite
 from tools.toward.support import Support
@@ -318,22 +317,3 @@ def test_nats_a_token_in_small_blocks_are_the_same(topk_bench: Workbench, monkey
     whole = nats_per_token(topk_bench, text, swap(topk_bench))
     monkeypatch.setattr(topk_bench, "budget", 1)
     np.testing.assert_allclose(nats_per_token(topk_bench, text, swap(topk_bench)), whole, rtol=1e-5)
-
-
-def test_reconstruction_error_ratio_is_of_unexplained_variances(topk_bench: Workbench) -> None:
-    ids = [
-        topk_bench.tokenize("The doctor met the nurse in the hospital"),
-        topk_bench.tokenize("A garden of the river"),
-    ]
-    target, reference = (cut_rows([one], ["a"], 24, topk_bench.bos) for one in ids)
-    shares: list[float] = []
-    for text in (target, reference):
-        body = topk_bench.residuals(torch.from_numpy(text.tokens))[torch.from_numpy(text.real)].double()
-        rebuilt = topk_bench.decode_activations(topk_bench.encode(body.float()), body.float()).double()
-        shares.append(float((body - rebuilt).pow(2).sum() / (body - body.mean(0)).pow(2).sum()))
-    found = reconstruction_error_ratio(topk_bench, target, reference)
-    assert found == pytest.approx(shares[0] / shares[1], rel=1e-4)
-    assert reconstruction_error_ratio(topk_bench, target, target) == 1
-    short = cut_rows([ids[0][:1]], ["a"], 24, topk_bench.bos)
-    with pytest.raises(StudyError, match="the target text has 1 tokens that count"):
-        reconstruction_error_ratio(topk_bench, short, reference)
