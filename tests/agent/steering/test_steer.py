@@ -88,7 +88,7 @@ def test_scores_are_stored_for_every_feature_and_target(finished: SteeringFolder
     assert target.chosen[0].score == pytest.approx(best.contrast)
 
 
-@pytest.mark.parametrize("kept", [0, 3, 8, 9])
+@pytest.mark.parametrize("kept", [3, *(pytest.param(kept, marks=pytest.mark.endurance) for kept in (0, 8, 9))])
 def test_a_run_that_was_cut_off_while_it_wrote_ends_as_one_that_was_not(
     finished: SteeringFolder, tmp_path: Path, kept: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_run_that_was_cut_off_while_it_wrote_ends_as_one_that_was_not(
     same_as(cut, finished)
 
 
-@pytest.mark.parametrize("kept", [1, 15, 31])
+@pytest.mark.parametrize("kept", [15, *(pytest.param(kept, marks=pytest.mark.endurance) for kept in (1, 31))])
 def test_a_run_that_was_cut_off_while_it_measured_ends_as_one_that_was_not(
     finished: SteeringFolder, tmp_path: Path, kept: int
 ) -> None:
@@ -124,6 +124,7 @@ def test_a_run_without_scores_makes_them_again(finished: SteeringFolder, tmp_pat
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.endurance
 def test_a_killed_run_ends_as_one_that_was_not(
     finished: SteeringFolder, long_study: Path, targets: tuple[str, str], tmp_path: Path
 ) -> None:
