@@ -78,7 +78,11 @@ class Bars(Progress):
         self._over = True
         if self._pulse:
             self._pulse.stop()
-        super().stop()
+        if self.tasks:
+            super().stop()
+        else:  # nothing is left of them, not even an empty line
+            self.live.transient = True
+            self.live.stop()
 
     def add_task(
         self,

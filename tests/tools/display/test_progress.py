@@ -159,6 +159,15 @@ def test_lines_come_at_their_interval_while_nothing_moves_and_stop_with_the_stag
     assert shown(console) == lines
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_stage_without_a_task_leaves_no_line(terminal: bool) -> None:
+    console = Console(file=StringIO(), force_terminal=terminal, width=80)
+    with Bars(console, "select"):
+        pass
+    assert isinstance(console.file, StringIO)
+    assert "\n" not in console.file.getvalue()
+
+
 def test_terminal_gets_bars_and_no_lines() -> None:
     console = make_console(terminal=True)
     with Bars(console, every=0.01) as bars:
