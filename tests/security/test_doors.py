@@ -64,6 +64,7 @@ DOORS: dict[str, Door] = {
     "agent.show": Door(("{evidence}", "--reader", "judge")),
     "agent.check": Door(("{run}",), FOUND),
     "agent.llm.stub.__main__": Door(("--port", "0")),
+    "agent.steer": Door(("--study", "{study}", "--toward", "{prose}", "--dry-run"), FOUND),
     "benchmarks.__main__": Door(("projection", "--scale", "small"), FOUND),
     "evals.audit_study": Door(("{folder}", "--study", "{study}")),
     "evals.compare": Door(("{run}", "{run}"), FOUND),
@@ -72,6 +73,7 @@ DOORS: dict[str, Door] = {
     "evals.review.__main__": Door(("{run}", "--port", "0")),
     "evals.run": Door(("{run}", "--labels", "{labels}", "--programs"), FOUND),
     "evals.score": Door(("{run}",), FOUND),
+    "evals.steered": Door(("{steered}",), FOUND),
     "evals.sweep": Door(("--study", "{study}", "--directions", "1", "--texts", "1")),
     "tools.training.__main__": Door(("tokenizer", "--data", "{folder}", "--study", "{study}")),
 }
@@ -110,12 +112,22 @@ def places(
     study_folder: Path, judged: Path, measured: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """What `{name}` stands for in a drawn command line."""
+    from tests.agent.steering.made import write_run
     from tests.evals.worlds import label
 
     folder = tmp_path_factory.mktemp("doors")
     (folder / "folder").mkdir()
     (folder / "file").write_text("some text\n")
     (folder / "bytes").write_bytes(bytes(range(256)))
+    words = ("doctor", "river", "garden", "nurse", "patient", "hospital", "music", "window")
+    (folder / "prose").write_text(
+        "".join(
+            f"The {word} met the {other} in {n} of the rooms.\n\n"
+            for n, word in enumerate(words)
+            for other in words[:2]
+        )
+    )
+    write_run(folder / "steered")
     (folder / "evidence").write_text(make_evidence().model_dump_json() + "\n")
     given = [label(index, "yes") for index in (7, 8)]
     (folder / "labels").write_text("".join(one.model_dump_json() + "\n" for one in given))
@@ -124,7 +136,20 @@ def places(
     shutil.copytree(study_folder, folder / "study")
     reads, writes = os.pipe()
     os.close(writes)  # whoever reads meets the end at once
-    names = ("folder", "file", "bytes", "evidence", "labels", "run", "measured", "study", "missing", "out")
+    names = (
+        "folder",
+        "file",
+        "prose",
+        "steered",
+        "bytes",
+        "evidence",
+        "labels",
+        "run",
+        "measured",
+        "study",
+        "missing",
+        "out",
+    )
     yield {**{name: str(folder / name) for name in names}, "pipe": f"/dev/fd/{reads}", "": str(folder)}
     os.close(reads)
 

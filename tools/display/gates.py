@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from tools.display.terminal import complain
@@ -28,7 +28,7 @@ class Requirement(NamedTuple):
     sign: str
     bound: float
 
-    def met(self, figures: dict[str, float]) -> bool:
+    def met(self, figures: Mapping[str, float | int]) -> bool:
         """Whether it holds; a figure that does not exist meets no bound."""
         return self.name in figures and _SIGNS[self.sign](figures[self.name], self.bound)
 
@@ -45,7 +45,7 @@ def read_requirement(text: str) -> Requirement:
     return Requirement(text.strip(), found["name"], found["sign"], float(found["bound"]))
 
 
-def unmet(requirements: Iterable[Requirement], figures: dict[str, float]) -> list[str]:
+def unmet(requirements: Iterable[Requirement], figures: Mapping[str, float | int]) -> list[str]:
     """A line for every requirement that does not hold."""
     lines: list[str] = []
     for one in requirements:
@@ -55,14 +55,14 @@ def unmet(requirements: Iterable[Requirement], figures: dict[str, float]) -> lis
     return lines
 
 
-def judge_figures(requirements: Iterable[Requirement], figures: dict[str, float]) -> int:
+def judge_figures(requirements: Iterable[Requirement], figures: Mapping[str, float | int]) -> int:
     """Say on stderr which requirements do not hold; the exit status that follows."""
     missed = unmet(requirements, figures)
     complain(*(f"not met: {line}" for line in missed))
     return UNMET if missed else 0
 
 
-def _missing(name: str, figures: dict[str, float]) -> str:
+def _missing(name: str, figures: Mapping[str, float | int]) -> str:
     if name.rsplit("_", 1)[0] in figures:
         return "this figure has no interval here"
     return f"there is no such figure here; there are {', '.join(sorted(n for n in figures if '_' not in n))} and others"
