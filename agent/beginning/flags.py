@@ -110,27 +110,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
-    add_shared(how, "--seed", "--device", "--threads")
-    how.add_argument(
-        "--precision",
-        choices=["auto", "float32", "bfloat16"],
-        default="auto",
-        help="of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory",
-    )
-    add_shared(how, "--memory-gib")
-    how.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="where run folders are made (default: %(default)s)",
-    )
-    how.add_argument(
-        "--resume",
-        type=Path,
-        metavar="RUN",
-        help="finish a run that was stopped; its own settings hold, but for endpoint, time-out, concurrency and budget",
-    )
+    add_shared(how, "--seed", "--device", "--threads", "--precision", "--memory-gib", "--runs", "--resume")
     how.add_argument(
         "--retry-failed",
         action="store_true",

@@ -135,6 +135,16 @@ SHARED: dict[str, dict[str, Any]] = {
     "--device": {"default": "auto", "metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps (default: auto)"},
     "--threads": {"type": whole(1, os.cpu_count() or 1), "metavar": "N"}
     | {"help": "to compute on (default: OMP_NUM_THREADS, or as many as this machine has cores)"},
+    "--precision": {"choices": ["auto", "float32", "bfloat16"], "default": "auto"}
+    | {
+        "help": "of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory"
+    },
+    "--runs": {"type": Path, "default": Path("runs"), "metavar": "FOLDER"}
+    | {"help": "where run folders are made (default: %(default)s)"},
+    "--resume": {"type": Path, "metavar": "RUN"}
+    | {
+        "help": "finish a run that was stopped; its own settings hold, but for endpoint, time-out, concurrency and budget"
+    },
     "--memory-gib": {"type": number(0.01, 10_000.0), "default": 1.0, "metavar": "X"}
     | {"help": "what one step may take, weights aside (default: 1)"},
     "--allow-unproved": {"type": reason, "metavar": "REASON"}
