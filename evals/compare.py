@@ -96,10 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(arguments: argparse.Namespace, threads: int, console: Console) -> int:
     from evals.arms.comparing import Asked, compare_runs
     from evals.arms.report.page import lay_out
+    from evals.reporting.outputs import check_outputs
     from evals.reporting.page import as_lines
     from tools.display.gates import judge_figures
     from tools.display.progress import Bars
 
+    check_outputs(arguments.out)
     base, finetuned = arguments.runs
     asked = Asked(
         base=base,

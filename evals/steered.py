@@ -52,12 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Examine, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     from agent.folder.store import write_whole
+    from evals.reporting.outputs import check_outputs
     from evals.reporting.page import as_lines
     from evals.steerings.examining import examine
     from evals.steerings.report import lay_out, write_report
     from evals.steerings.runs import read_together
     from tools.display.gates import judge_figures
 
+    check_outputs(arguments.out, arguments.json, arguments.fit)
     together = read_together(arguments.runs, arguments.allow_different is not None)
     found = examine(together, arguments.scheme, arguments.seed, arguments.allow_different)
     fitted = found.fit(together) if arguments.fit else None
