@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evals.steerings.runs import read_together
     from tools.display.gates import judge_figures
 
-    check_outputs(arguments.out, arguments.json, arguments.fit)
     together = read_together(arguments.runs, arguments.allow_different is not None)
+    check_outputs(arguments.out, arguments.json, arguments.fit)
     found = examine(together, arguments.scheme, arguments.seed, arguments.allow_different)
     fitted = found.fit(together) if arguments.fit else None
     files = write_report(arguments.out or arguments.runs[0] / "evals" / "steered", found.report)
