@@ -65,28 +65,14 @@ def parse_known(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to look at")
-    add_shared(what, "--study")
-    what.add_argument(
-        "--sae",
-        metavar="SAE",
-        help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
-    )
+    add_shared(what, "--study", "--sae")
     what.add_argument(
         "--corpus",
         metavar="TEXTS",
         help="text to observe features on instead of the study's: a file (.jsonl, .parquet, "
         ".txt), a folder of such, or hub:NAME for a data set that is streamed",
     )
-    what.add_argument(
-        "--model",
-        metavar="NAME",
-        help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file",
-    )
-    what.add_argument(
-        "--hook",
-        metavar="NAME",
-        help="where the SAE is read and written, if it does not say or says wrongly: blocks.N.hook_resid_pre or _post",
-    )
+    add_shared(what, "--model", "--hook")
     what.add_argument(
         "--evidence",
         type=Path,

@@ -59,22 +59,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to steer, and where to")
-    add_shared(what, "--toward", "--away", "--study")
-    what.add_argument(
-        "--sae",
-        metavar="SAE",
-        help="an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)",
-    )
-    what.add_argument(
-        "--model",
-        metavar="NAME",
-        help="for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file",
-    )
-    what.add_argument(
-        "--hook",
-        metavar="NAME",
-        help="where the SAE is read and written, if it does not say or says wrongly: blocks.N.hook_resid_pre or _post",
-    )
+    add_shared(what, "--toward", "--away", "--study", "--sae", "--model", "--hook")
     what.add_argument(
         "--prompts",
         metavar="FILE",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.errors import RunError
-
-_RUNS = ("manifest.json", "steering.json")
-"""One of them lies in every run folder."""
+from agent.folder.steering_store import SteeringFolder
+from agent.folder.store import RunFolder
 
 
 def check_outputs(folder: Path | None, *files: Path | None) -> None:
@@ -25,7 +24,7 @@ def check_outputs(folder: Path | None, *files: Path | None) -> None:
             raise RunError(f"{file} is a folder: name a file in it")
         if file is not None and not file.parent.is_dir():
             raise RunError(f"{file.parent} is no folder: {file.name} cannot be written there")
-    if folder is not None and any((folder / name).exists() for name in _RUNS):
+    if folder is not None and (RunFolder(folder).is_there or SteeringFolder(folder).is_there):
         raise RunError(f"{folder} holds a run, whose report would be written over: name another folder")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is no folder: name one for the report")

@@ -135,6 +135,14 @@ SHARED: dict[str, dict[str, Any]] = {
     "--device": {"default": "auto", "metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps (default: auto)"},
     "--threads": {"type": whole(1, os.cpu_count() or 1), "metavar": "N"}
     | {"help": "to compute on (default: OMP_NUM_THREADS, or as many as this machine has cores)"},
+    "--sae": {"metavar": "SAE"}
+    | {"help": "an arm of the study, or with --model a folder saved by SAELens or RELEASE/SAE_ID (default: base)"},
+    "--model": {"metavar": "NAME"}
+    | {"help": "for an SAE that is no arm: a Hugging Face model folder or name, or a .gguf file"},
+    "--hook": {"metavar": "NAME"}
+    | {
+        "help": "where the SAE is read and written, if it does not say or says wrongly: blocks.N.hook_resid_pre or _post"
+    },
     "--precision": {"choices": ["auto", "float32", "bfloat16"], "default": "auto"}
     | {
         "help": "of the model; auto: the study's, or else float32 unless its weights would take more than half of the memory"
