@@ -97,16 +97,19 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     from agent.folder.floors import floors_of
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
+    from agent.folder.withheld import say_withheld, withhold
     from agent.stages.conduct import conduct
     from agent.stages.recall import recall_cases, write_cases
 
     parent = RunFolder.open(arguments.rejudge)
-    known, evidence = parent.manifest(), parent.finished_evidence()
+    known, stored = parent.manifest(), parent.finished_evidence()
     config = reconfigure(known.config, arguments, os.environ)
+    evidence = withhold(stored, config.without)
     question = open_question(known, reads_guideline=config.llm is not None, anew=True)
     differs = check_rejudged(known, question, arguments.allow_different)
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
+    cases = [case.bare() for case in cases] if config.without else cases
     files = {"guideline": question.guideline, "evidence": parent.evidence_file}
     greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
@@ -127,8 +130,12 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
         "parent": known.run_id,
         "proof": known.proof,
         "densities": known.densities,
-        "floors": floors_of(parent.path, known, evidence),
-        "inherited": (*differs, *(f"of the run judged again: {text}" for text in found_now)),
+        "floors": floors_of(parent.path, known, stored),
+        "inherited": (
+            *differs,
+            *say_withheld([kind for kind in config.without if kind not in known.config.without]),
+            *(f"of the run judged again: {text}" for text in found_now),
+        ),
     }
     manifest = described.model_copy(update=inherited)
     if arguments.dry_run:

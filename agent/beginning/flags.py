@@ -48,6 +48,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     arguments = parse_known(parser, argv)
     if arguments.allow_different and not arguments.rejudge:
         parser.error("--allow-different is about a run that is judged again: give it with --rejudge")
+    if arguments.without and not arguments.rejudge:
+        parser.error("--without keeps evidence from a judge that judges a run again: give it with --rejudge")
     return arguments
 
 
@@ -81,6 +83,15 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--rejudge", type=Path, metavar="RUN", help="judge a finished run's evidence again, into a run of its own"
+    )
+    what.add_argument(
+        "--without",
+        nargs="+",
+        choices=("contexts", "projection", "steering"),
+        default=[],
+        metavar="KIND",
+        help="with --rejudge: keep contexts, projection (with keywords and coherence) or steering (with the causal check) from "
+        "the judge, and what an earlier judge had tested: what is a kind of evidence worth to it?",
     )
 
 
@@ -163,11 +174,15 @@ def reconfigure(parent: RunConfig, arguments: argparse.Namespace, environment: M
         RunError: as `configure`; or a flag names what the parent has settled.
     """
     from agent.errors import RunError
+    from agent.folder.withheld import KINDS
 
     if settled := sorted(arguments.given & SETTLED):
         raise RunError(f"--rejudge takes everything but the judge from its run: leave out {spell(settled)}")
     choice = choose_llm(arguments, environment)
-    return parent.model_copy(update=_judging(arguments, choice))
+    kept_back = tuple(kind for kind in KINDS if kind in {*parent.without, *arguments.without})
+    if len(kept_back) == len(KINDS):
+        raise RunError("without contexts, projection and steering there is nothing to judge: leave one of them")
+    return parent.model_copy(update={**_judging(arguments, choice), "without": kept_back})
 
 
 def _judging(arguments: argparse.Namespace, choice: LlmChoice | None) -> dict[str, Any]:

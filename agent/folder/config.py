@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, computed_field, model_validator
 
+from agent.folder.withheld import Kind
 from agent.llm.settings import Budget, LlmChoice
 from tools.records import Precision, Record
 
@@ -67,6 +68,8 @@ class RunConfig(Record):
     judge_repeats: int = Field(default=1, ge=1)
     generation: int = Field(default=1, ge=1, le=NEWEST)
     """Of what judges are shown and asked (`agent.briefing.generations`); runs from before it was kept are of the first."""
+    without: tuple[Kind, ...] = Field(default=(), exclude_if=lambda kinds: not kinds)
+    """Kinds of evidence that were kept from the judge of a run that judges another's evidence again."""
     llm: LlmChoice | None = None
     limits: Limits = Limits()
     seed: int = 0

@@ -31,6 +31,10 @@ class Case(Record):
     hypotheses: tuple[Hypothesis, ...] = ()
     observed: tuple[Observed, ...] = ()
 
+    def bare(self) -> Case:
+        """Without what was proposed and tested: tests rest on kinds of evidence of their own."""
+        return Case(feature=self.feature, round=1)
+
     def state(self, item: SelectedFeature) -> FeatureState:
         """Where the graph goes on: straight to the judge."""
         return FeatureState(item=item, round=self.round, hypotheses=self.hypotheses, observed=list(self.observed))
