@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from agent.folder.store import RunFolder
-    from agent.llm.preflight import Tell
     from agent.llm.settings import LlmSettings
     from evals.scoring.asking import Asked
     from evals.scoring.records import ItemAnswer, ScoreReport, Task
@@ -154,6 +153,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
 
     from agent.folder.soundness import check_folder
     from agent.folder.store import RunFolder
+    from agent.llm.named import reach_named
     from evals.scoring.drawing import describe_draw, draw_twice, read_text
     from evals.scoring.restaging import restage
     from evals.scoring.scorecard import list_answers, make_report, read_beside
@@ -171,7 +171,7 @@ def score_run(arguments: argparse.Namespace) -> tuple[ScoreReport, list[ItemAnsw
     if arguments.corpus is not None:
         check_texts(arguments.corpus, Path())
     beside = [row for other in arguments.beside for row in read_beside(other)]
-    settings = llm_settings(arguments, os.environ, console.print)
+    settings = reach_named(arguments, os.environ, console.print, room_for(arguments))
     with waiting(console, "load         model and SAE"):
         if note := describe_load(look(), count_threads()):
             console.print(note)
@@ -262,28 +262,10 @@ async def ask_scorers(
     return [floor, found._replace(scorer=ref.model_copy(update={"usage": used}))]
 
 
-def llm_settings(arguments: argparse.Namespace, environment: Mapping[str, str], tell: Tell) -> LlmSettings | None:
-    """The client's settings, for an endpoint that answers; None without a model. The key goes nowhere else.
-
-    Raises:
-        RunError: a model is named but no endpoint is configured, or it cannot be used.
-    """
-    if not arguments.llm_model:
-        return None
-    from agent.errors import RunError
-    from agent.llm.flags import KEY, named_address, read_budget, read_choice, read_secrets
-    from agent.llm.preflight import reach
-    from agent.llm.settings import LlmSettings
-
-    secrets = read_secrets(arguments, environment)
-    if not (named_address(arguments, environment) or secrets.key):
-        raise RunError(f"no LLM is configured: set {KEY} or OPENAI_BASE_URL, or give --base-url")
+def room_for(arguments: argparse.Namespace) -> int:
+    """Tokens of a reply about a batch of texts."""
     each = TOKENS_SIMULATED if "simulation" in arguments.ask else TOKENS_PER_TEXT
-    room = OUTPUT_TOKENS + each * arguments.batch
-    choice = read_choice(arguments, environment, arguments.llm_model, room=room)
-    budget = read_budget(arguments)
-    reached = reach(choice, secrets, tell)
-    return LlmSettings.of(reached.choice, secrets, budget, framing=reached.framing)
+    return OUTPUT_TOKENS + each * arguments.batch
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from tools.study.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
 """Inputs of a run that measures, by their roles in the manifest."""
-CHOSEN_BY = ("target", "away", "reference_prompts", "encoder")
+CHOSEN_BY = ("target", "away", "reference_prompts", "encoder", "known")
 """What features were chosen by, in a run toward a text."""
 ALLOW = "--allow-different REASON"
 ANEW = "restore that, or start a new run"

