@@ -12,7 +12,7 @@ from tools.training.corpora import read_documents
 from tools.training.recipe import TokenizerRecipe
 
 END_OF_TEXT = "<|endoftext|>"
-_WORD = r" ?[^\s“”(),.!?:;]+| ?[“(]|[”),.!?:;]"
+_WORD = r" ?[^\s“”‘’(),.!?:;]+| ?[“‘(]|[”’),.!?:;]"
 """A word or an opening mark with the space before it, or any other mark."""
 
 

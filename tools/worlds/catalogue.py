@@ -24,6 +24,7 @@ class Listed(NamedTuple):
 
 WORLDS: dict[str, Listed] = {
     "othello": Listed("random legal games of Othello on 6 x 6 squares", "tools.worlds.othello:Othello", "othello"),
+    "text": Listed("English-like text of a few hundred words", "tools.worlds.text_world:TextWorld", "textworld"),
 }
 """By the name that a command and a study's `[training.world]` give them."""
 

@@ -62,6 +62,7 @@ class Othello(World):
 
     name: ClassVar[str] = "othello"
     context_size: ClassVar[int] = 38
+    batch: ClassVar[int] = 4096
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -19,8 +19,6 @@ Split = Literal["train", "development", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _SHARES: tuple[Split, ...] = ("train",) * 8 + ("development", "test")
 """Of ten transcripts, by their hash."""
-_BATCH = 4096
-"""Transcripts made at once. It decides which come of a seed, so it is no setting."""
 BEGIN = "<|endoftext|>"
 """Text of token 0, which opens every transcript and, once or several times, closes one that is shorter than its row."""
 
@@ -57,12 +55,12 @@ class Transcripts(NamedTuple):
         """Tokens of each row without what fills it, the opening one among them."""
         return lengths_of(self.tokens)
 
-    def counted(self) -> Bool[np.ndarray, " n*positions"]:
+    def counted(self) -> Bool[np.ndarray, " cells"]:
         """Positions that count, in the order of `truths`' rows: neither the opening token nor what fills a row."""
         positions = np.arange(self.tokens.shape[1])
         return ((positions > 0) & (positions < self.lengths[:, None])).ravel()
 
-    def truths(self) -> tuple[tuple[str, ...], Bool[np.ndarray, "n*positions truths"]]:
+    def truths(self) -> tuple[tuple[str, ...], Bool[np.ndarray, "cells truths"]]:
         """One column for each that may be true, in the variables' order and within one in that of its classes.
 
         Rows are the transcripts' positions one after another: position t of transcript i is row i * positions + t.
@@ -84,6 +82,8 @@ class World(ABC):
     name: ClassVar[str]
     context_size: ClassVar[int]
     """Tokens of a row."""
+    batch: ClassVar[int]
+    """Transcripts made at once. It decides which come of a seed, so it is no setting."""
 
     @property
     @abstractmethod
@@ -125,11 +125,11 @@ class World(ABC):
         The sha256 of a row's tokens says which split it belongs to, so no row is ever in two, whatever the seeds.
         """
         kept: list[Int16[np.ndarray, "kept positions"]] = []
-        have = batch = 0
+        have = number = 0
         while have < n:
-            made = self.make(_BATCH, np.random.default_rng((seed, batch)))
+            made = self.make(self.batch, np.random.default_rng((seed, number)))
             kept.append(made[[split_of(row) == split for row in made]])
-            have, batch = have + len(kept[-1]), batch + 1
+            have, number = have + len(kept[-1]), number + 1
         return np.concatenate(kept)[:n] if kept else np.empty((0, self.context_size), dtype=np.int16)
 
     def draw(self, split: Split, n: int, seed: int) -> Transcripts:
@@ -150,8 +150,8 @@ def split_of(row: Int16[np.ndarray, " positions"]) -> Split:
 
 def lengths_of(tokens: Int[np.ndarray, "n positions"]) -> Int[np.ndarray, " n"]:
     """Tokens of each row up to where filling begins."""
-    filled = tokens[:, 1:] == 0
-    return np.where(filled.any(1), filled.argmax(1) + 1, tokens.shape[1])
+    filled = (tokens == 0) & (np.arange(tokens.shape[1]) > 0)
+    return np.where(filled.any(1), filled.argmax(1), tokens.shape[1])
 
 
 def broken(world: str, row: int, position: int) -> StudyError:
