@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -139,8 +139,14 @@ def make_world_model(
 
 
 @torch.no_grad()
-def measure_fidelity(model: PreTrainedModel, world: World, tokens: Int[np.ndarray, "n positions"]) -> Fidelity:
-    """Hold a model against a world's rules on transcripts; what only fills a row is left out."""
+def measure_fidelity(model: Any, world: World, tokens: Int[np.ndarray, "n positions"]) -> Fidelity:
+    """Hold a model against a world's rules on transcripts; what only fills a row is left out.
+
+    Args:
+        model: answers token ids with logits, as those of transformers do.
+        world: whose tokens the model reads.
+        tokens: of test transcripts.
+    """
     n, width = tokens.shape
     legal, mass, loss, entropy, counted = (np.zeros((n, width - 1)) for _ in range(5))
     for first in track(range(0, n, _ROWS_PER_PASS), "measure      transcripts"):
