@@ -12,6 +12,7 @@
     python -m tools.training vectors   --data TEXTS               word vectors
     python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
+    python -m tools.training world     --world NAME               a world of known truth: its model, corpus and figures
 
 TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
 step reads, and with what settings, stands in the study file's [training] table. The training of a language model, of an
@@ -29,6 +30,7 @@ from tools.display.flags import add_shared, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
+from tools.worlds.catalogue import WORLDS
 
 STEPS = (
     "fetch",
@@ -43,19 +45,21 @@ STEPS = (
     "vectors",
     "publish",
     "measure",
+    "world",
 )
+NO_DATA = ("fetch", "lens", "task", "plant", "world")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; nothing heavy is imported before it has been read."""
     parser = Parser(prog="python -m tools.training", description=__doc__)
     parser.add_argument("step", choices=STEPS, metavar="STEP", help="one of those above")
-    add_shared(parser, "--study", default="pocket")
+    add_shared(parser, "--study")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="TEXTS",
-        help="folder with the raw corpora, X.txt.gz; every step but fetch, lens, task and plant needs it",
+        help=f"folder with the raw corpora, X.txt.gz; every step but {', '.join(NO_DATA)} needs it",
     )
     parser.add_argument(
         "--from",
@@ -97,13 +101,26 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=400,
         help="for measure: rows spread over each held-out corpus (default: 400)",
     )
+    parser.add_argument(
+        "--world",
+        choices=WORLDS,
+        metavar="NAME",
+        help=f"for world: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
+    )
+    parser.add_argument(
+        "--smallest", action="store_true", help="for world: a model of seconds, to see that every step goes through"
+    )
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    if arguments.step not in ("fetch", "lens", "task", "plant") and arguments.data is None:
+    if arguments.step not in NO_DATA and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
     if arguments.step == "task" and arguments.task is None:
         parser.error("step task writes one task's texts: name it with --task NAME")
+    if arguments.step == "world" and arguments.world is None:
+        parser.error(f"step world trains on one world: name it with --world NAME, one of {', '.join(WORLDS)}")
+    if arguments.study is None:
+        arguments.study = WORLDS[arguments.world].study if arguments.step == "world" else "pocket"
     return arguments
 
 
@@ -123,6 +140,9 @@ def main(argv: list[str] | None = None) -> int:
     threads = settle_threads(arguments.threads)  # before numpy and torch are loaded
     if arguments.step in ("lens", "plant"):
         {"lens": _make_lens, "plant": _plant}[arguments.step](arguments)
+        return 0
+    if arguments.step == "world":
+        _make_world(arguments)
         return 0
     _run(arguments, threads)
     return 0
@@ -200,6 +220,20 @@ def _plant(arguments: argparse.Namespace) -> None:
         f"{folder}: {len(planted.directions)} features are planted",
         f"next: python -m agent.run --study {arguments.study} --model {model} --sae {folder} --choose known",
     )
+
+
+def _make_world(arguments: argparse.Namespace) -> None:
+    from tools.bench.compute import choose_device
+    from tools.training.world_model import load_world_recipe, make_world_model
+
+    study, recipe = load_world_recipe(arguments.study, arguments.world)
+    name = study.resolve().name + ("-smallest" if arguments.smallest else "")
+    work: Path = arguments.work or Path("runs/training") / name
+    target = work / "study" if arguments.smallest else study
+    recipe = recipe.smallest if arguments.smallest else recipe
+    device = choose_device(arguments.device)
+    measured = make_world_model(study, recipe, target, work, device, not arguments.no_compile)
+    say(f"{target}: {measured.describe()}")
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:

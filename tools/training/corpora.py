@@ -120,7 +120,7 @@ def load_rows(
 
 
 def iterate_batches(
-    rows: Int64[np.ndarray, "rows context_size"], batch: int, seed: int, skip: int = 0
+    rows: Integer[np.ndarray, "rows context_size"], batch: int, seed: int, skip: int = 0
 ) -> Iterator[Tensor]:
     """Endless shuffled batches [batch, context_size]; a new order each epoch; `skip` batches are passed over."""
     epoch = 0
@@ -130,5 +130,5 @@ def iterate_batches(
             if skip > 0:
                 skip -= 1
                 continue
-            yield from_numpy(rows[order[start : start + batch]])
+            yield from_numpy(rows[order[start : start + batch]].astype(np.int64))
         epoch += 1

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -103,7 +103,7 @@ def rate_factor(step: int, steps: int, recipe: LanguageModelRecipe) -> float:
 
 def mean_loss(
     model: PreTrainedModel,
-    rows: Int64[np.ndarray, "rows context_size"],
+    rows: Integer[np.ndarray, "rows context_size"],
     precision: Precision = "bfloat16",
     batch: int = 16,
 ) -> float:
@@ -111,7 +111,7 @@ def mean_loss(
     total, count = 0.0, 0
     with torch.no_grad(), _autocast(model.device, precision):
         for start in range(0, len(rows), batch):
-            tokens = torch.from_numpy(rows[start : start + batch]).to(model.device)
+            tokens = torch.from_numpy(rows[start : start + batch].astype(np.int64)).to(model.device)
             total += float(_loss(model, tokens)) * tokens.shape[0]
             count += tokens.shape[0]
     return total / count
@@ -139,9 +139,7 @@ def train_language_model(
     compile_model: bool = True,
     save: bool = True,
 ) -> dict[str, float]:
-    """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
-
-    Only parameters that ask for a gradient are trained; without `save` the caller keeps what it wants of the model.
+    """Train on a study's corpora, as `train_on_rows` does.
 
     Returns:
         Held-out loss in nats for each held-out corpus.
@@ -156,6 +154,28 @@ def train_language_model(
         [load_rows(data, c, tokenizer, cache, context_size, recipe.rows_per_batch) for c in recipe.corpora]
     )
     heldout = {c: load_rows(data, c, tokenizer, cache, context_size) for c in recipe.heldout}
+    return train_on_rows(model, tokenizer, recipe, rows, heldout, work, device, compile_model, save)
+
+
+def train_on_rows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: LanguageModelRecipe,
+    rows: Integer[np.ndarray, "rows context_size"],
+    heldout: Mapping[str, Integer[np.ndarray, "heldout context_size"]],
+    work: Path,
+    device: str = "cpu",
+    compile_model: bool = True,
+    save: bool = True,
+) -> dict[str, float]:
+    """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
+
+    Only parameters that ask for a gradient are trained; without `save` the caller keeps what it wants of the model.
+
+    Returns:
+        Loss in nats on each of `heldout`.
+    """
+    context_size = rows.shape[1]
     work.mkdir(parents=True, exist_ok=True)
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     micro_batches = max(1, recipe.tokens_per_step // (recipe.rows_per_batch * context_size))
