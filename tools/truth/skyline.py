@@ -54,7 +54,7 @@ def fit_ridge(train: Stream, development: Stream) -> Linear:
     return Linear(chosen[:-1], chosen[-1] - _CUTS[f1[best, columns].argmax(axis=1)])
 
 
-def _solve(train: Stream) -> Float[np.ndarray, "penalties d+1 g"]:
+def _solve(train: Stream) -> Float[np.ndarray, "penalties inputs g"]:
     """Weights, and the bias as one more, under each penalty; the bias is not held back."""
     squares = products = np.float64(0)
     for chunk in read(train):
@@ -71,7 +71,7 @@ def _solve(train: Stream) -> Float[np.ndarray, "penalties d+1 g"]:
     return np.stack([np.concatenate([w, (crossed[-1] - mean @ w)[None]]) for w in weights])
 
 
-def _with_one(activations: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d+1"]:
+def _with_one(activations: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n inputs"]:
     return np.concatenate([activations.astype(np.float64), np.ones((len(activations), 1))], axis=1)
 
 
