@@ -8,7 +8,8 @@
     python -m tools.training base      --data TEXTS               the base language model
     python -m tools.training finetuned --data TEXTS               the same model trained further on the domain
     python -m tools.training adapter   --data TEXTS --arm NAME    a LoRA adapter on given weights
-    python -m tools.training sae       --data TEXTS --arm base    a sparse autoencoder on an arm's activations
+    python -m tools.training sae       --data TEXTS --arm base    a sparse autoencoder on an arm's activations;
+                                                                  --architecture and --sparsity for others beside it
     python -m tools.training vectors   --data TEXTS               word vectors
     python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
@@ -24,13 +25,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.border.egress import guarded
-from tools.display.flags import add_shared, whole
+from tools.display.flags import add_shared, number, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 from tools.worlds.catalogue import WORLDS
+
+if TYPE_CHECKING:
+    from tools.training.recipe import Recipe
 
 STEPS = (
     "fetch",
@@ -109,6 +114,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--smallest", action="store_true", help="for world: a model of seconds, to see that every step goes through"
+    )
+    parser.add_argument(
+        "--architecture",
+        choices=("topk", "batchtopk", "standard", "gated", "jumprelu", "p-annealing"),
+        help="for sae: another than the recipe's; its SAE goes to ARCHITECTURE[-SPARSITY]/sae of the arm, and is not published",
+    )
+    parser.add_argument(
+        "--sparsity",
+        metavar="X",
+        type=number(0.0, 1e6),
+        help="for sae: instead of the recipe's, k of topk and batchtopk, the L0 coefficient of jumprelu, "
+        "the L1 coefficient of the others",
     )
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
@@ -255,17 +272,28 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
     compiled = not arguments.no_compile
     folder, seeds = file.parent, arguments.seeds or [arguments.seed]
     recipe.check_arm(arguments.arm)
+    varied, beside = _vary(recipe, arguments)
     result = {
         "tokenizer": lambda: steps.make_tokenizer(recipe, data, work),
         "base": lambda: steps.make_model(folder, recipe, "base", data, work, device, compiled),
         "finetuned": lambda: steps.make_model(folder, recipe, "finetuned", data, work, device, compiled),
         "adapter": lambda: steps.make_adapter(folder, recipe, arguments.arm, data, work, device),
-        "sae": lambda: steps.make_saes(folder, recipe, arguments.arm, data, work, seeds, device),
+        "sae": lambda: steps.make_saes(folder, varied, arguments.arm, data, work, seeds, device, beside),
         "vectors": lambda: steps.make_vectors(recipe, data, work),
         "publish": lambda: steps.publish(folder, recipe, work),
         "measure": lambda: steps.measure(folder, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
     say(str(result))
+
+
+def _vary(recipe: Recipe, arguments: argparse.Namespace) -> tuple[Recipe, str]:
+    """The recipe as the flags change its SAE, and the folder for what comes of it; no folder where they change nothing."""
+    architecture, sparsity = arguments.architecture, arguments.sparsity
+    if architecture is None and sparsity is None:
+        return recipe, ""
+    sae = recipe.sae.varied(architecture, sparsity)
+    name = sae.architecture if sparsity is None else f"{sae.architecture}-{sparsity:g}"
+    return recipe.model_copy(update={"sae": sae}), name
 
 
 if __name__ == "__main__":

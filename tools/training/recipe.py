@@ -26,6 +26,16 @@ class TokenizerRecipe(_Section):
 Arm = str
 """One of `Recipe.arms`."""
 Precision = Literal["float32", "bfloat16"]
+Architecture = Literal["topk", "batchtopk", "standard", "gated", "jumprelu", "p-annealing"]
+SPARSITY: dict[Architecture, str] = {
+    "topk": "k",
+    "batchtopk": "k",
+    "standard": "l1_coefficient",
+    "gated": "l1_coefficient",
+    "p-annealing": "l1_coefficient",
+    "jumprelu": "l0_coefficient",
+}
+"""The setting of a recipe that says how sparse an architecture is."""
 
 
 class ModelRecipe(_Section):
@@ -87,11 +97,18 @@ class SaeRecipe(_Section):
     trainer: Literal["saelens", "stream"] = "saelens"
     """`saelens`: its own runner. `stream`: this project's (`tools.training.streamed`), for TopK: a forward pass cut at the
     hook, several SAEs fed from one pass, attention sinks left out, and a training that goes on where it was stopped."""
-    architecture: Literal["topk", "batchtopk", "standard"] = "topk"
+    architecture: Architecture = "topk"
+    """`p-annealing`: `tools.training.p_annealing`; the others are SAELens' own."""
     d_sae: int = 2048
-    k: int = 24
-    l1_coefficient: float = 5.0
+    k: int = Field(default=24, ge=1)
+    l1_coefficient: float = Field(default=5.0, ge=0)
     l1_warm_up_steps: int = 0
+    """Of the sparsity coefficient, whichever it is."""
+    l0_coefficient: float = Field(default=1.0, ge=0)
+    p_end: float = Field(default=0.2, gt=0, le=1)
+    p_changes: int = Field(default=10, ge=1)
+    anneal_start_share: float = Field(default=0.3, ge=0, lt=1)
+    """Share of the training before p first changes."""
     lr: float = 8e-4
     training_tokens: int = 1_500_000
     context_size: int = 128
@@ -114,6 +131,26 @@ class SaeRecipe(_Section):
     """Of the model's forward pass, and under `stream` of the encoder's products; weights of the SAE are float32."""
     seed: int = 0
     """Of the rows, the same for all arms and seeds, and, unless another is given, of the first weights and the order."""
+
+    @model_validator(mode="after")
+    def _is_trained_by_its_trainer(self) -> SaeRecipe:
+        if self.trainer == "stream" and self.architecture != "topk":
+            raise ValueError(f"trainer stream trains topk, not {self.architecture}: use saelens")
+        return self
+
+    def varied(self, architecture: Architecture | None, sparsity: float | None) -> SaeRecipe:
+        """The recipe for another architecture, or for another sparsity of it (`SPARSITY`), all else as it stands.
+
+        Raises:
+            StudyError: its trainer does not train that, or the sparsity is none of this architecture.
+        """
+        changes: dict[str, object] = {"architecture": architecture or self.architecture}
+        if sparsity is not None:
+            changes[SPARSITY[architecture or self.architecture]] = sparsity
+        try:
+            return SaeRecipe.model_validate({**self.model_dump(), **changes})
+        except ValidationError as error:
+            raise StudyError(f"training.sae: {first_problem(error)}") from error
 
 
 class VectorsRecipe(_Section):

@@ -93,29 +93,10 @@ def _check_fit(bridge: Any, recipe: SaeRecipe) -> None:
 
 
 def _runner_config(recipe: SaeRecipe, d_in: int, device: str) -> Any:
-    from sae_lens import (
-        BatchTopKTrainingSAEConfig,
-        LanguageModelSAERunnerConfig,
-        LoggingConfig,
-        StandardTrainingSAEConfig,
-        TopKTrainingSAEConfig,
-    )
+    from sae_lens import LanguageModelSAERunnerConfig, LoggingConfig
 
-    common: dict[str, Any] = {
-        "d_in": d_in,
-        "d_sae": recipe.d_sae,
-        "normalize_activations": recipe.normalize_activations,
-    }
-    if recipe.architecture == "standard":
-        sae = StandardTrainingSAEConfig(
-            **common, l1_coefficient=recipe.l1_coefficient, l1_warm_up_steps=recipe.l1_warm_up_steps
-        )
-    elif recipe.architecture == "topk":
-        sae = TopKTrainingSAEConfig(**common, k=recipe.k)
-    else:
-        sae = BatchTopKTrainingSAEConfig(**common, k=recipe.k)
     return LanguageModelSAERunnerConfig(
-        sae=sae,
+        sae=_sae_config(recipe, d_in),
         model_name="local",
         hook_name=recipe.hook_name,
         dataset_path="local",
@@ -140,4 +121,52 @@ def _runner_config(recipe: SaeRecipe, d_in: int, device: str) -> Any:
         checkpoint_path=None,
         output_path=None,
         logger=LoggingConfig(log_to_wandb=False),
+    )
+
+
+def _sae_config(recipe: SaeRecipe, d_in: int) -> Any:
+    """What is trained, as SAELens is told."""
+    from sae_lens import (
+        BatchTopKTrainingSAEConfig,
+        GatedTrainingSAEConfig,
+        JumpReLUTrainingSAEConfig,
+        StandardTrainingSAEConfig,
+        TopKTrainingSAEConfig,
+    )
+
+    common: dict[str, Any] = {
+        "d_in": d_in,
+        "d_sae": recipe.d_sae,
+        "normalize_activations": recipe.normalize_activations,
+    }
+    l1: dict[str, Any] = {"l1_coefficient": recipe.l1_coefficient, "l1_warm_up_steps": recipe.l1_warm_up_steps}
+    l0: dict[str, Any] = {"l0_coefficient": recipe.l0_coefficient, "l0_warm_up_steps": recipe.l1_warm_up_steps}
+    match recipe.architecture:
+        case "topk":
+            return TopKTrainingSAEConfig(**common, k=recipe.k)
+        case "batchtopk":
+            return BatchTopKTrainingSAEConfig(**common, k=recipe.k)
+        case "standard":
+            return StandardTrainingSAEConfig(**common, **l1)
+        case "gated":
+            return GatedTrainingSAEConfig(**common, **l1)
+        case "jumprelu":
+            return JumpReLUTrainingSAEConfig(**common, **l0)
+        case "p-annealing":
+            return _annealed_config(recipe, common | l1)
+
+
+def _annealed_config(recipe: SaeRecipe, settings: dict[str, Any]) -> Any:
+    """The power changes from a share of the training on, as often as the recipe says, but at most once a step."""
+    from tools.training.p_annealing import PAnnealingTrainingSAEConfig, register
+
+    register()
+    steps = max(1, recipe.training_tokens // recipe.train_batch_size_tokens)
+    start = min(int(recipe.anneal_start_share * steps), steps - 1)
+    return PAnnealingTrainingSAEConfig(
+        **settings,
+        p_end=recipe.p_end,
+        n_changes=min(recipe.p_changes, steps - start),
+        anneal_start=start,
+        anneal_end=steps,
     )

@@ -117,23 +117,27 @@ def make_saes(
     work: Path,
     seeds: Sequence[int | None] = (None,),
     device: str = "cpu",
+    beside: str = "",
 ) -> str:
     """Train SAEs of an arm, one for each seed, None being the recipe's; every arm and every seed sees the same text.
+
+    Those of a varied recipe (`SaeRecipe.varied`) go into a folder `beside` the arm's own, where `publish` does not look.
 
     The arms start from different weights, as two seeds do, so that what differs between them can be held against what
     differs between seeds.
     """
+    beside_arm = work / arm / beside
     wanted = [
         Seed(
             len(recipe.arms) * (recipe.sae.seed if seed is None else seed) + recipe.arms.index(arm),
-            work / arm / ("sae" if seed is None or (len(seeds) > 1 and seed == recipe.sae.seed) else f"sae-{seed}"),
+            beside_arm / ("sae" if seed is None or (len(seeds) > 1 and seed == recipe.sae.seed) else f"sae-{seed}"),
         )
         for seed in seeds
     ]
     model = find_model(folder, recipe, arm, work)
     with offline_mode(_is_at_hand(model)):
         if recipe.sae.trainer == "stream":
-            explained = _stream(recipe, arm, model, data, work, wanted, device)
+            explained = _stream(recipe, arm, model, data, work, wanted, beside_arm, device)
             told = [f"explained {share:.3f} of the last block" for share in explained or ()] or ["was ready"] * len(
                 wanted
             )
@@ -149,14 +153,14 @@ def make_saes(
 
 
 def _stream(
-    recipe: Recipe, arm: Arm, model: str, data: Path, work: Path, seeds: Sequence[Seed], device: str
+    recipe: Recipe, arm: Arm, model: str, data: Path, work: Path, seeds: Sequence[Seed], out: Path, device: str
 ) -> list[float] | None:
     adapter = _require(work / arm / "adapter", f"adapter --arm {arm}") if arm in recipe.adapters else None
     change = Change(adapter, 0 if arm == recipe.untrained else None)
     bridge = load_model(model, device, recipe.sae.precision, change).bridge
     forward = cut_before_block(bridge, recipe.sae)
     rows = mix_rows(data, recipe.sae, bridge.tokenizer, work / "tokens")
-    training = work / arm / "-".join(["training", *(str(seed.number) for seed in seeds)])
+    training = out / "-".join(["training", *(str(seed.number) for seed in seeds)])
     return train_side_by_side(forward, recipe.sae, rows, seeds, training, device)
 
 

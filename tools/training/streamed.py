@@ -28,6 +28,8 @@ from tools.whole_files import replacing
 
 CHECKPOINT, CURVE = "checkpoint.safetensors", "curve.tsv"
 _UNBOUNDED = float("inf")
+_NOT_READ = {"l0_coefficient", "p_end", "p_changes", "anneal_start_share"}
+"""Of other architectures, and younger than some checkpoints."""
 
 
 class Seed(NamedTuple):
@@ -70,7 +72,8 @@ def train_side_by_side(
     per_block = recipe.store_batch_size_prompts * recipe.n_batches_in_buffer
     in_block = per_block * (recipe.context_size - 1)
     n_blocks = max(1, round(recipe.training_tokens / in_block))
-    plan = {"recipe": recipe.model_dump(mode="json"), "seeds": [seed.number for seed in seeds], "blocks": n_blocks}
+    told = recipe.model_dump(mode="json", exclude=_NOT_READ)
+    plan = {"recipe": told, "seeds": [seed.number for seed in seeds], "blocks": n_blocks}
     training = _Training(forward, recipe, rows[: n_blocks * per_block], per_block, device)
     first, scale, dictionaries = training.begin(seeds, work / CHECKPOINT, plan)
     explained: list[float] | None = None

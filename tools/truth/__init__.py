@@ -1,1 +1,1 @@
-"""What is true of features and of the text they are active in, and how near a dictionary comes to it."""
+"""What an SAE has found of a truth that is known: coverage, reconstruction, true labels, planted directions."""

@@ -114,16 +114,18 @@ def test_every_arm_and_seed_sees_the_same_rows(trained: Path, data: Path, monkey
         ("topk", "topk", 'precision = "bfloat16"'),
         ("batchtopk", "jumprelu", ""),
         ("standard", "standard", "l1_coefficient = 0.1\nl1_warm_up_steps = 5"),
+        ("gated", "gated", "l1_coefficient = 0.1"),
+        ("jumprelu", "jumprelu", "l0_coefficient = 0.01"),
+        ("p-annealing", "standard", "l1_coefficient = 0.1\np_changes = 4"),
     ],
 )
 def test_every_architecture_of_the_recipe_is_trained_loaded_and_surveyed(
     trained: Path, data: Path, study: Path, architecture: str, saved_as: str, more: str
 ) -> None:
-    edit(study, 'architecture = "topk"', f'architecture = "{architecture}"\n{more}')
+    edit(study, 'architecture = "topk"', f'architecture = "topk"\n{more}')
     work = trained / "work"
-    seed = {"topk": "11", "batchtopk": "12", "standard": "13"}[architecture]
-    assert train(study, data, work, "sae", "--seed", seed) == 0
-    folder = work / "base" / f"sae-{seed}"
+    assert train(study, data, work, "sae", "--architecture", architecture, "--seed", "11") == 0
+    folder = work / "base" / architecture / "sae-11"
     assert json.loads((folder / "cfg.json").read_text("utf-8"))["architecture"] == saved_as
     published = load_study(str(trained / "trained"))
     own = Arm(model="base/model", sae=str(folder), hook_name="")
@@ -162,6 +164,35 @@ def test_given_models_are_neither_trained_nor_copied(
     assert weights(study / "base" / "sae")["W_dec"].dtype == torch.float32
 
 
+def test_a_sparsity_is_the_setting_that_its_architecture_has(trained: Path, data: Path, study: Path) -> None:
+    before = {file: file.read_bytes() for file in (trained / "work" / "base" / "sae").iterdir()}
+    for architecture, sparsity, setting in (
+        ("topk", "3", "k"),
+        ("gated", "0.25", "l1_coefficient"),
+        ("p-annealing", "0.25", "l1_coefficient"),
+        ("jumprelu", "0.01", "l0_coefficient"),
+    ):
+        more = ("--architecture", architecture, "--sparsity", sparsity)
+        assert train(study, data, trained / "work", "sae", *more) == 0
+        folder = trained / "work" / "base" / f"{architecture}-{sparsity}" / "sae"
+        config = json.loads((folder / "cfg.json").read_text("utf-8"))
+        told = config | config["metadata"]["training_architecture_details"]
+        assert (config["metadata"]["training_architecture"], told[setting]) == (architecture, float(sparsity))
+    assert {file: file.read_bytes() for file in (trained / "work" / "base" / "sae").iterdir()} == before
+
+
+def test_p_changes_within_the_training_that_the_recipe_asks_for(trained: Path, data: Path, study: Path) -> None:
+    assert train(study, data, trained / "work", "sae", "--architecture", "p-annealing", "--sparsity", "0.2") == 0
+    config = json.loads((trained / "work" / "base" / "p-annealing-0.2" / "sae" / "cfg.json").read_text("utf-8"))
+    told = config["metadata"]["training_architecture_details"]
+    assert {name: told[name] for name in ("p_end", "n_changes", "anneal_start", "anneal_end")} == {
+        "p_end": 0.2,
+        "n_changes": 10,
+        "anneal_start": 9,
+        "anneal_end": 32,
+    }
+
+
 # What stands in the way is said in one line
 
 
@@ -175,7 +206,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
     ("old", "new", "said"),
     [
         ("[training.sae]", "[training.sae]\nd_sea = 7", "training.sae.d_sea: Extra inputs"),
-        ('architecture = "topk"', 'architecture = "gated"', "training.sae.architecture: Input should be"),
+        ('architecture = "topk"', 'architecture = "dense"', "training.sae.architecture: Input should be"),
         ("[training.model]", "[training.model", "is not TOML"),
         ("n_head = 2", "n_head = 3", "d_model 32 cannot be split over 3 heads"),
         ('corpora = ["general"]', 'corpora = ["nosuch"]', "no corpus 'nosuch': expected"),
@@ -206,6 +237,23 @@ def test_an_sae_that_does_not_fit_its_model_is_refused(
     assert train(study, data, trained / "work", "sae", "--seed", "99") == 2
     assert said in refused(capsys)
     assert not (trained / "work" / "base" / "sae-99").exists()
+
+
+@pytest.mark.parametrize(
+    ("edits", "arguments", "said"),
+    [
+        ("", ["--sparsity", "2.5"], "training.sae: k: Input should be a valid integer"),
+        ("", ["--sparsity", "0"], "training.sae: k: Input should be greater than or equal to 1"),
+        ('trainer = "stream"', ["--architecture", "gated"], "trainer stream trains topk, not gated"),
+    ],
+)
+def test_a_variation_that_cannot_be_trained_is_refused(
+    data: Path, study: Path, capsys: pytest.CaptureFixture[str], edits: str, arguments: list[str], said: str
+) -> None:
+    edit(study, "[training.sae]", f"[training.sae]\n{edits}")
+    assert train(study, data, study.parent / "work", "sae", *arguments) == 2
+    assert said in refused(capsys)
+    assert not (study.parent / "work" / "base").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -163,6 +165,19 @@ def test_dead_features_are_counted_in_tokens() -> None:
         assert not bool(dictionary.dead[3])
         dictionary.step(torch.randn(64, D_IN), 0.0)
     assert bool(dictionary.dead[3])
+
+
+def test_a_checkpoint_knows_nothing_of_settings_that_only_other_architectures_read(
+    forward: Callable[[Tensor], Tensor], rows: np.ndarray, tmp_path: Path
+) -> None:
+    """Those came later than some checkpoints, which are gone on from all the same."""
+    train_side_by_side(forward, RECIPE, rows, [Seed(0, tmp_path / "sae")], tmp_path, stop_after=1)
+    with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
+        told = json.loads(file.metadata()["plan"])["recipe"]
+    assert not {"l0_coefficient", "p_end", "p_changes", "anneal_start_share"} & set(told)
+    assert told["k"] == RECIPE.k
+    varied = RECIPE.model_copy(update={"l0_coefficient": 2.0})
+    assert train_side_by_side(forward, varied, rows, [Seed(0, tmp_path / "sae")], tmp_path, stop_after=2)
 
 
 def test_another_recipe_does_not_take_up_a_checkpoint(
