@@ -14,6 +14,7 @@
     python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
     python -m tools.training world     --world NAME               a world of known truth: its model, corpus and figures
+    python -m tools.training sae       --world NAME               an SAE of that model, held against the world
 
 TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
 step reads, and with what settings, stands in the study file's [training] table. The training of a language model, of an
@@ -25,7 +26,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tools.border.egress import guarded
 from tools.display.flags import add_shared, number, whole
@@ -36,6 +37,7 @@ from tools.worlds.catalogue import WORLDS
 
 if TYPE_CHECKING:
     from tools.training.recipe import Recipe
+    from tools.training.world_model import WorldRecipe
 
 STEPS = (
     "fetch",
@@ -110,10 +112,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--world",
         choices=WORLDS,
         metavar="NAME",
-        help=f"for world: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
+        help=f"for world and sae: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
     )
     parser.add_argument(
-        "--smallest", action="store_true", help="for world: a model of seconds, to see that every step goes through"
+        "--smallest",
+        action="store_true",
+        help="for world, and sae --world: a model and an SAE of seconds, to see that every step goes through",
     )
     parser.add_argument(
         "--architecture",
@@ -130,14 +134,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    if arguments.step not in NO_DATA and arguments.data is None:
+    of_world = arguments.world is not None and arguments.step in ("world", "sae")
+    if arguments.step not in NO_DATA and not of_world and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
     if arguments.step == "task" and arguments.task is None:
         parser.error("step task writes one task's texts: name it with --task NAME")
     if arguments.step == "world" and arguments.world is None:
         parser.error(f"step world trains on one world: name it with --world NAME, one of {', '.join(WORLDS)}")
     if arguments.study is None:
-        arguments.study = WORLDS[arguments.world].study if arguments.step == "world" else "pocket"
+        arguments.study = WORLDS[arguments.world].study if of_world else "pocket"
     return arguments
 
 
@@ -160,6 +165,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments.step == "world":
         _make_world(arguments)
+        return 0
+    if arguments.step == "sae" and arguments.world is not None:
+        _make_world_saes(arguments)
         return 0
     _run(arguments, threads)
     return 0
@@ -239,25 +247,74 @@ def _plant(arguments: argparse.Namespace) -> None:
     )
 
 
-def _make_world(arguments: argparse.Namespace) -> None:
-    from tools.bench.compute import choose_device
-    from tools.training.world_model import load_world_recipe, make_world_model
+class _WorldPlaces(NamedTuple):
+    """Of a world's study: where it is, where it goes, where things are made on the way, and its recipe."""
+
+    study: Path
+    target: Path
+    work: Path
+    recipe: WorldRecipe
+
+
+def _place_world(arguments: argparse.Namespace) -> _WorldPlaces:
+    from tools.training.world_model import load_world_recipe
 
     study, recipe = load_world_recipe(arguments.study, arguments.world)
     name = study.resolve().name + ("-smallest" if arguments.smallest else "")
     work: Path = arguments.work or Path("runs/training") / name
-    target = work / "study" if arguments.smallest else study
-    recipe = recipe.smallest if arguments.smallest else recipe
+    if arguments.smallest:
+        return _WorldPlaces(study, work / "study", work, recipe.smallest)
+    return _WorldPlaces(study, study, work, recipe)
+
+
+def _make_world(arguments: argparse.Namespace) -> None:
+    from tools.bench.compute import choose_device
+    from tools.training.world_model import make_world_model
+
+    places = _place_world(arguments)
     device = choose_device(arguments.device)
-    measured = make_world_model(study, recipe, target, work, device, not arguments.no_compile)
-    say(f"{target}: {measured.describe()}")
+    measured = make_world_model(
+        places.study, places.recipe, places.target, places.work, device, not arguments.no_compile
+    )
+    say(f"{places.target}: {measured.describe()}")
+
+
+def _make_world_saes(arguments: argparse.Namespace) -> None:
+    from tools.bench.compute import choose_device
+    from tools.display.console import LineConsole
+    from tools.display.progress import Bars
+    from tools.training.world_sae import Wanted, make_world_saes, world_sae_recipe
+    from tools.truth.world_run import SMALLEST, Sizes
+
+    places = _place_world(arguments)
+    recipe, beside = _vary(world_sae_recipe(places.target, places.recipe), arguments)
+    told = {"study": arguments.study, "arm": arguments.arm, **_varied_flags(arguments)}
+    if arguments.study == WORLDS[arguments.world].study:
+        del told["study"]
+    flags = "".join(f" --{name} {value}" for name, value in told.items())
+    command = f"python -m tools.training sae --world {arguments.world}{flags}{' --smallest' * arguments.smallest}"
+    seeds = arguments.seeds or [arguments.seed]
+    wanted = Wanted(arguments.arm, seeds, places.target, places.work, beside, command)
+    sizes, device = SMALLEST if arguments.smallest else Sizes(), choose_device(arguments.device)
+    with Bars(LineConsole(stderr=True), "sae") as progress:
+        made = make_world_saes(recipe, arguments.world, wanted, sizes, device, progress)
+    for folder, held in made:
+        say(f"{folder}: {held.truth.sentence}")
+
+
+def _varied_flags(arguments: argparse.Namespace) -> dict[str, object]:
+    given = {"architecture": arguments.architecture, "sparsity": arguments.sparsity}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _run(arguments: argparse.Namespace, threads: int) -> None:
+    from functools import partial
+
     from tools.bench.compute import choose_device
     from tools.study.reading import find_study_file
     from tools.training import steps
     from tools.training.recipe import load_recipe
+    from tools.training.sparse_autoencoder import mix_rows
 
     file = find_study_file(arguments.study)
     recipe = load_recipe(file)
@@ -273,12 +330,13 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
     folder, seeds = file.parent, arguments.seeds or [arguments.seed]
     recipe.check_arm(arguments.arm)
     varied, beside = _vary(recipe, arguments)
+    draw = partial(mix_rows, data, varied.sae, cache=work / "tokens")
     result = {
         "tokenizer": lambda: steps.make_tokenizer(recipe, data, work),
         "base": lambda: steps.make_model(folder, recipe, "base", data, work, device, compiled),
         "finetuned": lambda: steps.make_model(folder, recipe, "finetuned", data, work, device, compiled),
         "adapter": lambda: steps.make_adapter(folder, recipe, arguments.arm, data, work, device),
-        "sae": lambda: steps.make_saes(folder, varied, arguments.arm, data, work, seeds, device, beside),
+        "sae": lambda: steps.make_saes(folder, varied, arguments.arm, draw, work, seeds, device, beside),
         "vectors": lambda: steps.make_vectors(recipe, data, work),
         "publish": lambda: steps.publish(folder, recipe, work),
         "measure": lambda: steps.measure(folder, recipe, data, work, arguments.rows, device),

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
-from tools.bench.text_part import without_processors
 from tools.errors import StudyError
 from tools.training.activation_stream import check_context
 from tools.training.corpora import load_rows
@@ -41,7 +40,7 @@ def mix_rows(
 
 
 def train_sae(
-    model: str,
+    bridge: Any,
     recipe: SaeRecipe,
     rows: Int64[np.ndarray, "rows context_size"],
     out: Path,
@@ -52,7 +51,7 @@ def train_sae(
     """Train on the rows and save the inference SAE into `out`.
 
     Args:
-        model: folder or name of the language model.
+        bridge: the language model (`tools.bench.loading.load_model`), in float32.
         recipe: of the SAE.
         rows: token ids, each row opened by BOS.
         out: folder to make.
@@ -67,10 +66,7 @@ def train_sae(
         warnings.simplefilter("ignore")  # deprecations inside the libraries
         from datasets import Dataset
         from sae_lens import LanguageModelSAETrainingRunner
-        from transformer_lens.model_bridge import TransformerBridge
 
-        with without_processors():
-            bridge: Any = TransformerBridge.boot_transformers(model, device=device, dtype=torch.float32)
         _check_fit(bridge, recipe)
         torch.manual_seed(seed)
         runner = LanguageModelSAETrainingRunner(

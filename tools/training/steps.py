@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from safetensors.torch import load_file, save_file
 
 from tools.bench.checkpoint import Change
@@ -21,7 +23,7 @@ from tools.study.definition import Study
 from tools.training.activation_stream import cut_before_block
 from tools.training.language_model import build_model, read_model, train_language_model
 from tools.training.recipe import Arm, Recipe
-from tools.training.sparse_autoencoder import mix_rows, train_sae
+from tools.training.sparse_autoencoder import train_sae
 from tools.training.streamed import Seed, train_side_by_side
 from tools.training.tokenizer import train_tokenizer
 from tools.training.word_vectors import train_vectors
@@ -29,6 +31,8 @@ from tools.training.word_vectors import train_vectors
 CARD_ANCHOR = ("doctor", ("physician", "nurse"), ("has", "found"))
 """Words the vectors are checked on: the first must be nearer to the second group than to the third."""
 OTHER_SEEDS = "sae-*"
+Draw = Callable[[Any], Int64[np.ndarray, "rows context_size"]]
+"""Given the model's tokenizer, the rows that SAEs are trained on, each opened by BOS."""
 VECTOR_FILES = ("vectors.safetensors", "words.txt")
 
 
@@ -113,7 +117,7 @@ def make_saes(
     folder: Path,
     recipe: Recipe,
     arm: Arm,
-    data: Path,
+    draw: Draw,
     work: Path,
     seeds: Sequence[int | None] = (None,),
     device: str = "cpu",
@@ -130,38 +134,40 @@ def make_saes(
     wanted = [
         Seed(
             len(recipe.arms) * (recipe.sae.seed if seed is None else seed) + recipe.arms.index(arm),
-            beside_arm / ("sae" if seed is None or (len(seeds) > 1 and seed == recipe.sae.seed) else f"sae-{seed}"),
+            beside_arm / name_seed(recipe, seed, len(seeds) > 1),
         )
         for seed in seeds
     ]
-    model = find_model(folder, recipe, arm, work)
+    model, streams = find_model(folder, recipe, arm, work), recipe.sae.trainer == "stream"
     with offline_mode(_is_at_hand(model)):
-        if recipe.sae.trainer == "stream":
-            explained = _stream(recipe, arm, model, data, work, wanted, beside_arm, device)
+        # SAELens' runner reads in float32, and lowers the precision of single products by itself.
+        precision = recipe.sae.precision if streams else "float32"
+        bridge = load_model(model, device, precision, _change_of(recipe, arm, work)).bridge
+        if recipe.model.finetuned is not None and arm == "finetuned":
+            _check_vocabulary(bridge.tokenizer, find_model(folder, recipe, "base", work), model)
+        rows, told = draw(bridge.tokenizer), [""] * len(wanted)
+        if streams:
+            forward = cut_before_block(bridge, recipe.sae)
+            training = beside_arm / "-".join(["training", *(str(seed.number) for seed in wanted)])
+            explained = train_side_by_side(forward, recipe.sae, rows, wanted, training, device)
             told = [f"explained {share:.3f} of the last block" for share in explained or ()] or ["was ready"] * len(
                 wanted
             )
         else:
-            tokenizer = _read_tokenizer(model)
-            if recipe.model.finetuned is not None and arm == "finetuned":
-                _check_vocabulary(tokenizer, find_model(folder, recipe, "base", work), model)
-            rows = mix_rows(data, recipe.sae, tokenizer, work / "tokens")
             for seed in wanted:
-                train_sae(model, recipe.sae, rows, seed.folder, seed=seed.number, device=device)
-            told = [""] * len(wanted)
+                train_sae(bridge, recipe.sae, rows, seed.folder, seed=seed.number, device=device)
     return "; ".join(f"{seed.folder} {share}".strip() for seed, share in zip(wanted, told, strict=True))
 
 
-def _stream(
-    recipe: Recipe, arm: Arm, model: str, data: Path, work: Path, seeds: Sequence[Seed], out: Path, device: str
-) -> list[float] | None:
+def name_seed(recipe: Recipe, seed: int | None, among_others: bool = False) -> str:
+    """The folder of an SAE: the study's own seed's is `sae`, even where it is named among others."""
+    return "sae" if seed is None or (among_others and seed == recipe.sae.seed) else f"sae-{seed}"
+
+
+def _change_of(recipe: Recipe, arm: Arm, work: Path) -> Change:
+    """What is done to an arm's model when it is loaded."""
     adapter = _require(work / arm / "adapter", f"adapter --arm {arm}") if arm in recipe.adapters else None
-    change = Change(adapter, 0 if arm == recipe.untrained else None)
-    bridge = load_model(model, device, recipe.sae.precision, change).bridge
-    forward = cut_before_block(bridge, recipe.sae)
-    rows = mix_rows(data, recipe.sae, bridge.tokenizer, work / "tokens")
-    training = out / "-".join(["training", *(str(seed.number) for seed in seeds)])
-    return train_side_by_side(forward, recipe.sae, rows, seeds, training, device)
+    return Change(adapter, 0 if arm == recipe.untrained else None)
 
 
 def make_vectors(recipe: Recipe, data: Path, work: Path) -> Path:
@@ -200,7 +206,7 @@ def publish(study: Path, recipe: Recipe, work: Path) -> str:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
         if target.name != "adapter" and half:
-            _halve(target)
+            halve(target)
     total = sum(file.stat().st_size for file in study.rglob("*") if file.is_file())
     return f"published to {study}: {total / 1e6:.1f} MB"
 
@@ -269,7 +275,7 @@ def _check_vocabulary(tokenizer: Any, base: str, finetuned: str) -> None:
         )
 
 
-def _halve(folder: Path) -> None:
+def halve(folder: Path) -> None:
     """Store the weights of a folder, a model's or an SAE's, in half precision."""
     for file in folder.glob("*.safetensors"):
         tensors = {name: tensor.to(torch.float16).contiguous() for name, tensor in load_file(file).items()}

@@ -20,7 +20,7 @@ from tools.errors import StudyError, first_problem
 from tools.records import Record
 from tools.study.reading import read_tables
 from tools.training.language_model import build_model, train_on_rows
-from tools.training.recipe import LanguageModelRecipe, ModelRecipe
+from tools.training.recipe import LanguageModelRecipe, ModelRecipe, SaeRecipe
 from tools.training.tokenizer import word_tokenizer
 from tools.whole_files import write_named
 from tools.worlds.catalogue import load_world
@@ -29,6 +29,18 @@ from tools.worlds.world import World, lengths_of
 HELDOUT_SEED, CORPUS_SEED, TEST_SEED = 1, 2, 3
 """Beside the recipe's own, which the training transcripts are drawn by."""
 _ROWS_PER_PASS = 100
+SMALLEST_SAE = {
+    "d_sae": 64,
+    "k": 8,
+    "training_tokens": 20_480,
+    "train_batch_size_tokens": 256,
+    "n_batches_in_buffer": 16,
+    "n_batches_for_norm_estimate": 4,
+    "dead_feature_window": 20,
+    "lr_warm_up_steps": 2,
+    "lr_decay_steps": 8,
+}
+"""Of an SAE's recipe, what makes it one of seconds."""
 
 
 class WorldSettings(Record):
@@ -45,19 +57,21 @@ class WorldSettings(Record):
 
 
 class WorldRecipe(Record):
-    """What a world's study says of training: `[training.world]`, `[training.model]` and `[training.base]`."""
+    """What a world's study says of training: its `[training.world]`, `model`, `base` and, for SAEs, `sae`."""
 
     world: WorldSettings
     model: ModelRecipe
     base: LanguageModelRecipe
+    sae: SaeRecipe | None = None
 
     @property
     def smallest(self) -> WorldRecipe:
         """Every step of it in seconds, to see that it goes through."""
-        model = self.model.model_copy(update={"n_layer": 2, "d_model": 32, "n_head": 2})
+        model = self.model.model_copy(update={"d_model": 32, "n_head": 2})
         spent = {"tokens": 60_000, "tokens_per_step": 2048, "rows_per_batch": 32, "checkpoint_every": 10}
         world = self.world.model_copy(update={"heldout": 32, "test": 40, "corpus": 40})
-        return WorldRecipe(world=world, model=model, base=self.base.model_copy(update=spent))
+        sae = self.sae and self.sae.model_copy(update=SMALLEST_SAE)
+        return WorldRecipe(world=world, model=model, base=self.base.model_copy(update=spent), sae=sae)
 
 
 class Fidelity(NamedTuple):
