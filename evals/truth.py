@@ -1,24 +1,27 @@
-"""A run held against what is known to be true: `python -m evals.truth RUN`."""
+"""A run held against what is known to be true: `python -m evals.truth RUN`; SAEs of a world side by side: `--compare SAE...`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.llm.flags import add_llm_flags
 from tools.border.egress import guarded, reaching
-from tools.display.flags import add_shared
+from tools.display.flags import add_shared, whole
 from tools.display.gates import read_requirement
 from tools.display.terminal import Parser, door, say
+from tools.machine import settle_threads
 
 if TYPE_CHECKING:
+    from agent.folder.records import Manifest
     from agent.folder.store import RunFolder
     from agent.llm.settings import LlmSettings
-    from evals.truths.results import LabelsHeld, TruthReport
-    from tools.truth.known import KnownFeatures
+    from evals.truths.results import LabelsHeld, TruthReport, WorldHeld
+    from tools.truth.known import KnownFeature
 
 CALLS = "truth_calls.jsonl"
 """Every request and reply, in the run's folder evals/: what was compared once is not asked again."""
@@ -29,12 +32,20 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m evals.truth",
         description="Features whose meaning is known because it was planted (python -m tools.training plant), and placebos "
-        "that mean nothing: does the run call them what they are, and does it say so where there is nothing? Without "
-        "--llm-model labels are compared by their words, which reads those of the rules judge. "
+        "that mean nothing: does the run call them what they are, and does it say so where there is nothing? Of a run on a "
+        "world of known truth also: what its features tell of the world, against probes, exchanged truths and a model that "
+        "was never trained. Without --llm-model labels are compared by their words, which reads those of the rules judge. "
         "Exit status 1: a requirement is not met; 2: bad input.",
     )
-    add_shared(parser, "run")
-    add_shared(parser, "--out", help="folder of the report (default: evals/truth/ in the run)")
+    add_shared(parser, "run", nargs="?")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs="+",
+        metavar="SAE",
+        help="instead of a run: folders of SAEs that python -m tools.training sae --world made, held against each other",
+    )
+    add_shared(parser, "--out", help="folder of the report (default: evals/truth/ in the run); --compare needs one")
     add_shared(parser, "--json")
     add_shared(
         parser,
@@ -42,12 +53,24 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=read_requirement,
         help="exit with 1 unless it holds, such as 'right_low>=0.95' or 'placebos_named<=0.02'; may be given again",
     )
-    add_shared(parser, "--seed")
+    parser.add_argument(
+        "--transcripts",
+        type=whole(20, 1_000_000),
+        default=1000,
+        metavar="N",
+        help="of a world's: so many to choose by and as many to measure on (default: %(default)s)",
+    )
+    add_shared(parser, "--seed", "--device", "--threads")
     llm = parser.add_argument_group(
         "a model that says whether a label and a meaning are the same; key in OPENAI_API_KEY"
     )
     add_llm_flags(llm, without="default: none, words are compared")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.compare and (arguments.run is not None or arguments.out is None):
+        parser.error("--compare SAE... takes --out FOLDER and no run")
+    if not arguments.compare and arguments.run is None:
+        parser.error("name a run, or SAEs with --compare")
+    return arguments
 
 
 @door("what a model answered is kept; the same command goes on from there")
@@ -55,14 +78,19 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Hold the run against the truth, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
-    from agent.folder.store import write_whole
+    settle_threads(arguments.threads)  # before numpy and torch are loaded
+    if arguments.compare:
+        return _compare_saes(arguments)
+    from agent.folder.store import RunFolder, write_whole
     from evals.reporting.outputs import check_outputs
     from evals.reporting.page import as_lines
-    from evals.truths.report import lay_out, write_report
     from tools.display.gates import judge_figures
 
+    folder = RunFolder.open(arguments.run)
     check_outputs(arguments.out, arguments.json)
-    report = examine(arguments)
+    report = examine(arguments, folder)
+    from evals.truths.report import lay_out, write_report  # draws, so it takes a moment that a missing run is not worth
+
     files = write_report(arguments.out or arguments.run / "evals" / "truth", report)
     if arguments.json:
         write_whole(arguments.json, report.model_dump_json(indent=1) + "\n")
@@ -70,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return judge_figures(arguments.require, report.figures)
 
 
-def examine(arguments: argparse.Namespace) -> TruthReport:
+def examine(arguments: argparse.Namespace, folder: RunFolder) -> TruthReport:
     """The report that a command line asks for.
 
     Raises:
@@ -80,34 +108,72 @@ def examine(arguments: argparse.Namespace) -> TruthReport:
 
     from agent.errors import RunError
     from agent.folder.soundness import check_folder
-    from agent.folder.store import RunFolder
     from agent.llm.named import reach_named
-    from evals.truths.finding import find_known
+    from evals.truths.finding import find_known, find_planted
     from evals.truths.results import TruthReport
+    from evals.truths.worlds import find_world, know_labels
     from tools.display.console import LineConsole
+    from tools.truth.known import by_feature
 
-    folder = RunFolder.open(arguments.run)
     manifest = folder.manifest()
-    known = find_known(manifest)
+    world = find_world(manifest)
+    planted = find_planted(manifest) if world is None else find_known(manifest)
     settings = reach_named(arguments, os.environ, LineConsole(stderr=True).print)
+    against = None if world is None else hold_world(arguments, manifest, world)
+    known = {
+        **by_feature(know_labels(against.truth) if against else ()),
+        **by_feature(planted.features if planted else ()),
+    }
     held = asyncio.run(compare(folder, known, settings, arguments.seed))
-    if held is None:
-        raise RunError(
-            f"none of the {len(known.features)} features that are known was investigated: choose them with "
-            "python -m agent.run … --choose known"
-        )
+    choose = f"none of the {len(known)} features that are known was investigated: choose them with python -m agent.run"
+    if held is None and against is None:
+        raise RunError(f"{choose} … --choose known")
     config = manifest.config
+    missing = (f"{choose} … --features",) if held is None and known else ()
+    remarks = (*missing, *([against.remark] if against and against.remark else []))
     return TruthReport(
         run=folder.path.name,
         judge=config.llm.judge_model if config.llm else "rules",
         without=config.without,
+        world=against,
         labels=held,
-        remarks=(*manifest.caveats, *check_folder(folder).caveats),
+        remarks=(*remarks, *manifest.caveats, *check_folder(folder).caveats),
     )
 
 
+def hold_world(arguments: argparse.Namespace, manifest: Manifest, world: str) -> WorldHeld:
+    """The run's SAE against the world of its study."""
+    from evals.truths.worlds import hold_run
+    from tools.display.console import LineConsole
+    from tools.display.progress import Bars
+    from tools.truth.world_run import Sizes
+
+    sizes = Sizes.of(arguments.transcripts)
+    with Bars(LineConsole(stderr=True), "hold") as progress:
+        return hold_run(manifest, world, sizes, arguments.seed, arguments.device, progress)
+
+
+def _compare_saes(arguments: argparse.Namespace) -> int:
+    from evals.reporting.outputs import check_outputs
+    from evals.reporting.page import as_lines
+    from evals.truths.frontier import compare_saes
+    from evals.truths.frontier_report import lay_out, write_report
+    from tools.display.gates import judge_figures
+    from tools.truth.world_truth import read_held
+
+    check_outputs(arguments.out, arguments.json)
+    frontier = compare_saes([read_held(place) for place in arguments.compare])
+    files = write_report(arguments.out, frontier)
+    if arguments.json:
+        from agent.folder.store import write_whole
+
+        write_whole(arguments.json, frontier.model_dump_json(indent=1) + "\n")
+    say(*as_lines(lay_out(frontier)), "", str(files[0]))
+    return judge_figures(arguments.require, frontier.figures)
+
+
 async def compare(
-    folder: RunFolder, known: KnownFeatures, settings: LlmSettings | None, seed: int
+    folder: RunFolder, truth: Mapping[int, KnownFeature], settings: LlmSettings | None, seed: int
 ) -> LabelsHeld | None:
     """Have labels and meanings compared, by a model whose calls are remembered beside the run, or by their words."""
     from agent.llm.calls import CallStore
@@ -115,9 +181,8 @@ async def compare(
     from evals.truths.labels import hold_labels
     from evals.truths.matching import LlmMatcher, WordMatcher
     from evals.truths.results import MatcherRef
-    from tools.truth.known import by_feature
 
-    decisions, truth = folder.decisions(), by_feature(known.features)
+    decisions = folder.decisions()
     if settings is None:
         return await hold_labels(decisions, truth, WordMatcher(), MatcherRef(name=WordMatcher.name), seed)
     with folder.claimed(), reaching(settings.base_url):

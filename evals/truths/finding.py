@@ -10,11 +10,25 @@ from tools.bench.arms import locate
 from tools.truth.known import FILE, KnownFeatures, read_known
 
 
-def find_known(manifest: Manifest) -> KnownFeatures:
-    """The truth of a run.
+def find_planted(manifest: Manifest) -> KnownFeatures:
+    """What `find_known` finds.
 
     Raises:
-        UnveilError: there is none, or it or the SAE is not the run's.
+        UnveilError: there is nothing, or it or the SAE is not the run's.
+    """
+    if (known := find_known(manifest)) is None:
+        raise RunError(
+            f"of the features of {manifest.config.sae} nothing is known (there is no {FILE} beside its weights): "
+            "python -m tools.training plant makes an SAE some of whose features are"
+        )
+    return known
+
+
+def find_known(manifest: Manifest) -> KnownFeatures | None:
+    """What is written beside the SAE of a run; None where there is nothing.
+
+    Raises:
+        UnveilError: it or the SAE is not the run's, or the run chose its features by what is no longer there.
     """
     if manifest.config.evidence is not None:
         raise RunError("its evidence comes from elsewhere: of its features nothing is known here")
@@ -24,10 +38,7 @@ def find_known(manifest: Manifest) -> KnownFeatures:
     folder = locate(study, study.arm(manifest.config.sae).sae)
     known = None if isinstance(folder, str) else read_known(folder)
     if known is None or isinstance(folder, str):
-        raise RunError(
-            f"of the features of {manifest.config.sae} nothing is known (there is no {FILE} beside its weights): "
-            "python -m tools.training plant makes an SAE some of whose features are"
-        )
+        return None
     known.check(folder)
     if manifest.provenance.sha256.get("known", known.sha256) != known.sha256:
         raise RunError(f"{folder / FILE} is not what the run chose its features by: restore it, or start a new run")

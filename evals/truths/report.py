@@ -7,8 +7,10 @@ from pathlib import Path
 
 from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
 from evals.statistics.estimate import format_estimate
+from evals.truths.boards import draw_boards
 from evals.truths.labels import MOST_SWAPPED, is_yes_worth_something
 from evals.truths.results import LabelsHeld, OutcomeRow, TruthReport
+from evals.truths.world_report import list_world_sections
 from tools.display.tables import Table, as_text
 
 OUTCOMES_NOTE = (
@@ -29,7 +31,8 @@ def write_report(folder: Path, report: TruthReport) -> list[Path]:
     Raises:
         Unwritable: one cannot be written.
     """
-    page = lay_out(report)
+    board = draw_boards(folder, report.world.truth.variables) if report.world else None
+    page = lay_out(report, [board] if board else [])
     texts = {
         "report.html": to_html(page),
         "truth.md": to_markdown(page),
@@ -39,14 +42,16 @@ def write_report(folder: Path, report: TruthReport) -> list[Path]:
     return write_files(folder, texts)
 
 
-def lay_out(report: TruthReport) -> Page:
+def lay_out(report: TruthReport, figures: Sequence[Path] = ()) -> Page:
     """What was found, the figures it rests on, and what limits it."""
     without = f" · without {' and '.join(report.without)}" if report.without else ""
+    world = [] if report.world is None else list_world_sections(report.world)
     return Page(
         title="Labels against the truth: does the agent find out what is there, and does it say so when nothing is?",
         heading=f"{report.run} · judge: {report.judge}{without}",
-        sections=[] if report.labels is None else list(_list_sections(report.labels)),
+        sections=[*([] if report.labels is None else _list_sections(report.labels)), *world],
         remarks=report.remarks,
+        figures=figures,
     )
 
 

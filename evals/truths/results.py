@@ -11,6 +11,7 @@ from evals.statistics.estimate import Estimate
 from evals.truths.naming import Outcome
 from tools.records import SCHEMA_VERSION, FeatureRef, Record
 from tools.truth.known import Kind
+from tools.truth.world_truth import WorldTruth
 
 
 class MatcherRef(Record):
@@ -62,6 +63,16 @@ class LabelsHeld(Record):
     """Of the labels' confidence; None with too few."""
 
 
+class WorldHeld(Record):
+    """A run's SAE against the world that its model reads."""
+
+    truth: WorldTruth
+    untrained: WorldTruth | None
+    """Of the same architecture before any training, where the study has an SAE of it: the floor."""
+    remark: str = ""
+    """What is missing."""
+
+
 class TruthReport(Record):
     """All of it."""
 
@@ -69,7 +80,10 @@ class TruthReport(Record):
     run: str
     judge: str
     without: tuple[str, ...] = ()
+    world: WorldHeld | None = None
+    """Of a run on a world of known truth."""
     labels: LabelsHeld | None = None
+    """None where nobody investigated a feature that is known, which only a run on a world may be without."""
     remarks: tuple[str, ...] = ()
 
     @property
@@ -82,6 +96,11 @@ class TruthReport(Record):
                     said = "right" if row.group == "concept" else "placebos_named"
                     found |= _spread(said, row.share)
             found |= _spread("swapped", self.labels.swapped)
+        if self.world is not None:
+            told = self.world.truth.features
+            found |= {"true_labels": float(len(self.world.truth.labels))}
+            for name, figure in (("coverage", told.coverage), ("reconstruction", told.reconstruction)):
+                found |= _spread(name, Estimate(value=figure.value, low=figure.low, high=figure.high))
         return found
 
 

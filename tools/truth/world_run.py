@@ -42,6 +42,8 @@ MOST_ROWS = 64
 """Of one forward pass."""
 _CUT_BYTES = 600
 """That the skyline takes of memory for each position and variable."""
+LEAST_F1, MOST_SECOND = 0.9, 0.6
+"""Of a feature with a true label: with the variable it means, and with any other."""
 _PASSES = (5, 4, 8)
 """How often training, development and test transcripts are gone through."""
 
@@ -53,8 +55,13 @@ class Sizes(NamedTuple):
     development: int = 300
     test: int = 1000
 
+    @classmethod
+    def of(cls, n: int) -> Sizes:
+        """So many to choose by, as many to measure on, and three tenths as many to choose thresholds by."""
+        return cls(n, max(1, 3 * n // 10), n)
 
-SMALLEST = Sizes(60, 20, 60)
+
+SMALLEST = Sizes.of(60)
 """To see that it goes through."""
 
 
@@ -260,7 +267,7 @@ def _list_labels(coverage: Coverage, variables: tuple[Variable, ...]) -> Iterato
         for name, meaning in zip(variable.truths, variable.meanings, strict=True)
     }
     near = coverage.nearest
-    for feature, name in coverage.true_labels().items():
+    for feature, name in coverage.true_labels(LEAST_F1, MOST_SECOND).items():
         second = int(near.second[feature])
         yield TrueLabel(
             feature=feature,

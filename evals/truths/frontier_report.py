@@ -1,0 +1,117 @@
+"""The report on SAEs side by side: the verdict, a picture of what each tells against L0, and the command that makes each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.statistics.estimate import format_estimate
+from evals.truths.frontier import MEASURES, Frontier, Measure, say_verdict
+from tools.display.plots import FLOOR, save_figure
+from tools.display.tables import Table, as_text
+
+PICTURE = "frontier.png"
+_COLOURS = ("#0b6e4f", "#3b6fb6", "#c77d0a", "#7a4fa3", "#a23b4a", "#5b7083")
+"""By architecture, in the order of their names."""
+CONTRAST_NOTE = (
+    "Each SAE of p-annealing less the line through the standard ones of the same seed, at its own L0; those beyond the "
+    "standard ones in L0 are left out. Averaged within a seed; Student's 95 % interval over seeds."
+)
+POINTS_NOTE = "Every SAE, and the command that makes it again."
+
+
+def write_report(folder: Path, frontier: Frontier) -> list[Path]:
+    """Write page, Markdown, picture, tables and JSON, and return their paths, the page first.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    page = lay_out(frontier, [draw_frontier(folder / PICTURE, frontier)])
+    texts = {
+        "report.html": to_html(page),
+        "frontier.md": to_markdown(page),
+        "frontier.json": frontier.model_dump_json(indent=1) + "\n",
+        **to_csv_files(page),
+    }
+    return write_files(folder, texts)
+
+
+def lay_out(frontier: Frontier, figures: Sequence[Path] = ()) -> Page:
+    """The verdict, and what it rests on."""
+    verdict = say_verdict(frontier)
+    contrasts, points = _contrasts(frontier), _points(frontier)
+    return Page(
+        title="What do SAEs of several architectures tell of a world whose truth is known?",
+        heading=f"{len(frontier.points)} SAEs of the world {frontier.world}",
+        sections=[
+            Section(title="Does p-annealing help?", points=[Point(verdict)], brief=[verdict]),
+            Section(
+                "contrasts", "p-annealing against standard SAEs", CONTRAST_NOTE, contrasts, brief=as_text(contrasts)
+            ),
+            Section("points", "Each SAE", POINTS_NOTE, points, brief=as_text([row[:-1] for row in points])),
+        ],
+        figures=figures,
+    )
+
+
+def draw_frontier(file: Path, frontier: Frontier) -> Path:
+    """Coverage and reconstruction against L0: a colour for each architecture, a dot for each SAE, a line through their means.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    return save_figure(file, (9.0, 3.6), *((name, partial(_draw, frontier, name)) for name in MEASURES))
+
+
+def _draw(frontier: Frontier, measure: Measure, axes: Axes) -> None:
+    names = sorted({one.architecture for one in frontier.points})
+    for place, name in enumerate(names):
+        colour = _COLOURS[place % len(_COLOURS)]
+        own = [one for one in frontier.points if one.architecture == name and one.l0 > 0]
+        axes.scatter([one.l0 for one in own], [getattr(one, measure) for one in own], s=14, color=colour, label=name)
+        settings = [[one for one in own if one.sparsity == x] for x in sorted({one.sparsity for one in own})]
+        means = sorted(
+            (float(np.mean([one.l0 for one in some])), float(np.mean([getattr(one, measure) for one in some])))
+            for some in settings
+        )
+        axes.plot([x for x, _ in means], [y for _, y in means], color=colour, linewidth=1)
+    for value, said, style in ((frontier.probes, "linear probes", "--"), (frontier.shuffled, "exchanged truths", ":")):
+        axes.axhline(value[measure], color=FLOOR, linewidth=1, linestyle=style, label=said)
+    axes.set_xscale("log")
+    axes.set_xlabel("L0")
+    axes.set_ylim(0, 1)
+    if measure == MEASURES[0]:
+        axes.legend(frameon=False, fontsize=7)
+
+
+def _contrasts(frontier: Frontier) -> Table:
+    table: Table = [("measure", "difference [95 %]", "seeds", "SAEs")]
+    for one in frontier.contrasts:
+        table.append((one.measure, format_estimate(one.difference, "+.3f"), str(one.seeds), str(one.saes)))
+    return table
+
+
+def _points(frontier: Frontier) -> Table:
+    head = (
+        "architecture",
+        "sparsity",
+        "seed",
+        "L0",
+        "explained",
+        "coverage",
+        "reconstruction",
+        "true labels",
+        "command",
+    )
+    table: Table = [head]
+    for one in frontier.points:
+        figures = (f"{value:.3f}" for value in (one.explained_variance, one.coverage, one.reconstruction))
+        names = (one.architecture, f"{one.sparsity:g}", str(one.seed), f"{one.l0:.1f}")
+        table.append((*names, *figures, str(one.true_labels), one.command))
+    return table
