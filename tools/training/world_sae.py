@@ -131,7 +131,7 @@ def _hold(
         sparsity=float(settings[SPARSITY[recipe.architecture]]),
         seed=recipe.seed if seed is None else seed,
         arm=wanted.arm,
-        command=wanted.command + ("" if seed is None else f" --seed {seed}"),
+        command=wanted.command + ("" if seed in (None, recipe.seed) else f" --seed {seed}"),
         truth=hold_against_world(bench, world, sizes, progress=progress),
     )
 

@@ -150,6 +150,14 @@ def test_words_tell_labels_that_list_them(label: str, same: bool) -> None:
     assert match_words(Pair(label, NUMBERS)).same is same
 
 
+@pytest.mark.parametrize(("label", "same"), [("Disc C4: mine", True), ("disc d4: mine", False), ("c4, d4", False)])
+def test_a_label_that_is_the_name_of_what_is_known_is_the_same_and_a_like_name_is_not(label: str, same: bool) -> None:
+    square = KnownFeature(
+        feature=0, kind="concept", name="disc c4: mine", meaning="own disc on c4", words=("disc c4: mine",)
+    )
+    assert match_words(Pair(label, square)).same is same
+
+
 def test_words_cannot_tell_a_concept_that_none_stand_for() -> None:
     found = match_words(Pair("Words with a capital", CAPITAL))
     assert found.same is None and found.why
