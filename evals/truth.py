@@ -109,9 +109,8 @@ def examine(arguments: argparse.Namespace, folder: RunFolder) -> TruthReport:
     from agent.errors import RunError
     from agent.folder.soundness import check_folder
     from agent.llm.named import reach_named
-    from evals.truths.finding import find_known, find_planted
+    from evals.truths.finding import find_known, find_planted, find_world
     from evals.truths.results import TruthReport
-    from evals.truths.worlds import find_world, know_labels
     from tools.display.console import LineConsole
     from tools.truth.known import by_feature
 
@@ -121,7 +120,7 @@ def examine(arguments: argparse.Namespace, folder: RunFolder) -> TruthReport:
     settings = reach_named(arguments, os.environ, LineConsole(stderr=True).print)
     against = None if world is None else hold_world(arguments, manifest, world)
     known = {
-        **by_feature(know_labels(against.truth) if against else ()),
+        **by_feature(label.known for label in (against.truth.labels if against else ())),
         **by_feature(planted.features if planted else ()),
     }
     held = asyncio.run(compare(folder, known, settings, arguments.seed))

@@ -28,7 +28,7 @@ def prepare(corpus: Corpus, config: RunConfig) -> Prepared:
     if known is None or isinstance(folder, str):
         raise RunError(
             f"nothing says what features of {config.sae} are known to stand for: python -m tools.training plant --study "
-            f"{config.study} appends some to an SAE"
+            f"{config.study} appends some to an SAE, and sae --world NAME finds those of a world's that mean one variable"
         )
     known.check(folder)
     numbers = tuple(one.feature for one in known.features)

@@ -7,7 +7,9 @@ from agent.folder.config import open_study
 from agent.folder.entrusted import has_its_weights
 from agent.folder.records import Manifest
 from tools.bench.arms import locate
+from tools.study.reading import read_tables
 from tools.truth.known import FILE, KnownFeatures, read_known
+from tools.worlds.catalogue import WORLDS
 
 
 def find_planted(manifest: Manifest) -> KnownFeatures:
@@ -43,3 +45,17 @@ def find_known(manifest: Manifest) -> KnownFeatures | None:
     if manifest.provenance.sha256.get("known", known.sha256) != known.sha256:
         raise RunError(f"{folder / FILE} is not what the run chose its features by: restore it, or start a new run")
     return known
+
+
+def find_world(manifest: Manifest) -> str | None:
+    """The world that a run's study is about, by its name; None where it is about none.
+
+    Raises:
+        StudyError: the study is not there, or does not read.
+    """
+    if manifest.config.evidence is not None:
+        return None
+    _, table = read_tables(manifest.config.study)
+    for key in ("training", "world", "name"):
+        table = table.get(key) if isinstance(table, dict) else None
+    return table if isinstance(table, str) and table in WORLDS else None

@@ -1,4 +1,4 @@
-"""A run on a world of known truth: its SAE held against the world, and what its features are known to mean."""
+"""A run on a world of known truth: its SAE held against the world."""
 
 from __future__ import annotations
 
@@ -11,25 +11,7 @@ from tools.bench.compute import Compute, settle_precision
 from tools.bench.loading import load_arm
 from tools.errors import UnveilError
 from tools.study.definition import Study
-from tools.study.reading import read_tables
-from tools.truth.known import KnownFeature
 from tools.truth.world_run import Sizes, hold_against_world
-from tools.truth.world_truth import WorldTruth
-from tools.worlds.catalogue import WORLDS
-
-
-def find_world(manifest: Manifest) -> str | None:
-    """The world that a run's study is about, by its name; None where it is about none.
-
-    Raises:
-        StudyError: the study is not there, or does not read.
-    """
-    if manifest.config.evidence is not None:
-        return None
-    _, table = read_tables(manifest.config.study)
-    for key in ("training", "world", "name"):
-        table = table.get(key) if isinstance(table, dict) else None
-    return table if isinstance(table, str) and table in WORLDS else None
 
 
 def hold_run(
@@ -54,8 +36,3 @@ def hold_run(
 
 def _find_untrained(study: Study, arm: str) -> str | None:
     return next((name for name, one in study.arms.items() if one.random_weights is not None and name != arm), None)
-
-
-def know_labels(truth: WorldTruth) -> tuple[KnownFeature, ...]:
-    """Features with a true label, as labels are held against them."""
-    return tuple(label.known for label in truth.labels)

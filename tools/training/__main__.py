@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from tools.border.egress import guarded
 from tools.display.flags import add_shared, number, whole
@@ -34,10 +33,6 @@ from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
 from tools.worlds.catalogue import WORLDS
-
-if TYPE_CHECKING:
-    from tools.training.recipe import Recipe
-    from tools.training.world_model import WorldRecipe
 
 STEPS = (
     "fetch",
@@ -55,6 +50,8 @@ STEPS = (
     "world",
 )
 NO_DATA = ("fetch", "lens", "task", "plant", "world")
+OF_WORLD = ("world", "sae")
+"""With --world, which stands in for texts."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -134,15 +131,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "--device", "--threads")
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
     arguments = parser.parse_args(argv)
-    of_world = arguments.world is not None and arguments.step in ("world", "sae")
-    if arguments.step not in NO_DATA and not of_world and arguments.data is None:
+    world: str | None = arguments.world if arguments.step in OF_WORLD else None
+    if arguments.step not in NO_DATA and world is None and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
     if arguments.step == "task" and arguments.task is None:
         parser.error("step task writes one task's texts: name it with --task NAME")
     if arguments.step == "world" and arguments.world is None:
         parser.error(f"step world trains on one world: name it with --world NAME, one of {', '.join(WORLDS)}")
     if arguments.study is None:
-        arguments.study = WORLDS[arguments.world].study if of_world else "pocket"
+        arguments.study = "pocket" if world is None else WORLDS[world].study
     return arguments
 
 
@@ -163,11 +160,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.step in ("lens", "plant"):
         {"lens": _make_lens, "plant": _plant}[arguments.step](arguments)
         return 0
-    if arguments.step == "world":
-        _make_world(arguments)
-        return 0
-    if arguments.step == "sae" and arguments.world is not None:
-        _make_world_saes(arguments)
+    if arguments.world is not None and arguments.step in OF_WORLD:
+        from tools.training.world_steps import make_model, make_saes
+
+        {"world": make_model, "sae": make_saes}[arguments.step](arguments)
         return 0
     _run(arguments, threads)
     return 0
@@ -247,66 +243,6 @@ def _plant(arguments: argparse.Namespace) -> None:
     )
 
 
-class _WorldPlaces(NamedTuple):
-    """Of a world's study: where it is, where it goes, where things are made on the way, and its recipe."""
-
-    study: Path
-    target: Path
-    work: Path
-    recipe: WorldRecipe
-
-
-def _place_world(arguments: argparse.Namespace) -> _WorldPlaces:
-    from tools.training.world_model import load_world_recipe
-
-    study, recipe = load_world_recipe(arguments.study, arguments.world)
-    name = study.resolve().name + ("-smallest" if arguments.smallest else "")
-    work: Path = arguments.work or Path("runs/training") / name
-    if arguments.smallest:
-        return _WorldPlaces(study, work / "study", work, recipe.smallest)
-    return _WorldPlaces(study, study, work, recipe)
-
-
-def _make_world(arguments: argparse.Namespace) -> None:
-    from tools.bench.compute import choose_device
-    from tools.training.world_model import make_world_model
-
-    places = _place_world(arguments)
-    device = choose_device(arguments.device)
-    measured = make_world_model(
-        places.study, places.recipe, places.target, places.work, device, not arguments.no_compile
-    )
-    say(f"{places.target}: {measured.describe()}")
-
-
-def _make_world_saes(arguments: argparse.Namespace) -> None:
-    from tools.bench.compute import choose_device
-    from tools.display.console import LineConsole
-    from tools.display.progress import Bars
-    from tools.training.world_sae import Wanted, make_world_saes, world_sae_recipe
-    from tools.truth.world_run import SMALLEST, Sizes
-
-    places = _place_world(arguments)
-    recipe, beside = _vary(world_sae_recipe(places.target, places.recipe), arguments)
-    told = {"study": arguments.study, "arm": arguments.arm, **_varied_flags(arguments)}
-    if arguments.study == WORLDS[arguments.world].study:
-        del told["study"]
-    flags = "".join(f" --{name} {value}" for name, value in told.items())
-    command = f"python -m tools.training sae --world {arguments.world}{flags}{' --smallest' * arguments.smallest}"
-    seeds = arguments.seeds or [arguments.seed]
-    wanted = Wanted(arguments.arm, seeds, places.target, places.work, beside, command)
-    sizes, device = SMALLEST if arguments.smallest else Sizes(), choose_device(arguments.device)
-    with Bars(LineConsole(stderr=True), "sae") as progress:
-        made = make_world_saes(recipe, arguments.world, wanted, sizes, device, progress)
-    for folder, held in made:
-        say(f"{folder}: {held.truth.sentence}")
-
-
-def _varied_flags(arguments: argparse.Namespace) -> dict[str, object]:
-    given = {"architecture": arguments.architecture, "sparsity": arguments.sparsity}
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def _run(arguments: argparse.Namespace, threads: int) -> None:
     from functools import partial
 
@@ -329,7 +265,7 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
     compiled = not arguments.no_compile
     folder, seeds = file.parent, arguments.seeds or [arguments.seed]
     recipe.check_arm(arguments.arm)
-    varied, beside = _vary(recipe, arguments)
+    varied, beside = recipe.varied(arguments.architecture, arguments.sparsity)
     draw = partial(mix_rows, data, varied.sae, cache=work / "tokens")
     result = {
         "tokenizer": lambda: steps.make_tokenizer(recipe, data, work),
@@ -342,16 +278,6 @@ def _run(arguments: argparse.Namespace, threads: int) -> None:
         "measure": lambda: steps.measure(folder, recipe, data, work, arguments.rows, device),
     }[arguments.step]()
     say(str(result))
-
-
-def _vary(recipe: Recipe, arguments: argparse.Namespace) -> tuple[Recipe, str]:
-    """The recipe as the flags change its SAE, and the folder for what comes of it; no folder where they change nothing."""
-    architecture, sparsity = arguments.architecture, arguments.sparsity
-    if architecture is None and sparsity is None:
-        return recipe, ""
-    sae = recipe.sae.varied(architecture, sparsity)
-    name = sae.architecture if sparsity is None else f"{sae.architecture}-{sparsity:g}"
-    return recipe.model_copy(update={"sae": sae}), name
 
 
 if __name__ == "__main__":

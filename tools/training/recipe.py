@@ -210,6 +210,14 @@ class Recipe(_Section):
         tuned = () if self.finetuned is None and self.model.finetuned is None else ("finetuned",)
         return ("base", *tuned, *self.adapters, *((self.untrained,) if self.untrained else ()))
 
+    def varied(self, architecture: Architecture | None, sparsity: float | None) -> tuple[Recipe, str]:
+        """The recipe with its SAE varied (`SaeRecipe.varied`), and the folder for what comes of it; none where nothing is."""
+        if architecture is None and sparsity is None:
+            return self, ""
+        sae = self.sae.varied(architecture, sparsity)
+        name = sae.architecture if sparsity is None else f"{sae.architecture}-{sparsity:g}"
+        return self.model_copy(update={"sae": sae}), name
+
     def check_arm(self, arm: Arm) -> None:
         """Raises StudyError unless it is one of the recipe's."""
         if arm not in self.arms:

@@ -9,12 +9,11 @@ user's cache, under the weights and the transcripts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import ValidationError
 from rich.progress import Progress
@@ -26,11 +25,12 @@ from tools.display.terminal import complain
 from tools.errors import StudyError
 from tools.truth.counts import Counts, count, measure_maxima
 from tools.truth.coverage import Coverage, measure_coverage
-from tools.truth.examples import Chunk, Stream
+from tools.truth.examples import Stream
 from tools.truth.floors import Shuffled
 from tools.truth.reconstruction import find_assertions, reconstruct
 from tools.truth.scores import Estimate, Scores, measure
 from tools.truth.skyline import fit_ridge
+from tools.truth.world_reading import Reading, measure_code
 from tools.truth.world_truth import Figure, Skyline, Told, TrueLabel, VariableRow, WorldTruth
 from tools.whole_files import write_bytes
 from tools.worlds.catalogue import load_world
@@ -38,10 +38,6 @@ from tools.worlds.world import Split, Transcripts, Variable
 
 VERSION = 1
 """Of how it is measured: another one is another truth."""
-MOST_ROWS = 64
-"""Of one forward pass."""
-_CUT_BYTES = 600
-"""That the skyline takes of memory for each position and variable."""
 LEAST_F1, MOST_SECOND = 0.9, 0.6
 """Of a feature with a true label: with the variable it means, and with any other."""
 _PASSES = (5, 4, 8)
@@ -63,47 +59,6 @@ class Sizes(NamedTuple):
 
 SMALLEST = Sizes.of(60)
 """To see that it goes through."""
-
-
-class Reading:
-    """A split as an instrument reads it: what a model's stream, or its SAE, has at every position, beside the truth."""
-
-    def __init__(
-        self,
-        bench: Workbench,
-        drawn: Transcripts,
-        read: Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d"]],
-        advance: Callable[[int], None],
-    ) -> None:
-        """Nothing is read yet; `advance` is told of every transcript that was."""
-        self.bench, self.drawn, self.read, self.advance = bench, drawn, read, advance
-        truths = sum(len(variable.truths) for variable in drawn.variables)
-        cells = drawn.tokens.shape[1] * max(16 * bench.d_sae, _CUT_BYTES * truths)
-        self.rows = int(np.clip(bench.budget // (4 * cells), 1, MOST_ROWS))
-
-    def residuals(self) -> Iterator[tuple[Transcripts, int, Float[Tensor, "rows positions d_model"]]]:
-        """Some transcripts at a time, the number of the first, and the residual stream at the hook."""
-        for first in range(0, len(self.drawn.tokens), self.rows):
-            part = slice(first, first + self.rows)
-            states = {name: values[part] for name, values in self.drawn.states.items()}
-            some = Transcripts(self.drawn.tokens[part], states, self.drawn.variables)
-            yield some, first, self.bench.residuals(torch.from_numpy(some.tokens.astype(np.int64)))
-            self.advance(len(some.tokens))
-
-    def __iter__(self) -> Iterator[Chunk]:
-        """As `tools.truth.examples.read` goes through it."""
-        for some, first, residuals in self.residuals():
-            n, width = some.tokens.shape
-            activations = self.read(residuals).flatten(0, 1).cpu().numpy()
-            games, positions = np.divmod(np.arange(n * width), width)
-            yield Chunk(activations, some.truths()[1], first + games, positions, some.counted())
-
-
-class Code(NamedTuple):
-    """How an SAE writes the residual stream, over positions that count."""
-
-    l0: float
-    explained_variance: float
 
 
 class _Told(NamedTuple):
@@ -220,21 +175,6 @@ def _tell(
 
 def _measure_skyline(train: Stream, development: Stream, test: Stream) -> Scores:
     return measure(test, [fit_ridge(train, development).predict])[0]
-
-
-def measure_code(reading: Reading) -> Code:
-    """How many features are active at a position, and how much of the residual stream they explain."""
-    bench, n, active, error = reading.bench, 0, 0, 0.0
-    sums, squares = np.float64(0), 0.0
-    for some, _, residuals in reading.residuals():
-        rows = residuals.flatten(0, 1)[torch.from_numpy(some.counted()).to(residuals.device)]
-        coded = bench.encode(rows)
-        n, active = n + len(rows), active + int((coded > 0).sum())
-        error += float((bench.decode_activations(coded, rows) - rows).double().square().sum())
-        sums = sums + rows.double().sum(0).cpu().numpy()
-        squares += float(rows.double().square().sum())
-    variance = squares - float((np.asarray(sums) ** 2).sum()) / n
-    return Code(active / n, 1 - error / variance)
 
 
 def _list_variables(found: _Told, skyline: Scores, variables: tuple[Variable, ...]) -> Iterator[VariableRow]:

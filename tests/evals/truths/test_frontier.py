@@ -121,7 +121,8 @@ def test_an_sae_with_nothing_active_is_no_point_of_the_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"world": "text"}, {"transcripts": (9, 3, 10)}, {"model_sha256": "n"}, {"seed": 1}]
+    "changes",
+    [{"world": "text"}, {"transcripts": (9, 3, 10)}, {"model_sha256": "n"}, {"hook_name": "blocks.1.hook_resid_pre"}],
 )
 def test_saes_of_other_models_worlds_or_transcripts_are_not_held_against_each_other(changes: dict[str, object]) -> None:
     with pytest.raises(RunError, match="not of one model"):

@@ -16,7 +16,8 @@ from tools.display.console import LineConsole
 from tools.display.progress import Bars
 from tools.errors import LoadError, StudyError
 from tools.truth.known import read_known
-from tools.truth.world_run import Reading, Sizes, hold_against_world, measure_code
+from tools.truth.world_reading import Reading, measure_code
+from tools.truth.world_run import Sizes, hold_against_world
 from tools.truth.world_truth import HeldSae, WorldTruth, read_held, write_held
 from tools.worlds.catalogue import load_world
 from tools.worlds.world import Transcripts, World
