@@ -17,6 +17,7 @@ from tools.truth.known import read_known
 from tools.truth.world_truth import read_held
 
 TRANSCRIPTS = "60"
+pytestmark = pytest.mark.timeout(300)  # a model, an SAE and a run are made in the time of the first tests
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,6 +59,14 @@ def hold(folder: Path, *more: str) -> int:
 
 def report_of(folder: Path) -> TruthReport:
     return TruthReport.model_validate_json((folder / "evals" / "truth" / "truth.json").read_bytes())
+
+
+def test_what_features_mean_is_written_beside_the_sae_as_for_planted_ones(study: Path) -> None:
+    """It is first, so that the study is made in its time and the run in that of the next."""
+    known, held = read_known(study / "base" / "sae"), read_held(study / "base" / "sae")
+    assert known is not None and known.made_by == held.command
+    assert [one.feature for one in known.features] == [label.feature for label in held.truth.labels]
+    assert {one.kind for one in known.features} == {"concept"}
 
 
 def test_features_with_a_true_label_can_be_chosen_and_their_labels_are_held_against_it(study: Path, made: Path) -> None:
