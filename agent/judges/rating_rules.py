@@ -7,7 +7,7 @@ Its confidence is how far a share is from the next threshold, and nothing calibr
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -146,9 +146,9 @@ def share_at_words(activations: ActivationEvidence, words: Collection[str]) -> S
     known = {one.token: one.mass for one in activations.statistics.tokens} if activations.statistics else {}
     others = sum(weight for token, weight in seen.active.items() if token not in known)
     left = max(0.0, 1 - sum(known.values())) / others if others else 0.0
-    told: Counter[str] = Counter()
+    told: dict[str, float] = defaultdict(float)
     for token, mass in known.items():
-        if active := seen.active[token]:
+        if active := seen.active.get(token):
             told[seen.names.get(token, "")] += mass * seen.listed[token] / active
         elif _opens_word(token) and is_listed(token, words):
             told[token.strip()] += mass
@@ -161,8 +161,8 @@ def share_at_words(activations: ActivationEvidence, words: Collection[str]) -> S
 class Tally(NamedTuple):
     """Contexts counted: by token the activation, and the activation within listed words."""
 
-    active: Counter[str]
-    listed: Counter[str]
+    active: dict[str, float]
+    listed: dict[str, float]
     names: dict[str, str]
     """The first listed word that a token was a part of."""
     silent_share: float
@@ -171,7 +171,8 @@ class Tally(NamedTuple):
 
 def tally(activations: ActivationEvidence, words: Collection[str]) -> Tally:
     """Count the contexts in which a feature is active."""
-    active, listed, names = Counter[str](), Counter[str](), dict[str, str]()
+    active, listed = defaultdict[str, float](float), defaultdict[str, float](float)
+    names = dict[str, str]()
     silent = within = 0
     for context in (*activations.top, *activations.quantiles):
         marks = mark_words(context.tokens, words)

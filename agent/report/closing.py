@@ -42,7 +42,7 @@ def remark_on(store: CallStore) -> tuple[str, ...]:
 def remark_on_task(selection: Selection | None, decisions: Sequence[Decision]) -> tuple[str, ...]:
     """Of a run over a task, how many features of each stratum are beside its point; nothing of another run."""
     basis = selection.basis if selection and selection.strategy == "effect" else {}
-    label, attribute = basis.get("label"), basis.get("attribute")
+    label, attribute = str(basis.get("label")), str(basis.get("attribute"))
     rated = [(d.stratum, {one.concept: one.rating for one in d.ratings}) for d in decisions if d.ratings]
     if not rated or not all({label, attribute} <= given.keys() for _, given in rated):
         return ()
