@@ -28,6 +28,7 @@ from evals import run as examine
 from evals.review.labelling.passes import ask
 from evals.review.runs import OpenRun
 from tests.agent.selection.tasks import GUIDELINE, write_task, write_texts
+from tests.evals.review.label_worlds import Labeller, open_client
 from tests.servers.openai_stub import JsonDict, Scripted, failing, happy, serve
 from tools.bench.loading import load_arm
 from tools.probes.beside import is_beside
@@ -193,6 +194,17 @@ def test_desk_asks_for_the_ratings_of_the_task_with_its_guideline(made: Made) ->
         "place": "Whether it is indoors or outdoors, and everything that goes with one of these more than with the others.",
     }
     assert asked.guideline == GUIDELINE
+
+
+def test_people_rate_both_concepts_at_the_desk(made: Made, tmp_path: Path) -> None:
+    path = copied(made, tmp_path)
+    ada = Labeller(open_client(path), path.name, "ada")
+    page = ada.open()
+    assert "Healing, or not." in page.text and GUIDELINE.strip() in page.text
+    assert ada.answer(page, **{"answer-0": "1", "answer-1": "3"}).status_code == 200
+    (file,) = (path / "labels").glob("*.jsonl")
+    given = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert {(one["question"], one["value"]) for one in given} == {("trade", 1), ("place", 3)}
 
 
 def test_labels_of_people_are_held_against_the_ratings(
