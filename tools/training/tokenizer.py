@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from tools.training.corpora import read_documents
 from tools.training.recipe import TokenizerRecipe
 
 END_OF_TEXT = "<|endoftext|>"
-_WORD = r" ?[^\s“”‘’(),.!?:;]+| ?[“‘(]|[”’),.!?:;]"
-"""A word or an opening mark with the space before it, or any other mark."""
 
 
 def train_tokenizer(data: Path, corpora: list[str], recipe: TokenizerRecipe, out: Path) -> None:
@@ -35,16 +34,25 @@ def train_tokenizer(data: Path, corpora: list[str], recipe: TokenizerRecipe, out
 
 
 def word_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
-    """One token a word, with the space before it, and one a mark; what is not in the vocabulary is the first token.
+    """A tokenizer of whole words and marks; what else a text holds is passed over.
 
     Args:
-        vocabulary: text of every token; the first opens and ends texts.
+        vocabulary: text of every token, with the space before it where it has one; the first opens and ends texts. A word
+            without a space stands after an opening mark.
     """
-    words = Tokenizer(models.WordLevel({text: token for token, text in enumerate(vocabulary)}, unk_token=vocabulary[0]))
-    words.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Prepend(" ")])
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "isolated")
-    words.decoder = decoders.Fuse()
     special = vocabulary[0]
+    words = Tokenizer(models.WordLevel({text: token for token, text in enumerate(vocabulary)}, unk_token=special))
+    words.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Prepend(" ")])
+    longest_first = sorted(vocabulary[1:], key=len, reverse=True)
+    words.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(map(_pattern, longest_first))), "removed", invert=True)
+    words.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=words, bos_token=special, eos_token=special, unk_token=special, pad_token=special
     )
+
+
+def _pattern(text: str) -> str:
+    """Where a token stands by itself, and is no part of a longer word."""
+    before = "" if not text[0].isalnum() else r"(?<![\w\s])"
+    after = r"(?!\w)" if text[-1].isalnum() else ""
+    return f"{before}{re.escape(text)}{after}"

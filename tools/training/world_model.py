@@ -28,6 +28,7 @@ from tools.worlds.world import World, lengths_of
 
 HELDOUT_SEED, CORPUS_SEED, TEST_SEED = 1, 2, 3
 """Beside the recipe's own, which the training transcripts are drawn by."""
+CORPUS, FIGURES = "corpus.jsonl", "figures.json"
 _ROWS_PER_PASS = 100
 
 
@@ -55,7 +56,7 @@ class WorldRecipe(Record):
     def smallest(self) -> WorldRecipe:
         """Every step of it in seconds, to see that it goes through."""
         model = self.model.model_copy(update={"n_layer": 2, "d_model": 32, "n_head": 2})
-        spent = {"tokens": 60_000, "tokens_per_step": 2048, "rows_per_batch": 32, "checkpoint_every": 10}
+        spent = {"tokens": 50_000, "tokens_per_step": 2048, "rows_per_batch": 32, "checkpoint_every": 10}
         world = self.world.model_copy(update={"heldout": 32, "test": 40, "corpus": 40})
         return WorldRecipe(world=world, model=model, base=self.base.model_copy(update=spent))
 
@@ -132,8 +133,8 @@ def make_world_model(
         heldout = {"development": world.rows("development", recipe.world.heldout, HELDOUT_SEED)}
     model = build_model(recipe.model, tokenizer, settings.seed)
     train_on_rows(model, tokenizer, settings, rows, heldout, work, device, compiled)
-    model = model.half()  # as it ships, and so as it is measured
-    measured = measure_fidelity(model.float(), world, world.rows("test", recipe.world.test, TEST_SEED))
+    model.half().float()  # what is measured is what ships
+    measured = measure_fidelity(model, world, world.rows("test", recipe.world.test, TEST_SEED))
     _publish(study, target, world, recipe, model.half(), measured)
     return measured
 
@@ -170,17 +171,16 @@ def measure_fidelity(model: Any, world: World, tokens: Int[np.ndarray, "n positi
 def _publish(
     study: Path, target: Path, world: World, recipe: WorldRecipe, model: PreTrainedModel, measured: Fidelity
 ) -> None:
-    """Write the study: its file and guideline if it is a new folder, the model in half precision, corpus and figures."""
+    """Write the study: what was written by hand if it is a new folder, the model, corpus and figures."""
     target.mkdir(parents=True, exist_ok=True)
     if target.resolve() != study.resolve():
-        for file in study.glob("*.*"):
-            if file.name in ("study.toml", "guideline.md"):
-                shutil.copy(file, target)
+        for file in (file for file in study.iterdir() if file.is_file() and file.name not in (CORPUS, FIGURES)):
+            shutil.copy(file, target)
     shutil.rmtree(target / "base" / "model", ignore_errors=True)
     for part in (model, word_tokenizer(world.vocabulary)):
         part.save_pretrained(target / "base" / "model")
     rows = world.rows("development", recipe.world.corpus, CORPUS_SEED)
     passages = ({"document": f"{world.name}-{i:04d}", "text": world.text(row)} for i, row in enumerate(rows))
-    write_named(target / "corpus.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in passages))
+    write_named(target / CORPUS, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in passages))
     figures = {key: round(value, 5) for key, value in measured._asdict().items()}
-    write_named(target / "figures.json", json.dumps({"model": figures}, indent=1) + "\n")
+    write_named(target / FIGURES, json.dumps({"model": figures}, indent=1) + "\n")

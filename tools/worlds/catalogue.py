@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,8 +30,9 @@ WORLDS: dict[str, Listed] = {
 """By the name that a command and a study's `[training.world]` give them."""
 
 
+@cache
 def load_world(name: str) -> World:
-    """The world of that name.
+    """The world of that name, the same for all who ask.
 
     Raises:
         StudyError: there is none; the text lists those there are.

@@ -9,7 +9,6 @@ moves next.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -57,6 +56,26 @@ class _Moment(NamedTuple):
     """Tokens that may come next."""
 
 
+def _disc(square: str) -> Variable:
+    owners = [f"{square} holds a disc of the player to move", f"{square} holds a disc of the other player"]
+    never_empty = square in CENTRE
+    return Variable(
+        f"disc {square}",
+        "categorical",
+        tuple(owners if never_empty else [*owners, f"{square} is empty"]),
+        ("mine", "yours") if never_empty else ("mine", "yours", "empty"),
+        _place(square),
+    )
+
+
+def _about(square: str, what: str, meaning: str) -> Variable:
+    return Variable(f"{what} {square}", "boolean", (meaning.format(square),), place=_place(square))
+
+
+def _place(square: str) -> tuple[int, int]:
+    return divmod(SQUARES.index(square), SIZE)
+
+
 class Othello(World):
     """The world of such games."""
 
@@ -64,33 +83,24 @@ class Othello(World):
     context_size: ClassVar[int] = 38
     batch: ClassVar[int] = 4096
 
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """The squares that are played on, and a pass."""
-        return (BEGIN, *(f" {square}" for square in PLAYED), " pass")
-
-    @cached_property
-    def variables(self) -> tuple[Variable, ...]:
-        """Discs, legal moves and turned discs by squares, and what concerns the whole board."""
-        return tuple(
-            [_disc(square) for square in SQUARES]
-            + [_about(square, "legal", "the player to move may play {}") for square in PLAYED]
-            + [
-                _about(square, "turned", "the last move turned the disc on {}")
-                for square in SQUARES
-                if square not in CORNERS
-            ]
-            + [
-                Variable("dark to move", "boolean", ("dark is to move",)),
-                Variable("must pass", "boolean", ("the player to move has no legal move and must pass",)),
-                Variable(
-                    "phase",
-                    "categorical",
-                    tuple(f"the {name}, from {least} discs on" for name, least in PHASES),
-                    tuple(name for name, _ in PHASES),
-                ),
-            ]
-        )
+    vocabulary: ClassVar[tuple[str, ...]] = (BEGIN, *(f" {square}" for square in PLAYED), " pass")
+    variables: ClassVar[tuple[Variable, ...]] = (
+        *map(_disc, SQUARES),
+        *(_about(square, "legal", "the player to move may play {}") for square in PLAYED),
+        *(
+            _about(square, "turned", "the last move turned the disc on {}")
+            for square in SQUARES
+            if square not in CORNERS
+        ),
+        Variable("dark to move", "boolean", ("dark is to move",)),
+        Variable("must pass", "boolean", ("the player to move has no legal move and must pass",)),
+        Variable(
+            "phase",
+            "categorical",
+            tuple(f"the {name}, from {least} discs on" for name, least in PHASES),
+            tuple(name for name, _ in PHASES),
+        ),
+    )
 
     def make(self, n: int, rng: np.random.Generator) -> Int16[np.ndarray, "n positions"]:
         """Random games."""
@@ -116,26 +126,6 @@ class Othello(World):
         """Legal moves alike; a pass where there is none, and the end where there is none for either side."""
         allowed = np.stack([lawful[:, None] & moment.allowed for lawful, moment in _replay(tokens)], axis=1)
         return allowed / np.maximum(allowed.sum(-1, keepdims=True, dtype=np.float32), 1)
-
-
-def _disc(square: str) -> Variable:
-    owners = [f"{square} holds a disc of the player to move", f"{square} holds a disc of the other player"]
-    never_empty = square in CENTRE
-    return Variable(
-        f"disc {square}",
-        "categorical",
-        tuple(owners if never_empty else [*owners, f"{square} is empty"]),
-        ("mine", "yours") if never_empty else ("mine", "yours", "empty"),
-        _place(square),
-    )
-
-
-def _about(square: str, what: str, meaning: str) -> Variable:
-    return Variable(f"{what} {square}", "boolean", (meaning.format(square),), place=_place(square))
-
-
-def _place(square: str) -> tuple[int, int]:
-    return divmod(SQUARES.index(square), SIZE)
 
 
 def _begin(n: int) -> _Moment:

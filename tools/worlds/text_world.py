@@ -19,31 +19,32 @@ from tools.worlds.lexicon import NUMBERS, PERSONS, SENTIMENTS, SPEAKERS, TENSES,
 from tools.worlds.world import BEGIN, Variable, World, broken
 
 
+def _categorical(name: str, classes: tuple[str, ...], meaning: str, untold: str) -> Variable:
+    return Variable(name, "categorical", (untold, *(meaning.format(one) for one in classes)), ("none", *classes))
+
+
+def _depth(name: str, meanings: tuple[str, ...]) -> Variable:
+    return Variable(name, "categorical", meanings, ("outside", "inside", "nested"))
+
+
 class TextWorld(World):
     """The world of such texts."""
 
     name: ClassVar[str] = "text"
     context_size: ClassVar[int] = 64
-    batch: ClassVar[int] = 1024
+    batch: ClassVar[int] = 512
 
-    @cached_property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Words with the space before them, and marks."""
-        return (BEGIN, *list_words())
-
-    @cached_property
-    def variables(self) -> tuple[Variable, ...]:
-        """What the text is about and how it is said."""
-        return (
-            _categorical("topic", TOPICS, "the text is about {}", "the text has not said yet what it is about"),
-            _categorical("tense", TENSES, "told in the {} tense", "no tense has been told yet"),
-            _categorical("person", PERSONS, "the latest subject is in the {} person", "no subject has been named yet"),
-            _categorical("number", NUMBERS, "the latest subject is {}", "no subject has been named yet"),
-            _categorical("sentiment", SENTIMENTS, "the mood is {}", "no mood has been told yet"),
-            _categorical("speaker", SPEAKERS, "inside words that {} speaks", "nobody is quoted"),
-            _depth("quotation", ("outside quotation marks", "inside quotation marks", "inside a quotation in another")),
-            _depth("brackets", ("outside brackets", "inside brackets", "inside brackets in other brackets")),
-        )
+    vocabulary: ClassVar[tuple[str, ...]] = (BEGIN, *list_words())
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _categorical("topic", TOPICS, "the text is about {}", "the text has not said yet what it is about"),
+        _categorical("tense", TENSES, "told in the {} tense", "no tense has been told yet"),
+        _categorical("person", PERSONS, "the latest subject is in the {} person", "no subject has been named yet"),
+        _categorical("number", NUMBERS, "the latest subject is {}", "no subject has been named yet"),
+        _categorical("sentiment", SENTIMENTS, "the mood is {}", "no mood has been told yet"),
+        _categorical("speaker", SPEAKERS, "inside words that {} speaks", "nobody is quoted"),
+        _depth("quotation", ("outside quotation marks", "inside quotation marks", "inside a quotation in another")),
+        _depth("brackets", ("outside brackets", "inside brackets", "inside brackets in other brackets")),
+    )
 
     @cached_property
     def _automaton(self) -> Automaton:
@@ -76,14 +77,6 @@ class TextWorld(World):
         """States after each token, the start's after the first; -1 where the rules are broken."""
         first = np.where(tokens[:, :1] == 0, 0, -1)
         return np.column_stack([first, np.where(first < 0, -1, self._automaton.follow(tokens[:, 1:]))])
-
-
-def _categorical(name: str, classes: tuple[str, ...], meaning: str, untold: str) -> Variable:
-    return Variable(name, "categorical", (untold, *(meaning.format(one) for one in classes)), ("none", *classes))
-
-
-def _depth(name: str, meanings: tuple[str, ...]) -> Variable:
-    return Variable(name, "categorical", meanings, ("outside", "inside", "nested"))
 
 
 def _values(told: Told) -> tuple[int, ...]:

@@ -84,16 +84,10 @@ class World(ABC):
     """Tokens of a row."""
     batch: ClassVar[int]
     """Transcripts made at once. It decides which come of a seed, so it is no setting."""
-
-    @property
-    @abstractmethod
-    def vocabulary(self) -> tuple[str, ...]:
-        """Text of every token, spaces and all; the first is `BEGIN`."""
-
-    @property
-    @abstractmethod
-    def variables(self) -> tuple[Variable, ...]:
-        """All that is known at every token."""
+    vocabulary: ClassVar[tuple[str, ...]]
+    """Text of every token, spaces and all; the first is `BEGIN`."""
+    variables: ClassVar[tuple[Variable, ...]]
+    """All that is known at every token."""
 
     @abstractmethod
     def make(self, n: int, rng: np.random.Generator) -> Int16[np.ndarray, "n positions"]:

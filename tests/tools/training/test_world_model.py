@@ -39,7 +39,9 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_a_world_leaves_a_study_that_loads_and_a_model_that_the_bench_reads(trained: tuple[str, Path]) -> None:
     name, work = trained
     world, study = load_world(name), load_study(str(work / "study"))
-    assert study.name == load_study(WORLDS[name].study).name
+    assert study == load_study(WORLDS[name].study).model_copy(update={"folder": study.folder})
+    assert study.question.read_guideline() == load_study(WORLDS[name].study).question.read_guideline()
+    assert not study.domain.vocabulary or study.asset(study.domain.vocabulary)
     loaded = load_model(str(study.asset("base/model")), "cpu", "float32")
     row = world.rows("test", 1, 0)[0]
     ids = row[row > 0].tolist()

@@ -11,11 +11,11 @@ from scipy.sparse import csr_array
 from tools.errors import StudyError
 from tools.training.tokenizer import word_tokenizer
 from tools.worlds.automaton import Automaton, Maybe, State, Word, continuations
+from tools.worlds.catalogue import load_world
 from tools.worlds.grammar import Told, story
-from tools.worlds.text_world import TextWorld
 from tools.worlds.world import Transcripts
 
-WORLD = TextWorld()
+WORLD = load_world("text")
 TOKENIZER = word_tokenizer(WORLD.vocabulary)
 VARIABLES = {variable.name: variable for variable in WORLD.variables}
 

@@ -114,6 +114,24 @@ def test_a_tokenizer_of_its_words_reads_its_texts_back(world: World) -> None:
         assert tokenizer.decode(ids) == f" {text}"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        ("text", "In the theatre Anna said, “I love a soup.”", " In the Anna said, “I love soup.”"),
+        ("text", "1842 houses", ""),
+        ("text", "we", " we"),
+        ("othello", "c2 zebra b2 b22 pass", " c2 b2 pass"),
+        ("othello", "The history of the town", ""),
+    ],
+)
+def test_a_tokenizer_of_words_passes_over_what_is_none(name: str, text: str, kept: str) -> None:
+    """No token stands for it, least of all the one that opens texts."""
+    tokenizer = word_tokenizer(EVERY[name].vocabulary)
+    ids = tokenizer(text)["input_ids"]
+    assert 0 not in ids
+    assert tokenizer.decode(ids) == kept
+
+
 def test_truths_are_columns_by_variable_and_class_over_positions_of_row_after_row() -> None:
     variables = (
         Variable("lit", "boolean", ("the lamp is lit",)),
