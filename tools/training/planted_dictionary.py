@@ -21,7 +21,7 @@ _TOKENS = 1024
 def append_planted(folder: Path, planted: Planted, residuals: Float[Tensor, "n d_in"], out: Path) -> int:
     """Save an SAE that has one more feature for each planted direction, after its own and in their order.
 
-    A planted feature is active by as much as the projection on its direction exceeds its threshold, and writes that direction.
+    A planted feature is active by as much as its reading exceeds its threshold, and writes its direction.
     In standard, gated and JumpReLU SAEs the others stay as they are. In a TopK SAE features compete, and a planted one would
     change which others are active: it becomes a JumpReLU SAE, whose features have thresholds that make each fire at as many
     of the residuals as before.
@@ -70,14 +70,14 @@ def _check(sae: Any, planted: Planted, folder: Path) -> None:
 
 def _append(own: dict[str, Tensor], planted: Planted, reads_centred: bool) -> dict[str, Tensor]:
     """Weights of both, by the names that SAELens gives them; JumpReLU thresholds of the planted are 0, biases carry theirs."""
-    rows = torch.from_numpy(planted.directions).to(own["W_dec"])
+    rows, readers = (torch.from_numpy(of).to(own["W_dec"]) for of in (planted.directions, planted.readers))
     bias = -torch.from_numpy(planted.thresholds).to(own["W_dec"])
     if reads_centred:
-        bias = bias + rows @ own["b_dec"]
+        bias = bias + readers @ own["b_dec"]
     zeros = torch.zeros_like(bias)
     more = {"W_dec": rows, "b_enc": bias, "b_gate": bias, "b_mag": bias, "r_mag": zeros, "threshold": zeros}
     combined = {name: torch.cat([value, more[name].to(value)]) for name, value in own.items() if name in more}
-    return {**own, **combined, "W_enc": torch.cat([own["W_enc"], rows.T], dim=1).contiguous()}
+    return {**own, **combined, "W_enc": torch.cat([own["W_enc"], readers.T], dim=1).contiguous()}
 
 
 @torch.no_grad()

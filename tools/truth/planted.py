@@ -1,9 +1,10 @@
 """Directions planted for known concepts, beside placebos that look like them and mean nothing.
 
-A concept's direction is the difference of mean residuals at tokens where it is present and where it is not. Placebos are made
-in the same way from shuffled labels, or drawn at random. Residuals are long in few directions, and some of these tell a
-concept: what a placebo has of the concepts' own directions is taken out, and one that tells any of them all the same is drawn
-again. Each direction fires where the projection on it exceeds a threshold, at as many training tokens as its concept has.
+A concept's direction is the difference of mean residuals at tokens where it is present and where it is not. Residuals are long
+in few directions, which would drown it: so it is read by the difference in units of what residuals vary by (a linear
+discriminant), and written as it is. Placebos are made in the same way from shuffled labels, or drawn at random; what would
+make them read a concept is taken out, and one that tells any all the same is drawn again. Each fires where its reading exceeds
+a threshold, at as many training tokens as its concept has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from jaxtyping import Bool, Float, Int64
 MOST_AGREEMENT = 0.3
 """Correlation, either way, that shuffled labels may have with the true ones, and the firing of a placebo with any concept."""
 _TRIES = 20
+_RAISED = 1e-3
+_NOTHING_LEFT = 1e-6
 Kind = Literal["concept", "shuffled", "random"]
 
 
@@ -28,12 +31,20 @@ class Planted(NamedTuple):
     """Of the concept that a direction is of, or that it is a placebo of."""
     kinds: tuple[Kind, ...]
     directions: Float[np.ndarray, "m d"]
-    """Of unit length."""
+    """What is written: of unit length."""
+    readers: Float[np.ndarray, "m d"]
+    """What residuals are projected on; one more of a direction is read as one more."""
     thresholds: Float[np.ndarray, " m"]
 
     def activations(self, residuals: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
-        """By how much projections exceed the thresholds; 0 where they do not."""
-        return np.maximum(residuals @ self.directions.T - self.thresholds, 0)
+        """By how much readings exceed the thresholds; 0 where they do not."""
+        return np.maximum(residuals @ self.readers.T - self.thresholds, 0)
+
+
+class _Feature(NamedTuple):
+    direction: Float[np.ndarray, " d"]
+    reader: Float[np.ndarray, " d"]
+    threshold: float
 
 
 def plant(
@@ -41,6 +52,7 @@ def plant(
     concepts: Mapping[str, Bool[np.ndarray, " n"]],
     documents: Int64[np.ndarray, " n"],
     seed: int = 0,
+    whitened: bool = True,
 ) -> Planted:
     """A direction for each concept, and two placebos.
 
@@ -49,45 +61,68 @@ def plant(
         concepts: at which tokens each is present.
         documents: which document each token is of.
         seed: of labels and directions.
+        whitened: read in units of what residuals vary by; otherwise by the very direction that is written.
 
     Raises:
         ValueError: a concept is present at all tokens or at none, or cannot be shuffled; or no placebo is found for it.
     """
     rng = np.random.default_rng(seed)
     d = residuals.shape[1]
-    means = [difference_of_means(residuals, labels, name) for name, labels in concepts.items()]
+    metric = _measure_metric(residuals) if whitened else np.eye(d)
+    found = [
+        _make(difference_of_means(residuals, labels, name), residuals, float(labels.mean()), metric)
+        for name, labels in concepts.items()
+    ]
     draws: list[Callable[[np.ndarray, str], np.ndarray]] = [
         lambda labels, name: difference_of_means(residuals, shuffle_labels(labels, documents, rng, name), name),
         lambda labels, name: rng.standard_normal(d),
     ]
-    placebos = [
-        _find_placebo(partial(draw, labels, name), residuals, labels.mean(), concepts, np.stack(means))
-        for draw in draws
-        for name, labels in concepts.items()
-    ]
-    found = [(row, _cut(residuals @ row, of.mean())) for row, of in zip(means, concepts.values(), strict=True)]
-    directions, thresholds = zip(*found, *placebos, strict=True)
+    apart = np.linalg.qr(np.stack([feature.reader for feature in found]).T)[0]
+    for draw in draws:
+        for name, labels in concepts.items():
+            make = partial(_make, residuals=residuals, share=float(labels.mean()), metric=metric)
+            found.append(_find_placebo(partial(draw, labels, name), make, residuals, concepts, apart))
     kinds = [kind for kind in get_args(Kind) for _ in concepts]
-    return Planted(tuple(concepts) * 3, tuple(kinds), np.stack(directions), np.array(thresholds))
+    directions, readers, thresholds = map(np.stack, zip(*found, strict=True))
+    return Planted(tuple(concepts) * 3, tuple(kinds), directions, readers, thresholds)
+
+
+def _measure_metric(residuals: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
+    """The inverse of the covariance, each direction's variance raised by a share of their mean."""
+    covariance = np.cov(residuals, rowvar=False, dtype=np.float64).reshape(residuals.shape[1], -1)
+    spread = np.trace(covariance) / len(covariance)
+    return np.linalg.inv(covariance + _RAISED * (spread or 1.0) * np.eye(len(covariance)))
+
+
+def _make(
+    direction: Float[np.ndarray, " d"],
+    residuals: Float[np.ndarray, "n d"],
+    share: float,
+    metric: Float[np.ndarray, "d d"],
+) -> _Feature:
+    reader = metric @ direction
+    reader /= float(reader @ direction)
+    return _Feature(direction, reader, _cut(residuals @ reader, share))
 
 
 def _find_placebo(
     draw: Callable[[], Float[np.ndarray, " d"]],
+    make: Callable[[Float[np.ndarray, " d"]], _Feature],
     residuals: Float[np.ndarray, "n d"],
-    share: float,
     concepts: Mapping[str, Bool[np.ndarray, " n"]],
-    means: Float[np.ndarray, "m d"],
-) -> tuple[Float[np.ndarray, " d"], float]:
-    """A direction apart from those of the concepts, and its threshold."""
-    own = np.linalg.qr(means.T)[0]
+    apart: Float[np.ndarray, "d m"],
+) -> _Feature:
+    """What reads none of the concepts: its direction is at right angles to `apart`, by which they are read."""
     for _ in range(_TRIES):
         drawn = draw()
-        direction = drawn - own @ (own.T @ drawn)
-        direction /= np.linalg.norm(direction) or 1.0
-        projections = residuals @ direction
-        threshold = _cut(projections, share)
-        if all(abs(_agreement(projections > threshold, labels)) <= MOST_AGREEMENT for labels in concepts.values()):
-            return direction, threshold
+        left = drawn - apart @ (apart.T @ drawn)
+        length = float(np.linalg.norm(left))
+        if length < _NOTHING_LEFT * float(np.linalg.norm(drawn)):
+            continue
+        feature = make(left / length)
+        fires = residuals @ feature.reader > feature.threshold
+        if all(abs(_agreement(fires, labels)) <= MOST_AGREEMENT for labels in concepts.values()):
+            return feature
     raise ValueError(f"of {_TRIES} directions drawn as placebos each tells one of the concepts")
 
 

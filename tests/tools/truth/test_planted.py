@@ -58,6 +58,30 @@ def test_every_direction_fires_as_often_as_its_concept_is_present(planted: Plant
     assert fired == pytest.approx(expected, abs=1.5 / N)
 
 
+def test_what_is_drowned_by_long_directions_is_read_where_the_reading_is_whitened() -> None:
+    """Along the concept's axis and one more, residuals vary together and ten times as much as the concept moves them."""
+    residuals, concepts = draw(0)
+    loud = np.random.default_rng(7).normal(size=N) * 80
+    residuals[:, 3] += loud
+    residuals[:, 8] += loud
+    f1 = {}
+    for whitened in (True, False):
+        features = plant(residuals, concepts, DOCUMENTS, whitened=whitened)
+        stream = chunked(features.activations(residuals), concepts["word"][:, None], size=500)
+        f1[whitened] = count(stream, measure_maxima(stream)).f1(0)[0, 0]
+    assert f1[True] > 0.9
+    assert f1[False] < 0.4
+
+
+@pytest.mark.parametrize("whitened", [True, False])
+def test_one_more_of_a_direction_is_read_as_one_more(whitened: bool) -> None:
+    residuals, concepts = draw(0)
+    features = plant(residuals, concepts, DOCUMENTS, whitened=whitened)
+    assert (features.readers * features.directions).sum(axis=1) == pytest.approx(np.ones(6))
+    if not whitened:
+        assert features.readers == pytest.approx(features.directions)
+
+
 def test_a_seed_plants_the_same_again() -> None:
     residuals, concepts = draw(0)
     first, again, other = (plant(residuals, concepts, DOCUMENTS, seed) for seed in (0, 0, 1))
