@@ -39,7 +39,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--draws", type=whole(1, 1000), default=10, metavar="N", help="draws of random features for each (default: 10)"
     )
     how.add_argument(
-        "--task", metavar="FILE", help="where the run's task is, if it is none of its study's; it has to be the same"
+        "--task", metavar="FILE", help="where the run's task is now, if not where the run had it; it has to be the same"
     )
     how.add_argument(
         "--classes",

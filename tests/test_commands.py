@@ -96,6 +96,7 @@ def test_an_old_spelling_still_writes_what_it_wrote(tmp_path: Path, capsys: pyte
         ("evals.compare", ["--summarise", "{missing}/run", "--out", "{missing}/summary", "--no-weights"]),
         ("agent.read", ["{missing}/run", "1"]),
         ("evals.steered", ["{missing}/run", "--fit", "{missing}/fitted"]),
+        ("evals.shift", ["{missing}/run", "--labels", "{missing}/labels", "--json", "{missing}/json"]),
         ("agent.check", ["{missing}/run"]),
     ],
 )

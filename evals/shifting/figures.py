@@ -100,4 +100,5 @@ def _draw_lines(
         axes.axhline(value, color="#8a5a00", linewidth=0.8, linestyle=":", label="cue words deleted")
     axes.set_xscale("log")
     axes.set(xlabel="taken out", xlim=(0.9, None))
-    axes.legend(frameon=False, fontsize=6)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=6)

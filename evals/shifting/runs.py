@@ -1,7 +1,7 @@
 """Runs whose verdicts can be acted on: finished, of a task that is what it was; and the bench that they were made on.
 
-A manifest is data. The task that it names is opened where it is one of the study's own; a file of another place is opened
-when the command line names it, and then has to be the one whose hash the manifest holds.
+A manifest is data: the files of its task are opened by the rule for all that a run names (`agent.folder.task_files`), or when
+the command line names them. Either way the task has to be the one whose hash the manifest holds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from agent.folder.entrusted import names_its_study
 from agent.folder.records import Decision, Manifest
 from agent.folder.soundness import check_folder
 from agent.folder.store import RunFolder
+from agent.folder.task_files import compare_task
 from tools.probes.definition import TaskDefinition, find_definition, list_tasks
 from tools.probes.reading import read_task
 from tools.probes.task import Task
 from tools.study.definition import Study
+from tools.study.parts import is_shipped
 from tools.study.reading import load_study
 
 
@@ -42,6 +44,7 @@ class Given(NamedTuple):
     task: Task
 
 
+USUAL = "domains"
 _SAME = {"model": "another model", "sae": "another SAE", "task": "another task"}
 
 
@@ -95,19 +98,15 @@ def open_task(opened: Opened, named: str | None) -> Given:
 
     Args:
         opened: the run.
-        named: a task's file, where it is not the study's own.
+        named: where it is now, if not where the run had it.
 
     Raises:
-        UnveilError: it is missing, is not the study's and nobody named it, or is another by now.
+        UnveilError: it is missing, is another by now, or may not be opened on the run's word alone.
     """
     manifest = opened.manifest
-    study = _find_study(manifest)
-    task = manifest.config.task or ""
-    if named is None and (study is None or task not in list_tasks(study)):
-        raise RunError(
-            f"{opened.path} names a task that is none of its study's own ({task[:60]!r}): name its file with --task"
-        )
-    definition = find_definition(named or task, study)
+    if named is None and (different := compare_task(manifest)):
+        raise RunError(f"{' and '.join(different)} is not what {opened.path} was made for: restore it, or name it with --task")
+    definition = find_definition(named or manifest.config.task or "", _find_study(manifest))
     given = Given(definition, read_task(definition))
     if given.task.sha256 != manifest.provenance.sha256["task"]:
         raise RunError(
@@ -117,15 +116,15 @@ def open_task(opened: Opened, named: str | None) -> Given:
 
 
 def open_classes(opened: Opened, named: str | None) -> Task | None:
-    """A task of several classes: the one that is named, or the study's `domains`; None where there is neither.
+    """A task of several classes: the one that is named, or the `domains` of a study that ships; None where there is neither.
 
     Raises:
         UnveilError: there is no such task, or it does not read.
     """
     study = _find_study(opened.manifest)
-    if named is None and (study is None or "domains" not in list_tasks(study)):
+    if named is None and not (study and is_shipped(opened.manifest.config.study) and USUAL in list_tasks(study)):
         return None
-    return read_task(find_definition(named or "domains", study))
+    return read_task(find_definition(named or USUAL, study))
 
 
 def _find_study(manifest: Manifest) -> Study | None:

@@ -82,8 +82,7 @@ class TokenFeatures:
             rows = np.flatnonzero(np.isin(batch.texts, wanted))
             if len(rows):
                 part = Batch(batch.tokens[rows], batch.residuals, batch.counted[rows], batch.texts[rows])
-                with torch.no_grad():
-                    read = self._bench.last_residual(part.tokens, self._take_out(part, tokens), self._bench.hook_name)
+                read = self._bench.residuals(part.tokens, edit=self._take_out(part, tokens))
                 summed = read.masked_fill(~part.counted[..., None], 0.0).sum(dim=1)
                 np.add.at(sums, part.texts, summed.double().cpu().numpy())
                 np.add.at(counts, part.texts, part.counted.sum(dim=1).cpu().numpy())

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from evals.shifting.examining import Asked, Examined, examine, find_cell
 from evals.shifting.judges import Judge, read_judge
@@ -287,6 +290,12 @@ def test_p_is_twice_the_smaller_side(resampled: list[float], p: float) -> None:
 def test_holm_leaves_out_what_has_no_p() -> None:
     assert correct_together([0.01, None, 0.04]) == [pytest.approx(0.02), None, pytest.approx(0.04)]
     assert correct_together([None]) == [None]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_that_of_the_library(ps: list[float]) -> None:
+    known: Any = multipletests(ps, method="holm")
+    assert correct_together(ps) == pytest.approx(known[1].tolist())
 
 
 def test_differences_are_named_whole(right: ShiftReport) -> None:
