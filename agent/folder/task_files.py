@@ -73,8 +73,10 @@ def compare_task(manifest: Manifest) -> list[str]:
         UnveilError: study or task is not there, or does not read.
     """
     config = manifest.config
-    if config.task is None or (different := find_untrusted(manifest)):
-        return [] if config.task is None else different
+    if config.task is None:
+        return []
+    if different := find_untrusted(manifest):
+        return different
     from tools.probes.definition import find_definition
     from tools.probes.reading import read_task
 

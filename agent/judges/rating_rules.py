@@ -7,7 +7,9 @@ Its confidence is how far a share is from the next threshold, and nothing calibr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from agent.briefing.generations import Briefing
@@ -141,18 +143,17 @@ def share_at_words(activations: ActivationEvidence, words: Collection[str]) -> S
     shared out as it is among the others of the contexts.
     """
     seen = tally(activations, words)
-    statistics = activations.statistics
-    known = {one.token: one.mass for one in statistics.tokens} if statistics else {}
-    told = dict[str, float]()
+    known = {one.token: one.mass for one in activations.statistics.tokens} if activations.statistics else {}
+    others = sum(weight for token, weight in seen.active.items() if token not in known)
+    left = max(0.0, 1 - sum(known.values())) / others if others else 0.0
+    told: dict[str, float] = defaultdict(float)
     for token, mass in known.items():
-        seen_here = seen.active.get(token, 0.0)
-        part = seen.listed[token] / seen_here if seen_here else float(_opens_word(token) and is_listed(token, words))
-        told[token.strip()] = told.get(token.strip(), 0.0) + mass * part
-    rest = {token: weight for token, weight in seen.active.items() if token not in known}
-    if total := sum(rest.values()):
-        left = max(0.0, 1 - sum(known.values()))
-        for token in rest:
-            told[token.strip()] = told.get(token.strip(), 0.0) + left * seen.listed[token] / total
+        if active := seen.active.get(token):
+            told[seen.names.get(token, "")] += mass * seen.listed[token] / active
+        elif _opens_word(token) and is_listed(token, words):
+            told[token.strip()] += mass
+    for token in seen.active.keys() - known.keys():
+        told[seen.names.get(token, "")] += left * seen.listed[token]
     first = [word for word in sorted(told, key=lambda word: (-told[word], word)) if told[word] > 0]
     return Share(min(1.0, sum(told.values())), seen.silent_share, tuple(first[:_NAMED]))
 
@@ -162,41 +163,56 @@ class Tally(NamedTuple):
 
     active: dict[str, float]
     listed: dict[str, float]
+    names: dict[str, str]
+    """The first listed word that a token was a part of."""
     silent_share: float
     """Of the tokens at which the feature is silent, those within listed words; 0 without such tokens."""
 
 
 def tally(activations: ActivationEvidence, words: Collection[str]) -> Tally:
     """Count the contexts in which a feature is active."""
-    active, listed = dict[str, float](), dict[str, float]()
+    active, listed = defaultdict[str, float](float), defaultdict[str, float](float)
+    names = dict[str, str]()
     silent = within = 0
     for context in (*activations.top, *activations.quantiles):
         marks = mark_words(context.tokens, words)
-        for token, strength, mark in zip(context.tokens, context.activations or (), marks, strict=False):
+        for token, strength, word in zip(context.tokens, context.activations or (), marks, strict=False):
             if strength > 0:
-                active[token] = active.get(token, 0.0) + strength
-                listed[token] = listed.get(token, 0.0) + strength * mark
+                active[token] += strength
+                listed[token] += strength * bool(word)
+                if word:
+                    names.setdefault(token, word)
             elif token.strip():
-                silent, within = silent + 1, within + mark
-    return Tally(active, listed, within / silent if silent else 0.0)
+                silent, within = silent + 1, within + bool(word)
+    return Tally(active, listed, names, within / silent if silent else 0.0)
 
 
-def mark_words(tokens: Sequence[str], words: Collection[str]) -> list[bool]:
-    """Which tokens are a part of a listed word, however many tokens it takes."""
-    marks, begins = [False] * len(tokens), list(_begins(tokens))
-    for start, end, word in find_words("".join(tokens)):
-        if is_listed(word, words):
-            for place, begin in enumerate(begins):
-                token = tokens[place]
-                first = begin + len(token) - len(token.lstrip())
-                marks[place] |= first < end and begin + len(token) > start and bool(token.strip())
+def mark_words(tokens: Sequence[str], words: Collection[str]) -> list[str | None]:
+    """Of each token the listed word that it is a part of, however many tokens that takes; None for the others.
+
+    An apostrophe ends a word: what follows it has nothing to do with it.
+    """
+    marks: list[str | None] = [None] * len(tokens)
+    begins = [0, *accumulate(map(len, tokens))]
+    for start, _, found in find_words("".join(tokens)):
+        word = _before_apostrophe(found)
+        if not is_listed(word, words):
+            continue
+        for place, token in enumerate(tokens):
+            first, last = begins[place] + len(token) - len(token.lstrip()), begins[place] + len(token.rstrip())
+            if first < start + len(word) and last > start and token.strip():
+                marks[place] = word
     return marks
 
 
 def is_listed(word: str, words: Collection[str]) -> bool:
     """Whether a word is on a list, or what stands before its apostrophe is."""
-    plain = word.strip().lower().replace("’", "'")
-    return plain in words or plain.partition("'")[0] in words
+    plain = word.strip().lower()
+    return plain in words or _before_apostrophe(plain) in words
+
+
+def _before_apostrophe(word: str) -> str:
+    return word.replace("’", "'").partition("'")[0]
 
 
 def count_promoted(projection: Projection | None, words: Collection[str]) -> tuple[int, int]:
@@ -214,13 +230,6 @@ def describe_share(share: Share) -> str:
 def _opens_word(token: str) -> bool:
     """Whether a token stands by itself for the beginning of a word, as far as its text says."""
     return token[:1].isspace() or token[:1].isupper()
-
-
-def _begins(tokens: Sequence[str]) -> Iterator[int]:
-    place = 0
-    for token in tokens:
-        yield place
-        place += len(token)
 
 
 def _why_nothing(activations: ActivationEvidence | None) -> str | None:

@@ -137,7 +137,9 @@ def test_words_promoted_make_a_1_by_themselves_and_no_more() -> None:
 
 
 def test_a_word_of_several_tokens_counts_as_a_word() -> None:
-    assert mark_words(TEXT, WORDS["gender"]) == [token in (" she", " gir", "l") for token in TEXT]
+    assert mark_words(TEXT, WORDS["gender"]) == [
+        {" she": "she", " gir": "girl", "l": "girl"}.get(token) for token in TEXT
+    ]
     assert ratings(evidence("gir", "l", counted=statistics(gir=0.9, l=0.1)))["gender"] == 4
 
 
@@ -150,7 +152,13 @@ def test_a_piece_of_another_word_does_not_count_though_it_is_spelt_like_one() ->
 
 @pytest.mark.parametrize("word", ["Mother", "mother's", "mother’s", "MOTHER"])
 def test_capitals_and_possessives_are_the_word(word: str) -> None:
-    assert mark_words((" a", f" {word}"), WORDS["gender"]) == [False, True]
+    assert [mark is not None for mark in mark_words((" a", f" {word}"), WORDS["gender"])] == [False, True]
+
+
+def test_what_follows_an_apostrophe_is_not_the_word() -> None:
+    text = (" his", " mother", "'", "s", " she", "'d", " don", "'t")
+    assert mark_words(text, WORDS["gender"]) == [None, "mother", None, None, "she", None, None, None]
+    assert ratings(evidence("'", "s", counted=statistics(x=1.0), text=text))["gender"] == 0
 
 
 def test_what_no_statistics_name_is_shared_out_as_in_the_contexts() -> None:

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,9 @@ from evals import run as examine
 from evals.review.labelling.passes import ask
 from evals.review.runs import OpenRun
 from tests.agent.selection.tasks import GUIDELINE, write_task, write_texts
-from tests.servers.openai_stub import JsonDict, Scripted, happy, serve
+from tests.servers.openai_stub import JsonDict, Scripted, failing, happy, serve
 from tools.bench.loading import load_arm
+from tools.probes.beside import is_beside
 from tools.probes.draws import draw_ambiguous
 from tools.probes.effects import contrast_effects, exact_effects
 from tools.probes.pooling import pool_texts
@@ -37,6 +38,8 @@ from tools.probes.probe import train_probes
 from tools.probes.reading import load_task
 from tools.study.reading import load_study
 
+pytestmark = pytest.mark.timeout(300)
+"""Each run over a task loads and measures; on a busy machine that takes its time."""
 KEY = "sk-planted-0123456789abcdef"
 
 
@@ -83,12 +86,11 @@ def test_features_with_the_largest_effects_are_the_candidates(made: Made) -> Non
     selection = made.folder.manifest().selection
     assert selection is not None and selection.strategy == "effect"
     table = pd.read_parquet(made.folder.path / "features.parquet")
-    size = table["effect"].abs().where(table["alive"], 0)
+    size = np.where(table["alive"], np.abs(table["effect"].to_numpy()), 0.0)
+    order = np.argsort(-size, kind="stable")[:5]
     chosen = [item for item in selection.items if item.stratum == "candidates"]
-    assert [item.feature.index for item in chosen] == size.sort_values(ascending=False, kind="stable").index[
-        :5
-    ].tolist()
-    assert [item.score for item in chosen] == pytest.approx(size.sort_values(ascending=False)[:5].tolist())
+    assert [item.feature.index for item in chosen] == order.tolist()
+    assert [item.score for item in chosen] == pytest.approx(size[order].tolist())
     near = [item.feature.index for item in selection.items if item.stratum == "near controls"]
     rest = [item.feature.index for item in selection.items if item.stratum == "unrelated controls"]
     assert near and rest and min(size[near]) >= max(size[rest])
@@ -103,7 +105,7 @@ def test_effects_are_the_exact_ones_on_the_biased_probe_of_the_seed(made: Made) 
     effects = exact_effects(pooled.features[drawn], bench.directions.numpy(), probe)
     table = pd.read_parquet(made.folder.path / "features.parquet")
     np.testing.assert_allclose(table["effect"], contrast_effects(effects, task.labels[drawn] == 1), atol=1e-9)
-    assert (table["effect_attribute"] != table["effect"]).any()
+    assert not np.array_equal(table["effect_attribute"], table["effect"])
 
 
 def test_both_concepts_are_rated_and_nothing_is_called_relevant(made: Made) -> None:
@@ -114,6 +116,13 @@ def test_both_concepts_are_rated_and_nothing_is_called_relevant(made: Made) -> N
     summary = Summary.model_validate_json((made.folder.path / "summary.json").read_bytes())
     assert [row.concept for row in summary.concepts] == ["trade", "place"]
     assert summary.failures == {}
+    given = [(d.stratum, {r.concept: r.rating for r in d.ratings or ()}) for d in made.folder.decisions()]
+    beside = [stratum for stratum, rated in given if is_beside(rated, "place", "trade")]
+    counted = f"{beside.count('candidates')} of 5 candidates, "
+    assert summary.remarks[0].startswith(f"beside the point (place 2 or more, and more than trade): {counted}")
+    assert summary.remarks[0] in made.said and summary.remarks[0] in (made.folder.path / "report.html").read_text(
+        "utf-8"
+    )
 
 
 def test_manifest_says_what_was_read_and_how_well_the_probes_do(made: Made) -> None:
@@ -129,7 +138,7 @@ def test_manifest_says_what_was_read_and_how_well_the_probes_do(made: Made) -> N
     for role, name in {**files, "words of trade": "trade.txt", "words of place": "place.txt"}.items():
         assert known[role] == hashlib.sha256((tasks / name).read_bytes()).hexdigest()
     assert manifest.selection is not None
-    basis = manifest.selection.basis
+    basis: dict[str, Any] = manifest.selection.basis
     assert (basis["task"], basis["label"], basis["attribute"], basis["seed"]) == ("places", "trade", "place", 0)
     assert set(basis["development"]) == {"oracle", "biased", "attribute"}
     assert basis["development"]["oracle"]["accuracy"] >= basis["development"]["biased"]["accuracy"] - 0.2
@@ -240,32 +249,6 @@ def test_a_model_rates_what_the_rules_rated_and_the_rules_rate_it_again(
     capsys.readouterr()
     assert main(["--rejudge", str(made.folder.path), "--task", "places", "--judge", "rules"]) == 2
     assert "leave out --task" in one_line(capsys)
-
-
-@pytest.mark.usefixtures("key")
-def test_ratings_that_failed_are_asked_for_again_without_a_model_on_the_bench(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answered = list[int]()
-
-    def failing_first(body: JsonDict, attempt: int) -> Scripted:
-        answered.append(1)
-        return Scripted(content="I would rather not.") if len(answered) <= 4 else happy(body, attempt)
-
-    with serve(failing_first) as stub:
-        judge = ("--base-url", stub.base_url, "--llm-model", "stub", "--concurrency", "1")
-        assert run(home, tmp_path, "--task", "places", judge=judge) == 0
-        (path,) = tmp_path.iterdir()
-        failed = [decision for decision in RunFolder(path).decisions() if decision.status == "failed"]
-        assert failed and all(decision.ratings is None for decision in failed)
-
-        def refuse(*_: object, **__: object) -> None:
-            raise AssertionError("nothing is measured for a rating")
-
-        monkeypatch.setattr("agent.stages.conduct.open_bench", refuse)
-        assert main(["--resume", str(path), "--retry-failed", "--base-url", stub.base_url]) == 0
-        assert all(decision.status == "decided" for decision in RunFolder(path).decisions())
-        assert main(["--replay", str(path)]) == 0
 
 
 # What may be opened, and what has to be as it was
@@ -429,19 +412,42 @@ def test_bad_task_is_one_line_and_leaves_no_run(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_table_is_a_task_whose_concepts_are_told_by_its_classes(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: None
+@pytest.mark.usefixtures("key")
+def test_a_table_is_a_task_and_ratings_that_failed_are_asked_for_again_without_a_model_on_the_bench(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_texts(tmp_path / "own.jsonl")
-    assert run(home, tmp_path / "runs", "--task", str(tmp_path / "own.jsonl")) == 2
+    file, down = tmp_path / "own.jsonl", ["yes"]
+    write_texts(file)
+    assert run(home, tmp_path / "runs", "--task", str(file)) == 2
     assert "the rules rate by lists of words, and 'own' has none for label and attribute" in one_line(capsys)
-    with serve(happy) as stub:
-        judge = ("--base-url", stub.base_url, "--llm-model", "stub")
-        assert run(home, tmp_path / "runs", "--task", str(tmp_path / "own.jsonl"), judge=judge) == 0
+
+    first: list[str] = []
+
+    def policy(body: JsonDict, attempt: int) -> Scripted:
+        said = "".join(str(message["content"]) for message in body["messages"])
+        shown = said.partition("<<<evidence")[2].partition("evidence>>>")[0]
+        if down and shown and shown in (first or [shown]):
+            first[:] = [shown]
+            return failing(400, "down")(body, attempt)
+        return happy(body, attempt)
+
+    with serve(policy) as stub:
+        judge = ("--base-url", stub.base_url, "--llm-model", "stub", "--concurrency", "1")
+        assert run(home, tmp_path / "runs", "--task", str(file), judge=judge) == 0
         sent = json.dumps([request.body for request in stub.requests])
-    assert "- label: Whether it is healing or plain" in sent
-    assert "How much a feature has to do with a concept" in sent, "the guideline for all tasks"
-    (path,) = (tmp_path / "runs").iterdir()
+        assert "- label: Whether it is healing or plain" in sent
+        assert "How much a feature has to do with a concept" in sent, "the guideline for all tasks"
+        (path,) = (tmp_path / "runs").iterdir()
+        failed = [decision for decision in RunFolder(path).decisions() if decision.status == "failed"]
+        assert len(failed) == 1 and failed[0].ratings is None
+        down.clear()
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("nothing is measured for a rating")
+
+        monkeypatch.setattr("agent.stages.conduct.open_bench", refuse)
+        assert main(["--resume", str(path), "--retry-failed", "--base-url", stub.base_url]) == 0
+    assert all(decision.status == "decided" for decision in RunFolder(path).decisions())
     assert main(["--replay", str(path)]) == 0
 
 
