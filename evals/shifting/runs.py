@@ -105,7 +105,9 @@ def open_task(opened: Opened, named: str | None) -> Given:
     """
     manifest = opened.manifest
     if named is None and (different := compare_task(manifest)):
-        raise RunError(f"{' and '.join(different)} is not what {opened.path} was made for: restore it, or name it with --task")
+        raise RunError(
+            f"{' and '.join(different)} is not what {opened.path} was made for: restore it, or name it with --task"
+        )
     definition = find_definition(named or manifest.config.task or "", _find_study(manifest))
     given = Given(definition, read_task(definition))
     if given.task.sha256 != manifest.provenance.sha256["task"]:
