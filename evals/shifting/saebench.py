@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from pydantic import JsonValue
-
 from agent.folder.records import Manifest
 from evals.shifting.examining import find_cell
 from evals.shifting.ranking import choose_direction
@@ -23,14 +21,14 @@ from evals.shifting.ways import PUBLISHED, SIZES
 NUMBERS = (*SIZES, PUBLISHED)
 
 
-def to_saebench(report: ShiftReport, manifest: Manifest) -> dict[str, JsonValue]:
+def to_saebench(report: ShiftReport, manifest: Manifest) -> dict[str, dict[str, Any]]:
     """One file for each evaluation, by its type: `scr`, and `tpp` where a task of several classes was measured.
 
     Args:
         report: of a run.
         manifest: of the same run.
     """
-    found: dict[str, JsonValue] = {"scr": _wrap(report, manifest, "scr", dict(_list_scr(report)), report.task)}
+    found: dict[str, dict[str, Any]] = {"scr": _wrap(report, manifest, "scr", dict(_list_scr(report)), report.task)}
     if report.classes is not None:
         found["tpp"] = _wrap(report, manifest, "tpp", dict(_list_tpp(report)), report.classes.task)
     return found

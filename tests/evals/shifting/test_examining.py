@@ -177,7 +177,7 @@ def test_a_dead_gap_has_no_figures() -> None:
     assert any("no way to go" in one for one in report.remarks)
     assert "no figure" in next(say_verdict(report)) or "no way of choosing has a figure" in next(say_verdict(report))
     assert (
-        to_saebench(report, manifest_of(decisions_of(RIGHT)))["scr"]["eval_result_metrics"]["scr_metrics"][  # type: ignore[index,call-overload]
+        to_saebench(report, manifest_of(decisions_of(RIGHT)))["scr"]["eval_result_metrics"]["scr_metrics"][
             "scr_dir1_threshold_2"
         ]
         == 0
@@ -188,8 +188,8 @@ def test_one_seed_has_the_interval_that_its_texts_give(ground: Ground) -> None:
     """Nothing else is drawn again, so it is the interval of the score's own function."""
     found = act(RIGHT, ground._replace(tokens=None), asked=Asked(seeds=(3,), draws=1))
     ends, cell = found.ends[0], find_cell(found.report, "SCR", 2)
-    columns = (found.published[1, 2], *ends)
-    removal = measure_removal(*(one[:, 0, 0] > 0 for one in columns), found.frame.quadrants)
+    ablated, biased, oracle = (one[:, 0, 0] > 0 for one in (found.published[1, 2], *ends))
+    removal = measure_removal(ablated, biased, oracle, found.frame.quadrants)
     assert cell is not None and removal.interval is not None
     assert (cell.scr.value, cell.scr.low, cell.scr.high) == pytest.approx((removal.score, *removal.interval))
     assert any(one.startswith("one probe seed") for one in found.report.remarks)
@@ -223,11 +223,11 @@ def test_saebench_reads_the_fields_it_knows(right: ShiftReport) -> None:
         own = metrics[f"{kind}_metrics"]
         details: Any = result["eval_result_details"]
         assert {key: value for key, value in details[0].items() if key != "dataset_name"} == own
-    own = found["scr"]["eval_result_metrics"]["scr_metrics"]  # type: ignore[index,call-overload]
+    own = found["scr"]["eval_result_metrics"]["scr_metrics"]
     assert own["scr_dir1_threshold_10"] == scr(right, "SCR", 10)
     assert own["scr_metric_threshold_10"] in (own["scr_dir1_threshold_10"], own["scr_dir2_threshold_10"])
     assert {f"scr_{what}_threshold_500" for what in ("dir1", "dir2", "metric")} <= own.keys()
-    tpp = found["tpp"]["eval_result_metrics"]["tpp_metrics"]  # type: ignore[index,call-overload]
+    tpp = found["tpp"]["eval_result_metrics"]["tpp_metrics"]
     assert tpp["tpp_threshold_2_total_metric"] == pytest.approx(
         tpp["tpp_threshold_2_intended_diff_only"] - tpp["tpp_threshold_2_unintended_diff_only"]
     )
