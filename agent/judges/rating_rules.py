@@ -110,7 +110,8 @@ def rate_by_rules(evidence: Evidence, words: Mapping[str, Collection[str]]) -> J
         ratings.append(ConceptRating(concept=concept, rating=rating))
         sure.append(confidence)
         read = describe_share(share) if share else str(silenced)
-        reasons.append(f"{concept} {rating}: {read}; {promoted} of {of} different words that it promotes are listed")
+        said = f"{promoted} of the {of} words that it promotes are listed" if of else "it promotes no whole word"
+        reasons.append(f"{concept} {rating}: {read}; {said}")
     return Judgement(
         label=_label(evidence),
         relevant=None,
