@@ -170,8 +170,8 @@ def _list_remarks(report: ShiftReport, judge: Judge, ground: Ground) -> Iterator
     for side in report.sides:
         if side.dead:
             yield (
-                f"reading {side.kept}: the oracle ({side.oracle.value:.2f}) is no better than the biased classifier "
-                f"({side.biased.value:.2f}), so there is no way to go and SCR is no number"
+                f"reading {side.kept}: the oracle ({side.oracle.value:.2f}) cannot be told to be better than the biased "
+                f"classifier ({side.biased.value:.2f}), so there is no way to go and SCR is no number"
             )
         if not side.judged:
             yield f"no feature was judged to be about {side.removed} rather than {side.kept}: nothing was taken out"

@@ -14,7 +14,7 @@ from evals.shifting.results import Cell, Side, Threshold, Way
 from evals.shifting.ways import RANDOM, Chooser, list_choosers, size_of, take_out
 from tools.probes.draws import take_balanced
 from tools.probes.ground import Ground
-from tools.probes.scr import LEAST_GAP, removal_score
+from tools.probes.scr import removal_score
 from tools.probes.task import PAIRS
 
 THRESHOLDS: tuple[Threshold, ...] = ("old", "centred")
@@ -135,7 +135,8 @@ def make_cell(column: Column, direction: Direction, ends: Ends, frame: Frame) ->
     before, beyond = ends.biased.mean(axis=(0, 2)), ends.oracle.mean(axis=(0, 2))
     by_seed = [removal_score(*map(float, of_seed)) for of_seed in zip(each.mean(axis=1), before, beyond, strict=True)]
     by_draw = [removal_score(float(share), float(before.mean()), float(beyond.mean())) for share in each.mean(axis=0)]
-    draws = [score for score in by_draw if score is not None]
+    dead = frame.is_dead(*ends)
+    draws = [score for score in by_draw if score is not None and not dead]
     return Cell(
         way=column.way,
         direction=direction.number,
@@ -143,7 +144,7 @@ def make_cell(column: Column, direction: Direction, ends: Ends, frame: Frame) ->
         asked=column.asked,
         taken=column.taken,
         scr=frame.scr(column.correct, ends.biased, ends.oracle),
-        by_seed=tuple(by_seed),
+        by_seed=tuple(None if dead else score for score in by_seed),
         accuracy=frame.accuracy(column.correct),
         worst=worst,
         worst_by_seed=worst_by_seed,
@@ -163,7 +164,7 @@ def make_side(stand: Stand, judge: Judge, direction: Direction, ends: Ends) -> S
         biased=frame.accuracy(ends.biased),
         oracle_worst=frame.worst(ends.oracle)[0].value or 0.0,
         biased_worst=frame.worst(ends.biased)[0].value or 0.0,
-        dead=float(ends.oracle.mean() - ends.biased.mean()) < LEAST_GAP,
+        dead=frame.is_dead(*ends),
         judged=size_of(judge, direction),
         published=len(judge.published(direction.removed)),
         to_the_point=len(judge.beside(direction.kept, direction.removed)),

@@ -11,7 +11,6 @@ from evals.shifting.resampling import Correct, Frame, correct_together
 from evals.shifting.results import Ranked, ShiftReport
 from evals.shifting.ways import SIZES
 from evals.statistics.estimate import Estimate
-from tools.probes.scr import LEAST_GAP
 
 RANKED_AT = 10
 """Features taken out, by which SAEs are ranked; what SAEBench shows first."""
@@ -50,7 +49,7 @@ def _lack(frame: Frame, first: Examined, other: Examined) -> tuple[Estimate, flo
     for one in (first, other):
         direction = choose_direction(one.report)
         ends = one.ends[direction - 1]
-        if float(ends.oracle.mean() - ends.biased.mean()) < LEAST_GAP:
+        if frame.is_dead(*ends):
             return Estimate(value=None), None
         sides.append((one.published[direction, RANKED_AT], ends))
     return frame.difference_between(*((correct, ends.biased, ends.oracle) for correct, ends in sides))

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from evals.statistics.estimate import Estimate
 from tools.probes.scr import LEAST_GAP, RESAMPLES, removal_score, resample_sums
 
-_FEWEST_DEFINED = 0.5
+_LOW, _HIGH = 0.025, 0.975
 
 Correct = Float[np.ndarray, "texts seeds draws"]
 """Which texts were put in their class, by probe seed and by draw of random features; one draw where nothing is drawn."""
@@ -67,6 +67,13 @@ class Frame:
         score = removal_score(*(float(one.mean()) for one in (ablated, biased, oracle)))
         return self._in_gap(score, self.shares(ablated) - self.shares(biased), biased, oracle)
 
+    def is_dead(self, biased: Correct, oracle: Correct) -> bool:
+        """Whether there is no way to go: the oracle is no better than the biased classifier, or cannot be told to be.
+
+        A share of a way that may as well be none is no figure: it would be divided by noise.
+        """
+        return float(np.quantile(self.shares(oracle) - self.shares(biased), _LOW)) < LEAST_GAP
+
     def difference(
         self, one: Correct, other: Correct, biased: Correct, oracle: Correct
     ) -> tuple[Estimate, float | None]:
@@ -74,12 +81,13 @@ class Frame:
         gap = float(oracle.mean() - biased.mean())
         value = float(one.mean() - other.mean()) / gap if gap >= LEAST_GAP else None
         apart = self.shares(one) - self.shares(other)
-        return self._in_gap(value, apart, biased, oracle), None if value is None else two_sided(apart)
+        found = self._in_gap(value, apart, biased, oracle)
+        return found, None if found.value is None else two_sided(apart)
 
     def difference_between(
         self, one: tuple[Correct, Correct, Correct], other: tuple[Correct, Correct, Correct]
     ) -> tuple[Estimate, float | None]:
-        """The same where each has classifiers of its own: what is left, biased and oracle of either."""
+        """The same where each has classifiers of its own, and a way to go: what is left, biased and oracle of either."""
         scores: list[tuple[float, np.ndarray]] = []
         for ablated, biased, oracle in (one, other):
             gaps = self.shares(oracle) - self.shares(biased)
@@ -87,15 +95,13 @@ class Frame:
             scores.append((float((ablated.mean() - biased.mean()) / (oracle.mean() - biased.mean())), resampled))
         value, apart = scores[0][0] - scores[1][0], scores[0][1] - scores[1][1]
         apart = apart[~np.isnan(apart)]
-        if len(apart) < _FEWEST_DEFINED * RESAMPLES:
-            return Estimate(value=value), None
         return _between(value, apart), two_sided(apart)
 
     def _in_gap(self, value: float | None, apart: np.ndarray, biased: Correct, oracle: Correct) -> Estimate:
+        if value is None or self.is_dead(biased, oracle):
+            return Estimate(value=None)
         gaps = self.shares(oracle) - self.shares(biased)
         there = gaps >= LEAST_GAP
-        if value is None or there.mean() < _FEWEST_DEFINED:
-            return Estimate(value=value)
         return _between(value, apart[there] / gaps[there])
 
     def _over_seeds(self, sums: Float[np.ndarray, "resamples columns"], correct: Correct) -> np.ndarray:
@@ -128,5 +134,5 @@ def _draw_again(n: int, rng: np.random.Generator) -> Float[np.ndarray, "resample
 
 
 def _between(value: float, resampled: Float[np.ndarray, " resamples"]) -> Estimate:
-    low, high = np.quantile(resampled, (0.025, 0.975))
+    low, high = np.quantile(resampled, (_LOW, _HIGH))
     return Estimate(value=value, low=float(low), high=float(high), method="percentile")

@@ -72,7 +72,7 @@ class Side(Record):
     oracle_worst: float
     biased_worst: float
     dead: bool
-    """The oracle is no better than the biased classifier: SCR is no number."""
+    """The oracle is no better than the biased classifier, or cannot be told to be: SCR is no number."""
     judged: int
     """Features judged beside the point."""
     published: int

@@ -15,8 +15,9 @@ from uuid import NAMESPACE_URL, uuid5
 from agent.folder.records import Manifest
 from evals.shifting.examining import find_cell
 from evals.shifting.ranking import choose_direction
-from evals.shifting.results import ShiftReport
+from evals.shifting.results import ShiftReport, Side
 from evals.shifting.ways import PUBLISHED, SIZES
+from tools.probes.scr import removal_score
 
 NUMBERS = (*SIZES, PUBLISHED)
 
@@ -37,15 +38,18 @@ def to_saebench(report: ShiftReport, manifest: Manifest) -> dict[str, dict[str, 
 def _list_scr(report: ShiftReport) -> Iterator[tuple[str, float | None]]:
     metric = choose_direction(report)
     for n in NUMBERS:
-        by_direction = {side.direction: _score(report, n, side.direction, side.dead) for side in report.sides}
+        by_direction = {side.direction: _score(report, n, side) for side in report.sides}
         for direction, score in by_direction.items():
             yield f"scr_dir{direction}_threshold_{n}", score
         yield f"scr_metric_threshold_{n}", by_direction[1 if metric == 1 else 2]
 
 
-def _score(report: ShiftReport, n: int, direction: int, dead: bool) -> float | None:
-    cell = find_cell(report, "SCR", n, direction)
-    return 0.0 if dead and cell else cell and cell.scr.value
+def _score(report: ShiftReport, n: int, side: Side) -> float | None:
+    """Of the accuracies alone: SAEBench does not ask whether the way can be told from none."""
+    cell = find_cell(report, "SCR", n, side.direction)
+    known = [one.value for one in (cell and cell.accuracy, side.biased, side.oracle) if one is not None]
+    accuracies = [value for value in known if value is not None]
+    return removal_score(*accuracies) or 0.0 if len(accuracies) == 3 else None
 
 
 def _list_tpp(report: ShiftReport) -> Iterator[tuple[str, float | None]]:

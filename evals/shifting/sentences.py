@@ -35,11 +35,11 @@ def say_value(report: ShiftReport) -> Iterator[str]:
     if not values:
         score = format_estimate(report.judges[0].scr[0])
         yield (
-            f"Acting on the verdicts of {own} ({side.judged} features taken out) goes {score} of the way from the biased "
+            f"Acting on the verdicts of {own} ({_features(side.judged)} taken out) goes {score} of the way from the biased "
             "classifier to the oracle; what a better label would be worth is not known, for no other judge was named "
             "(--against, --labels)."
             if not side.dead
-            else f"What a label is worth cannot be told: the oracle is no better than the biased classifier at {side.kept}."
+            else f"What a label is worth cannot be told: the oracle cannot be told to be better than the biased classifier at {side.kept}."
         )
     for one in values:
         yield (
@@ -74,7 +74,7 @@ def say_verdict(report: ShiftReport) -> Iterator[str]:
 def _say_side(report: ShiftReport, side: Side) -> str:
     about = f"{side.removed} taken out, {side.kept} read"
     if side.dead:
-        return f"{about}: the oracle is no better than the biased classifier, and no way of choosing has a figure."
+        return f"{about}: the oracle cannot be told to be better than the biased classifier, and no way of choosing has a figure."
     if not side.judged:
         return f"{about}: no feature was judged beside the point, so nothing is taken out and SCR is 0."
     own = next(
@@ -82,14 +82,19 @@ def _say_side(report: ShiftReport, side: Side) -> str:
         for one in report.cells
         if (one.way, one.asked, one.direction, one.threshold) == ("judged", None, side.direction, "old")
     )
-    plural = "feature" if side.judged == 1 else "features"
     parts = [
         f"it {_verb(one)} {name_way(one.against, report, side.direction)} ({_signed(one)}{_p(one)})"
         for one in report.compared
         if one.direction == side.direction and one.threshold == "old"
     ]
-    said = f"{about}: taking out the {side.judged} {plural} judged beside the point, SCR is {format_estimate(own.scr)}"
+    said = (
+        f"{about}: taking out the {_features(side.judged)} judged beside the point, SCR is {format_estimate(own.scr)}"
+    )
     return f"{said}; {'; '.join(parts)}." if parts else f"{said}."
+
+
+def _features(n: int) -> str:
+    return f"{n} feature" if n == 1 else f"{n} features"
 
 
 def _verb(one: Compared) -> str:

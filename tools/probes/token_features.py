@@ -2,12 +2,14 @@
 
 Where taking these out mends a classifier as well as an SAE's features do, what was wrong lay in single words. The feature
 of a token is active where the token stands, and what it writes there is the mean of the stream at the token less the mean
-over all positions: taken out, the token looks like any other one. The model then reads on from there.
+over all positions: taken out, the token looks like any other one. The model then reads on from there; what it reads is kept.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from tools.bench.hooks import Hook
 from tools.bench.workbench import ResidualEdit, Workbench
+from tools.probes.kept import file_of, keep_arrays, name_reading, read_arrays
 from tools.probes.pooling import Batch, iterate_texts
 
 FIRST = Hook("blocks.0.hook_resid_pre", 0)
@@ -34,7 +37,7 @@ class TokenFeatures:
     """
 
     def __init__(self, bench: Workbench, texts: Sequence[str], progress: Progress | None = None) -> None:
-        """Read the texts.
+        """Read the texts, or take what was read of them before.
 
         Args:
             bench: model and SAE.
@@ -44,32 +47,47 @@ class TokenFeatures:
         Raises:
             StudyError: a text has no token that counts.
         """
-        self._bench, self._batches, self._n = bench, list[Batch](), len(texts)
-        self._last: tuple[tuple[tuple[int, ...], bytes], np.ndarray] | None = None
-        shape = (len(texts), bench.directions.shape[1])
-        task = progress.add_task("pool         tokens", total=len(texts)) if progress else None
-        positions: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for batch in iterate_texts(bench, texts):
-            stream = bench.residuals(batch.tokens, FIRST)[batch.counted].double().cpu().numpy()
-            owners = np.repeat(batch.texts, batch.counted.sum(dim=1).cpu().numpy())
-            positions.append((batch.tokens.to(batch.counted.device)[batch.counted].cpu().numpy(), owners, stream))
-            self._batches.append(batch._replace(residuals=batch.residuals[:0]))  # what is not needed again
-            if progress and task is not None:
-                progress.advance(task, len(set(batch.texts.tolist())))
-        ids, owners, stream = (np.concatenate(parts) for parts in zip(*positions, strict=True))
-        self.ids, places = np.unique(ids, return_inverse=True)
+        self._bench, self._texts, self._progress = bench, tuple(texts), progress
+        self._name, d = name_reading(bench, texts), bench.directions.shape[1]
+        lengths = {"ids": (None,), "shares": (len(texts), None), "directions": (None, d), "residual": (len(texts), d)}
+        file = file_of(f"{self._name}-tokens")
+        kept = read_arrays(file, lengths)
+        if kept is None:
+            kept = self._read()
+            keep_arrays(file, kept)
+        self.ids: Int64[np.ndarray, " tokens"] = kept["ids"]
         self.names = tuple(bench.token_strings[token] for token in self.ids.tolist())
-        counts = np.bincount(owners, minlength=len(texts))[:, None]
-        self.shares: Float[np.ndarray, "texts tokens"] = np.zeros((len(texts), len(self.ids)), dtype=np.float32)
-        np.add.at(self.shares, (owners, places), 1.0)
-        self.shares /= counts
-        sums, totals = np.zeros((len(self.ids), shape[1])), np.zeros(shape)
-        np.add.at(sums, places, stream)
-        np.add.at(totals, owners, stream)
-        self.directions: Float[np.ndarray, "tokens d_model"] = (
-            sums / np.bincount(places)[:, None] - stream.mean(axis=0)
-        ).astype(np.float32)
-        self.residual: Float[np.ndarray, "texts d_model"] = (totals / counts).astype(np.float32)
+        self.shares: Float[np.ndarray, "texts tokens"] = kept["shares"]
+        self.directions: Float[np.ndarray, "tokens d_model"] = kept["directions"]
+        self.residual: Float[np.ndarray, "texts d_model"] = kept["residual"]
+
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        """All rows with the positions that count; the streams are not needed again."""
+        found: list[Batch] = []
+        task = self._progress.add_task("pool         tokens", total=len(self._texts)) if self._progress else None
+        for batch in iterate_texts(self._bench, self._texts):
+            found.append(batch._replace(residuals=batch.residuals[:0]))
+            if self._progress and task is not None:
+                self._progress.advance(task, len(set(batch.texts.tolist())))
+        return found
+
+    def _read(self) -> dict[str, np.ndarray]:
+        n, d = len(self._texts), self._bench.directions.shape[1]
+        positions: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for batch in self._batches:
+            stream = self._bench.residuals(batch.tokens, FIRST)[batch.counted].double().cpu().numpy()
+            ids = batch.tokens.to(batch.counted.device)[batch.counted].cpu().numpy()
+            positions.append((ids, np.repeat(batch.texts, batch.counted.sum(dim=1).cpu().numpy()), stream))
+        found, owners, stream = (np.concatenate(parts) for parts in zip(*positions, strict=True))
+        ids, places = np.unique(found, return_inverse=True)
+        counts = np.bincount(owners, minlength=n)[:, None]
+        shares, sums, totals = np.zeros((n, len(ids))), np.zeros((len(ids), d)), np.zeros((n, d))
+        for total, at, values in ((shares, (owners, places), 1.0), (sums, places, stream), (totals, owners, stream)):
+            np.add.at(total, at, values)
+        directions = sums / np.bincount(places)[:, None] - stream.mean(axis=0)
+        arrays = {"shares": shares / counts, "directions": directions, "residual": totals / counts}
+        return {"ids": ids.astype(np.int64)} | {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def without(self, tokens: Sequence[int], wanted: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "texts d_model"]:
         """Mean streams at the SAE's hook with some tokens taken out at the embedding.
@@ -78,26 +96,34 @@ class TokenFeatures:
             tokens: by place in `names`.
             wanted: the texts that are read; the others have nan.
         """
-        key = (tuple(sorted(tokens)), wanted.tobytes())
-        if self._last is not None and self._last[0] == key:  # where there are no more tokens than were asked for
-            return self._last[1]
-        sums, counts = np.zeros((self._n, self.directions.shape[1])), np.zeros(self._n)
+        chosen = np.unique(np.asarray(tokens, dtype=np.int64))
+        digest = hashlib.sha256(self.ids[chosen].tobytes() + b"|" + np.asarray(wanted, dtype=np.int64).tobytes())
+        file, d = file_of(f"{self._name}-{digest.hexdigest()[:16]}"), self.directions.shape[1]
+        kept = read_arrays(file, {"residual": (len(wanted), d)})
+        if kept is None:
+            kept = {"residual": self._pool_without(chosen, wanted)}
+            keep_arrays(file, kept)
+        found = np.full((len(self._texts), d), np.nan, dtype=np.float32)
+        found[wanted] = kept["residual"]
+        return found
+
+    def _pool_without(
+        self, chosen: Int64[np.ndarray, " m"], wanted: Int64[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n d_model"]:
+        sums, counts = np.zeros((len(self._texts), self.directions.shape[1])), np.zeros(len(self._texts))
         for batch in self._batches:
             rows = np.flatnonzero(np.isin(batch.texts, wanted))
             if len(rows):
                 part = Batch(batch.tokens[rows], batch.residuals, batch.counted[rows], batch.texts[rows])
-                read = self._bench.residuals(part.tokens, edit=self._take_out(part, tokens))
+                read = self._bench.residuals(part.tokens, edit=self._take_out(part, chosen))
                 summed = read.masked_fill(~part.counted[..., None], 0.0).sum(dim=1)
                 np.add.at(sums, part.texts, summed.double().cpu().numpy())
                 np.add.at(counts, part.texts, part.counted.sum(dim=1).cpu().numpy())
-        found = (sums / np.where(counts > 0, counts, np.nan)[:, None]).astype(np.float32)
-        self._last = (key, found)
-        return found
+        return (sums[wanted] / counts[wanted, None]).astype(np.float32)
 
-    def _take_out(self, batch: Batch, tokens: Sequence[int]) -> ResidualEdit:
+    def _take_out(self, batch: Batch, chosen: Int64[np.ndarray, " m"]) -> ResidualEdit:
         device = self._bench.directions.device
         written = torch.zeros((int(self.ids.max()) + 2, self.directions.shape[1]), device=device)
-        chosen = np.asarray(tokens, dtype=np.int64)
         written[torch.from_numpy(self.ids[chosen]).to(device)] = torch.from_numpy(self.directions[chosen]).to(device)
         known = batch.tokens.to(device).clamp(max=len(written) - 1)  # those of no text are at positions not counted
 

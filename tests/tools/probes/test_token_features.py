@@ -24,6 +24,16 @@ def test_shares_are_of_a_texts_tokens_and_features_average_to_nothing(bench: Wor
     assert len(tokens.names) == len(set(tokens.names)) == tokens.shares.shape[1] == len(tokens.directions)
 
 
+def test_what_was_read_is_not_read_again(
+    bench: Workbench, tokens: TokenFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tokens.without([2, 1], np.array([0, 2]))
+    monkeypatch.setattr(Workbench, "residuals", None)
+    again = TokenFeatures(bench, TEXTS)
+    np.testing.assert_array_equal(again.shares, tokens.shares)
+    np.testing.assert_array_equal(again.without([1, 2], np.array([0, 2])), first)
+
+
 def test_without_any_the_stream_is_as_it_was(bench: Workbench, tokens: TokenFeatures) -> None:
     pooled = pool_texts(bench, TEXTS)
     np.testing.assert_allclose(tokens.without([], np.arange(3)), pooled.residual, rtol=1e-5, atol=1e-6)
