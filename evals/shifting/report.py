@@ -19,7 +19,7 @@ from evals.shifting.tables import (
     list_ranked,
     list_strata,
 )
-from tools.display.tables import as_text
+from tools.display.tables import Table, as_text
 
 SHOWN = 12
 """Verdicts that a terminal shows one by one."""
@@ -96,10 +96,10 @@ def _list_sections(report: ShiftReport) -> Iterator[Section]:
     for side in report.sides:
         table = list_cells(report, side)
         title = f"{side.removed} taken out, {side.kept} read"
-        yield Section(f"scr_{side.direction}", title, CELLS_NOTE, table, brief=[title, *as_text(table)])
+        yield Section(f"scr_{side.direction}", title, CELLS_NOTE, table, brief=[title, *_of_old(table)])
     accuracies, compared = list_accuracies(report), list_compared(report.compared, lambda one: name_way(one, report))
-    yield Section("accuracy", "Accuracy by quadrant", ACCURACY_NOTE, accuracies, brief=as_text(accuracies))
-    yield Section("compared", "Against other ways of choosing", COMPARED_NOTE, compared, brief=_unless_empty(compared))
+    yield Section("accuracy", "Accuracy by quadrant", ACCURACY_NOTE, accuracies)
+    yield Section("compared", "Against other ways of choosing", COMPARED_NOTE, compared)
     judges = list_judges(report)
     yield Section("judges", "Judges", table=judges, brief=as_text(judges))
     if report.values:
@@ -130,5 +130,6 @@ def _list_verdicts(report: ShiftReport) -> Iterator[Section]:
     yield Section("strata", "Verdicts on controls", STRATA_NOTE, strata, brief=as_text(strata))
 
 
-def _unless_empty(table: Sequence[Sequence[str]]) -> list[str]:
-    return as_text(list(map(tuple, table))) if len(table) > 1 else []
+def _of_old(table: Table) -> list[str]:
+    """What a terminal shows of it: rows of the old threshold."""
+    return as_text([table[0], *(row for row in table[1:] if row[1] == "old")])

@@ -39,7 +39,7 @@ def say_value(report: ShiftReport) -> Iterator[str]:
             "classifier to the oracle; what a better label would be worth is not known, for no other judge was named "
             "(--against, --labels)."
             if not side.dead
-            else f"What a label is worth cannot be told: the oracle cannot be told to be better than the biased classifier at {side.kept}."
+            else "What a label is worth is not known: the oracle cannot be told to be better than the biased classifier here."
         )
     for one in values:
         yield (
