@@ -8,19 +8,19 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from evals.shifting.results import Cell, ShiftReport, Side, Way
-from evals.shifting.sentences import name_way
+from evals.shifting.ways import SIZES
 from tools.display.plots import FLOOR, INK, Draw, save_figure
 
-SHOWN: dict[Way, tuple[str, str]] = {
-    "judged": (INK, "o-"),
-    "to the point": (FLOOR, "v-"),
-    "no judge": ("#5b7083", "s--"),
-    "SCR": ("#3465a4", "D--"),
-    "random like judged": ("0.55", "x:"),
-    "random like SCR": ("0.7", "+:"),
-    "tokens": ("#8a5a00", "^-."),
+SHOWN: dict[Way, tuple[str, str, str]] = {
+    "judged": (INK, "o-", "judged beside the point"),
+    "to the point": (FLOOR, "v-", "judged to the point instead"),
+    "no judge": ("#5b7083", "s--", "by effect on the biased classifier"),
+    "SCR": ("#3465a4", "D--", "by effect on a classifier of what goes"),
+    "random like judged": ("0.45", "x:", "random, like those judged"),
+    "random like SCR": ("0.65", "+:", "random, like those by effect"),
+    "tokens": ("#8a5a00", "^-.", "tokens at the embedding"),
 }
-"""Colour and line of each way."""
+"""Colour, line and name of each way."""
 WORDS: Way = "words, trained again"
 
 
@@ -69,11 +69,11 @@ def _draw_lines(
     read: Callable[[Cell], tuple[float | None, tuple[float | None, ...]]],
 ) -> None:
     """A line a way with a band from the lowest seed to the highest."""
-    for way, (colour, line) in SHOWN.items():
+    for way, (colour, line, name) in SHOWN.items():
         own = [
             one
             for one in report.cells
-            if (one.way, one.direction, one.threshold) == (way, side.direction, "old") and one.taken > 0
+            if (one.way, one.direction, one.threshold) == (way, side.direction, "old") and 0 < one.taken <= SIZES[-1]
         ]
         points = sorted((one.taken, *read(one)) for one in own)
         drawn = [
@@ -91,7 +91,7 @@ def _draw_lines(
             color=colour,
             markersize=4,
             linewidth=1.2,
-            label=name_way(way, report, side.direction).partition(",")[0][:44],
+            label=name,
         )
         low, high = [min(one[2]) for one in drawn], [max(one[2]) for one in drawn]
         axes.fill_between(at, low, high, color=colour, alpha=0.12, linewidth=0)
@@ -99,6 +99,8 @@ def _draw_lines(
     if words is not None and (value := read(words)[0]) is not None:
         axes.axhline(value, color="#8a5a00", linewidth=0.8, linestyle=":", label="cue words deleted")
     axes.set_xscale("log")
-    axes.set(xlabel="taken out", xlim=(0.9, None))
+    axes.minorticks_off()
+    axes.set_xticks((1, *SIZES), [str(size) for size in (1, *SIZES)])
+    axes.set(xlabel="taken out", xlim=(0.9, 1.1 * SIZES[-1]))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=6)

@@ -97,13 +97,16 @@ def _list_sections(report: ShiftReport) -> Iterator[Section]:
         table = list_cells(report, side)
         title = f"{side.removed} taken out, {side.kept} read"
         yield Section(f"scr_{side.direction}", title, CELLS_NOTE, table, brief=[title, *_of_old(table)])
-    accuracies, compared = list_accuracies(report), list_compared(report.compared, lambda one: name_way(one, report))
+    accuracies, compared = (
+        list_accuracies(report),
+        list_compared(report.compared, lambda way, direction: name_way(way, report, direction)),
+    )
     yield Section("accuracy", "Accuracy by quadrant", ACCURACY_NOTE, accuracies)
     yield Section("compared", "Against other ways of choosing", COMPARED_NOTE, compared)
     judges = list_judges(report)
     yield Section("judges", "Judges", table=judges, brief=as_text(judges))
     if report.values:
-        values = list_compared(report.values, str)
+        values = list_compared(report.values, lambda judge, _: judge)
         yield Section("values", "One judge against another", VALUE_NOTE, values, brief=as_text(values))
     yield from _list_verdicts(report)
     if report.classes is not None:

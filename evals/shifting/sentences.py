@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evals.shifting.results import Compared, ShiftReport, Side, Way
+from evals.shifting.results import Compared, ShiftReport, Side, Threshold, Way
 from evals.statistics.estimate import format_estimate
 
 ALPHA = 0.05
@@ -63,7 +63,9 @@ def _say_change(one: Compared) -> str:
 def say_verdict(report: ShiftReport) -> Iterator[str]:
     """Whether what was judged beats random features, deleted words, and the choice without a judge."""
     for side in report.sides:
-        yield _say_side(report, side)
+        yield _say_side(report, side, "old")
+        if side.judged and not side.dead:
+            yield _say_side(report, side, "centred")
     if report.compared:
         yield (
             f"Of each direction and threshold, {_count(report)} comparisons are corrected together by Holm's method; "
@@ -71,7 +73,7 @@ def say_verdict(report: ShiftReport) -> Iterator[str]:
         )
 
 
-def _say_side(report: ShiftReport, side: Side) -> str:
+def _say_side(report: ShiftReport, side: Side, threshold: Threshold) -> str:
     about = f"{side.removed} taken out, {side.kept} read"
     if side.dead:
         return f"{about}: the oracle cannot be told to be better than the biased classifier, and no way of choosing has a figure."
@@ -80,13 +82,15 @@ def _say_side(report: ShiftReport, side: Side) -> str:
     own = next(
         one
         for one in report.cells
-        if (one.way, one.asked, one.direction, one.threshold) == ("judged", None, side.direction, "old")
+        if (one.way, one.asked, one.direction, one.threshold) == ("judged", None, side.direction, threshold)
     )
     parts = [
         f"it {_verb(one)} {name_way(one.against, report, side.direction)} ({_signed(one)}{_p(one)})"
         for one in report.compared
-        if one.direction == side.direction and one.threshold == "old"
+        if (one.direction, one.threshold) == (side.direction, threshold)
     ]
+    if threshold == "centred":
+        about += ", the threshold centred"
     said = (
         f"{about}: taking out the {_features(side.judged)} judged beside the point, SCR is {format_estimate(own.scr)}"
     )

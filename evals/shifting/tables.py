@@ -92,7 +92,7 @@ def list_accuracies(report: ShiftReport) -> Table:
     return table
 
 
-def list_compared(compared: Iterable[Compared], name: Callable[[str], str]) -> Table:
+def list_compared(compared: Iterable[Compared], name: Callable[[str, int], str]) -> Table:
     """Differences of SCR."""
     table: Table = [
         ("direction", "threshold", "taken out", "number", "less", "number", "difference [95 %]", "p", "p corrected")
@@ -103,9 +103,9 @@ def list_compared(compared: Iterable[Compared], name: Callable[[str], str]) -> T
             (
                 str(one.direction),
                 one.threshold,
-                name(one.way),
+                name(one.way, one.direction),
                 f"{one.taken:.3g}",
-                name(one.against),
+                name(one.against, one.direction),
                 f"{one.against_taken:.3g}",
                 format_estimate(one.difference, "+.2f"),
                 *ps,

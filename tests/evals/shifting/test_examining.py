@@ -148,7 +148,8 @@ def test_controls_judged_beside_the_point_are_false_alarms(right: ShiftReport) -
 
 
 def test_the_verdict_is_said_with_every_comparison_that_was_made(right: ShiftReport) -> None:
-    first, second, last = say_verdict(right)
+    first, centred, second, _, last = say_verdict(right)
+    assert "the threshold centred" in centred
     assert "taking out the 1 feature judged beside the point, SCR is 1.00" in first
     assert "falls short of" not in first
     assert "beats judged to the point (trade) instead" in first
