@@ -67,7 +67,7 @@ def find_ends(stand: Stand, direction: Direction) -> Ends:
 def count_steps(stand: Stand, judge: Judge, direction: Direction) -> int:
     """Sets that `measure` takes out, for a bar."""
     choosers = list_choosers(stand.ground, stand.readers, judge, direction)
-    return sum(len(one.sizes) for one in choosers) + (stand.ground.bare is not None)
+    return sum(len(one.sizes) for one in choosers) + _has_words(stand, direction)
 
 
 def measure(stand: Stand, judge: Judge, direction: Direction, advance: Callable[[], object]) -> Iterator[Column]:
@@ -85,7 +85,7 @@ def measure(stand: Stand, judge: Judge, direction: Direction, advance: Callable[
             again = chooser.way in AGAIN and asked in (None if chooser.way == "judged" else own, own)
             yield from measure_set(stand, direction, chooser, asked, again)
             advance()
-    if stand.ground.bare is not None:
+    if _has_words(stand, direction):
         yield from _measure_words(stand, direction)
         advance()
 
@@ -112,6 +112,11 @@ def measure_set(
     for threshold in thresholds:
         correct = _stack([[one[threshold] for one in of_seed] for of_seed in read])
         yield Column(chooser.way, threshold, asked, float(np.mean(taken)), correct)
+
+
+def _has_words(stand: Stand, direction: Direction) -> bool:
+    """Cue words give the attribute away: deleting them is a way of taking it out, and no way of taking out the class."""
+    return stand.ground.bare is not None and direction.number == 1
 
 
 def _measure_words(stand: Stand, direction: Direction) -> Iterator[Column]:
