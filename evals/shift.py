@@ -34,12 +34,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_shared(parser, "run", help="a finished run of python -m agent.run --task")
     _add_others(parser)
     how = parser.add_argument_group("how")
-    how.add_argument("--seeds", type=whole(1, 100), default=3, metavar="N", help="probe seeds (default: 3)")
+    how.add_argument("--probe-seeds", type=whole(1, 100), default=3, metavar="N", help="probe seeds (default: 3)")
     how.add_argument(
         "--draws", type=whole(1, 1000), default=10, metavar="N", help="draws of random features for each (default: 10)"
     )
     how.add_argument(
-        "--task", metavar="FILE", help="where the run's task is now, if not where the run had it; it has to be the same"
+        "--task", metavar="TASK", help="where the run's task is now, if not where the run had it; it has to be the same"
     )
     how.add_argument(
         "--classes",
@@ -212,7 +212,7 @@ def _how(arguments: argparse.Namespace, opened: Opened) -> Asked:
     from evals.shifting.examining import Asked
 
     first = opened.manifest.config.seed
-    return Asked(tuple(range(first, first + arguments.seeds)), arguments.draws, arguments.seed)
+    return Asked(tuple(range(first, first + arguments.probe_seeds)), arguments.draws, arguments.seed)
 
 
 def write_saebench(folder: Path, found: Sequence[Examined], runs: Sequence[Opened]) -> None:

@@ -78,7 +78,7 @@ def test_a_run_is_acted_on_and_everything_is_written(
     run: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twin, out = Path(shutil.copytree(run, tmp_path / "twin")), tmp_path / "out"
-    line = [run, "--against", twin, "--labels", labelled, "--seeds", 1, "--draws", 2]
+    line = [run, "--against", twin, "--labels", labelled, "--probe-seeds", 1, "--draws", 2]
     assert main([str(word) for word in (*line, "--out", out, "--json", tmp_path / "j")]) == 0
     assert "Acting on the verdicts of rules (twin) instead of rules's" in capsys.readouterr().out
     report = ShiftReport.model_validate_json((tmp_path / "j").read_text())
@@ -92,7 +92,7 @@ def test_a_run_is_acted_on_and_everything_is_written(
 
 def test_saes_are_ranked_and_written_for_others(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     twin, out, bench = Path(shutil.copytree(run, tmp_path / "twin")), tmp_path / "out", tmp_path / "bench"
-    line = [run, "--compare", twin, "--classes", "kinds", "--quick", "--seeds", 1, "--draws", 1, "--out", out]
+    line = [run, "--compare", twin, "--classes", "kinds", "--quick", "--probe-seeds", 1, "--draws", 1, "--out", out]
     assert main([str(word) for word in (*line, "--saebench", bench)]) == 0
     assert "TPP at 10" in capsys.readouterr().out
     report = ShiftReport.model_validate_json((out / "shift.json").read_text())
@@ -110,7 +110,7 @@ def test_transcripts_are_linked_from_the_page(run: Path, labelled: Path, tmp_pat
     lines = (copy / "decisions.jsonl").read_text().splitlines()
     given["ratings"] = [{"concept": "trade", "rating": 0}, {"concept": "place", "rating": 4}]
     (copy / "decisions.jsonl").write_text("\n".join([json.dumps(given), *lines[1:]]) + "\n")
-    assert main([str(copy), "--quick", "--seeds", "1", "--draws", "1"]) == 0
+    assert main([str(copy), "--quick", "--probe-seeds", "1", "--draws", "1"]) == 0
     page = copy / "evals" / "shift" / "report.html"
     links = re.findall(r'href="([^"]+)"', page.read_text())
     assert links and all((page.parent / link).is_file() for link in links)
