@@ -70,7 +70,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def _add_others(parser: argparse.ArgumentParser) -> None:
     others = parser.add_argument_group("other judges of the same features, and other SAEs")
     others.add_argument(
-        "--against",
+        "--judges",
         type=Path,
         nargs="+",
         default=[],
@@ -161,7 +161,7 @@ def list_judges(arguments: argparse.Namespace | None, opened: Opened, given: Giv
     judges = [read_judge(opened.decisions, concepts)]
     if arguments is None:
         return judges
-    for one in open_beside(arguments.against, opened):
+    for one in open_beside(arguments.judges, opened):
         judges.append(tell_apart(read_judge(one.decisions, concepts), judges, one.name))
     if arguments.labels:
         labels, _ = read_label_files(arguments.labels)

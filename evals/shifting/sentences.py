@@ -37,7 +37,7 @@ def say_value(report: ShiftReport) -> Iterator[str]:
         yield (
             f"Acting on the verdicts of {own} ({_features(side.judged)} taken out) goes {score} of the way from the biased "
             "classifier to the oracle; what a better label would be worth is not known, for no other judge was named "
-            "(--against, --labels)."
+            "(--judges, --labels)."
             if not side.dead
             else "What a label is worth is not known: the oracle cannot be told to be better than the biased classifier here."
         )

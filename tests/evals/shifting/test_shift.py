@@ -78,7 +78,7 @@ def test_a_run_is_acted_on_and_everything_is_written(
     run: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twin, out = Path(shutil.copytree(run, tmp_path / "twin")), tmp_path / "out"
-    line = [run, "--against", twin, "--labels", labelled, "--probe-seeds", 1, "--draws", 2]
+    line = [run, "--judges", twin, "--labels", labelled, "--probe-seeds", 1, "--draws", 2]
     assert main([str(word) for word in (*line, "--out", out, "--json", tmp_path / "j")]) == 0
     assert "Acting on the verdicts of rules (twin) instead of rules's" in capsys.readouterr().out
     report = ShiftReport.model_validate_json((tmp_path / "j").read_text())
@@ -149,9 +149,9 @@ def test_a_task_that_a_run_alone_names_is_not_opened(
 @pytest.mark.parametrize(
     ("role", "flag", "said"),
     [
-        ("sae", "--against", "another SAE"),
-        ("model", "--against", "another model"),
-        ("task", "--against", "another task"),
+        ("sae", "--judges", "another SAE"),
+        ("model", "--judges", "another model"),
+        ("task", "--judges", "another task"),
         ("task", "--compare", "another task"),
     ],
 )
