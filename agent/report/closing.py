@@ -114,7 +114,7 @@ def all_failed(summary: Summary) -> str | None:
     return f"every feature failed ({n:,} of {n:,}), {summary.failures[kind]:,} by {kind}: {example}"
 
 
-def next_lines(run: Path, measures: bool) -> list[str]:
+def next_lines(run: Path, config: RunConfig, measures: bool) -> list[str]:
     """Where to go from here."""
     lines = [
         "",
@@ -122,6 +122,10 @@ def next_lines(run: Path, measures: bool) -> list[str]:
         f"next: python -m evals.review {run}   read it, and write labels",
         f"      python -m evals.run {run} --labels FILE   how far its verdicts agree with people's",
     ]
+    if config.task is not None:
+        lines.append(f"      python -m evals.shift {run}   take out what is beside the point, and measure what that mends")
+    if config.strategy == "known":
+        lines.append(f"      python -m evals.truth {run}   whether its labels are true")
     if measures:
         lines.append(f"      python -m evals.score {run}   what its labels are worth on text nobody labelled from")
     return [*lines, f"      python -m agent.run --replay {run}   the same decisions again from what is stored"]

@@ -93,7 +93,7 @@ def _go_through(
     if summary.failures:
         cut = summary.examples.get("length", "")
         console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
-    for line in next_lines(folder.path, manifest.measures):
+    for line in next_lines(folder.path, manifest.config, manifest.measures):
         console.print(line)
     if (reason := all_failed(summary)) is not None:
         raise EveryFeatureFailed(reason)
