@@ -123,7 +123,9 @@ def next_lines(run: Path, config: RunConfig, measures: bool) -> list[str]:
         f"      python -m evals.run {run} --labels FILE   how far its verdicts agree with people's",
     ]
     if config.task is not None:
-        lines.append(f"      python -m evals.shift {run}   take out what is beside the point, and measure what that mends")
+        lines.append(
+            f"      python -m evals.shift {run}   take out what is beside the point, and measure what that mends"
+        )
     if config.strategy == "known":
         lines.append(f"      python -m evals.truth {run}   whether its labels are true")
     if measures:

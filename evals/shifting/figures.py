@@ -31,9 +31,9 @@ def draw_figures(folder: Path, report: ShiftReport) -> list[Path]:
         OSError: one cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [save_figure(folder / "worst_quadrant.png", (9.5, 3.8), *_panels(report, _draw_worst))]
+    drawn = [save_figure(folder / "worst_quadrant.png", (10.5, 5.2), *_panels(report, _draw_worst))]
     if any(not side.dead for side in report.sides):
-        drawn.append(save_figure(folder / "scr.png", (9.5, 3.8), *_panels(report, _draw_scr)))
+        drawn.append(save_figure(folder / "scr.png", (10.5, 5.2), *_panels(report, _draw_scr)))
     return drawn
 
 
@@ -103,4 +103,4 @@ def _draw_lines(
     axes.set_xticks((1, *SIZES), [str(size) for size in (1, *SIZES)])
     axes.set(xlabel="taken out", xlim=(0.9, 1.1 * SIZES[-1]))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=6)
+        axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))

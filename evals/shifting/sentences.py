@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evals.shifting.results import Compared, ShiftReport, Side, Threshold, Way
 from evals.statistics.estimate import format_estimate
 
 ALPHA = 0.05
+VERBS = ("beats", "falls short of", "cannot be told from")
 
 
 def name_way(way: str, report: ShiftReport, direction: int = 1) -> str:
@@ -69,7 +70,8 @@ def say_verdict(report: ShiftReport) -> Iterator[str]:
     if report.compared:
         yield (
             f"Of each direction and threshold, {_count(report)} comparisons are corrected together by Holm's method; "
-            f"what is said to differ has a corrected p below {ALPHA} and an interval without 0."
+            f"what is said to differ has a corrected p below {ALPHA} and an interval without 0. In brackets: SCR of what was "
+            "judged less that of the other."
         )
 
 
@@ -84,17 +86,22 @@ def _say_side(report: ShiftReport, side: Side, threshold: Threshold) -> str:
         for one in report.cells
         if (one.way, one.asked, one.direction, one.threshold) == ("judged", None, side.direction, threshold)
     )
-    parts = [
-        f"it {_verb(one)} {name_way(one.against, report, side.direction)} ({_signed(one)}{_p(one)})"
-        for one in report.compared
-        if (one.direction, one.threshold) == (side.direction, threshold)
-    ]
     if threshold == "centred":
         about += ", the threshold centred"
     said = (
         f"{about}: taking out the {_features(side.judged)} judged beside the point, SCR is {format_estimate(own.scr)}"
     )
-    return f"{said}; {'; '.join(parts)}." if parts else f"{said}."
+    compared = [one for one in report.compared if (one.direction, one.threshold) == (side.direction, threshold)]
+    parts = [
+        f"{verb} {_list([one for one in compared if _verb(one) == verb], report, side)}"
+        for verb in VERBS
+        if any(_verb(one) == verb for one in compared)
+    ]
+    return f"{said}. It {'; it '.join(parts)}." if parts else f"{said}."
+
+
+def _list(compared: Sequence[Compared], report: ShiftReport, side: Side) -> str:
+    return ", ".join(f"{name_way(one.against, report, side.direction)} ({_signed(one)})" for one in compared)
 
 
 def _features(n: int) -> str:
