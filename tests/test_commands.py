@@ -97,6 +97,7 @@ def test_an_old_spelling_still_writes_what_it_wrote(tmp_path: Path, capsys: pyte
         ("agent.read", ["{missing}/run", "1"]),
         ("evals.steered", ["{missing}/run", "--fit", "{missing}/fitted"]),
         ("evals.truth", ["{missing}/run", "--llm-model", "m"]),
+        ("evals.shift", ["{missing}/run", "--labels", "{missing}/labels", "--json", "{missing}/json"]),
         ("agent.check", ["{missing}/run"]),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_room_that_was_given_no_floor_is_found(tmp_path: Path) -> None:
     for package in PACKAGES:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    (tmp_path / "evals" / "shift.py").touch()
+    (tmp_path / "evals" / "drift.py").touch()
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     floors = re.search(
         r'\[\[tool\.importlinter\.contracts\]\]\nname = "the examiner\'s floors".*?\n\n', text, flags=re.DOTALL
@@ -81,4 +81,4 @@ def test_a_room_that_was_given_no_floor_is_found(tmp_path: Path) -> None:
     )
     head = '[tool.importlinter]\nroot_packages = ["evals"]\n\n'
     (tmp_path / "pyproject.toml").write_text(head + lenient, "utf-8")
-    assert "shift" in lint(tmp_path)
+    assert "drift" in lint(tmp_path)

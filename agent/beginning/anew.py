@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agent.beginning.description import create_folder, describe_run
 from agent.beginning.flags import configure, reconfigure
 from agent.beginning.greeting import greet, warn, warn_of_vocabulary
-from agent.beginning.inputs import check_inputs
+from agent.beginning.inputs import check_inputs, check_rater
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,7 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
     with waiting(console, "check        libraries and files", lasting=False):
         from agent.beginning.inputs import check_settings
         from agent.beginning.reaching import prepare
+        from agent.folder.asking import open_asked, question_files
         from agent.folder.config import open_study
         from agent.folder.provenance import study_files
         from agent.selection.strategy import prepare as prepare_choice
@@ -45,8 +46,9 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         corpus = Corpus(study := open_study(config))
         hashes = check_inputs(study, config)
         check_settings(study, config)
+        check_rater(question := open_asked(config), config)
         choice = prepare_choice(corpus, config)
-    greet(study.question, config, console)
+    greet(question, config, console)
     for line in choice.lines:
         console.print(line)
     warn_of_vocabulary(study, console)
@@ -57,12 +59,14 @@ def start(arguments: argparse.Namespace, console: Console, command: Sequence[str
         from agent.stages.gather import open_bench
     opened = open_bench(corpus, reached.config, console, hashes)  # before there is a folder: much can be wrong here
     choice.check(opened.bench)
-    described = describe_run(study.question, reached, arguments, command, known, study_files(study))
+    described = describe_run(
+        question, reached, arguments, command, known, {**study_files(study), **question_files(question)}
+    )
     if arguments.dry_run:
         at_most = choice.most(study, config, opened.bench.d_sae)
-        return _estimate(study.question, config, at_most, (), console, arguments)
+        return _estimate(question, config, at_most, (), console, arguments)
     folder = create_folder(arguments.runs, described.model_copy(update=opened.found))
-    return conduct(folder, study.question, reached, console, opened=opened)
+    return conduct(folder, question, reached, console, opened=opened)
 
 
 def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: Console, command: Sequence[str]) -> int:
@@ -93,6 +97,7 @@ def _judge_evidence(arguments: argparse.Namespace, config: RunConfig, console: C
 def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[str]) -> int:
     """A new run on the evidence of another."""
     from agent.beginning.reaching import prepare
+    from agent.folder.asking import question_files
     from agent.folder.entrusted import CHOSEN_BY, INPUTS, check_rejudged, open_question
     from agent.folder.floors import floors_of
     from agent.folder.soundness import check_folder
@@ -110,7 +115,8 @@ def rejudge(arguments: argparse.Namespace, console: Console, command: Sequence[s
     selection = known.selection
     cases = recall_cases(parent, selection.items if selection else ())
     cases = [case.bare() for case in cases] if config.without else cases
-    files = {"guideline": question.guideline, "evidence": parent.evidence_file}
+    check_rater(question, config)
+    files = {**question_files(question), "evidence": parent.evidence_file}
     greet(question, config, console)
     console.print(f"  judges the evidence of {parent.path} again")
     found_now = check_folder(parent).caveats

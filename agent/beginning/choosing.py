@@ -11,7 +11,7 @@ from agent.selection.strategy import STRATEGIES
 from tools.display.flags import Takes, add_shared, number, spell, whole
 
 _ABOUT_A_TEXT = ("away", "scorer", "encoder", "reference_prompts")
-CHOOSING = frozenset({"choose", "features", "toward", "limit", "controls", *_ABOUT_A_TEXT})
+CHOOSING = frozenset({"choose", "features", "task", "toward", "limit", "controls", *_ABOUT_A_TEXT})
 """What they are called in what was parsed, and in a config."""
 
 
@@ -21,9 +21,16 @@ def add_choice_flags(to: Takes) -> None:
     to.add_argument(
         "--choose",
         choices=tuple(STRATEGIES),
-        help=f"{listed} (default: keywords, unless --toward or --features says otherwise)",
+        help=f"{listed} (default: keywords, unless --task, --toward or --features says otherwise)",
     )
     add_shared(to, "--features")
+    to.add_argument(
+        "--task",
+        metavar="TASK",
+        help="a classification task, one of the study's tasks/ or a file (.toml, .jsonl, .csv, .parquet): the features that do "
+        "most for a classifier of it are investigated, and rated by how much they have to do with its label and with what "
+        "goes with it by accident, instead of by the study's question",
+    )
     add_shared(
         to,
         "--toward",
@@ -79,10 +86,10 @@ def settle_choice(arguments: argparse.Namespace, sae: str) -> dict[str, Any]:
     """
     from agent.errors import RunError
 
-    chosen = [name for name in ("toward", "features", "choose") if name in arguments.given]
+    chosen = [name for name in ("task", "toward", "features", "choose") if name in arguments.given]
     if arguments.evidence and (others := [name for name in chosen if name != "features"]):
         raise RunError(f"--evidence brings its features along: leave out {spell(others)}")
-    needed = {"text": "toward", "listed": "features"}.get(arguments.choose)
+    needed = {"effect": "task", "text": "toward", "listed": "features"}.get(arguments.choose)
     if needed and chosen == ["choose"]:
         raise RunError(f"--choose {arguments.choose} takes {spell([needed])}")
     if len(chosen) > 1 and not (needed and chosen == [needed, "choose"]):
@@ -96,6 +103,7 @@ def settle_choice(arguments: argparse.Namespace, sae: str) -> dict[str, Any]:
     return {
         "choose": arguments.choose,
         "features": arguments.features and tuple(dict.fromkeys(_number_of(one, sae) for one in arguments.features)),
+        "task": arguments.task,
         "toward": str(arguments.toward[0]) if arguments.toward else None,
         "away": str(arguments.away) if arguments.away else None,
         "scorer": arguments.scorer,

@@ -51,12 +51,12 @@ def describe_run(
         files: further inputs by their role.
     """
     from agent.briefing.generations import briefing_of
+    from agent.folder.asking import hash_parts
     from agent.folder.provenance import collect_provenance
     from agent.folder.records import Manifest, PromptRef
     from agent.investigation.experiments import PROMPTS
     from agent.judges.roster import appoint
     from agent.llm.settings import without_values
-    from tools.study.parts import hash_tables
 
     config = reached.config
     judge = appoint(config, question)
@@ -74,7 +74,7 @@ def describe_run(
         study_title=question.title,
         domain=question.topic,
         provenance=collect_provenance(without_values(command, arguments.header or ()), hashes, files, prompts),
-        study_sha256=hash_tables(config.study, config.sae),
+        study_sha256=hash_parts(config, question),
     )
 
 

@@ -88,7 +88,7 @@ def estimate_run(
     least_calls = len(sent[0])
     tokens = fmean(sum(map(estimate_tokens, conversations)) for conversations in sent)
     # Every reply may be asked for once more, when it does not fit; with instruments, the limits end it before that.
-    measures = config.evidence is None and not judged_again
+    measures = judge.needs_hypotheses and config.evidence is None and not judged_again
     most_calls = max(config.limits.calls_per_feature, 2 * least_calls) if measures else 2 * least_calls
     most_output = config.llm.max_output_tokens if config.llm else 0
     most_input = min(most_calls * MOST_STEP_TOKENS, config.limits.tokens_per_feature)

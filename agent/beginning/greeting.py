@@ -23,12 +23,15 @@ def banner(question: Question, config: RunConfig) -> list[str]:
 
 def _subject(question: Question, config: RunConfig) -> str:
     """What is looked at; of a model of the user's the study asks no more than the question."""
+    asked = "" if config.task is None else f" · task {config.task}: {question.topic}"
     if config.evidence is not None:
         return f"study {question.name} · evidence {config.evidence}"
+    if config.model is not None and config.task is not None:
+        return f"model {config.model} · SAE {config.sae}{asked}"
     if config.model is not None:
         return f"model {config.model} · SAE {config.sae} · asked about {question.topic}, as in study {question.name}"
     hint = " (embedded; --study gpt2-medical studies GPT-2 small)" if question.name == "pocket" else ""
-    return f"study {question.name}{hint} · arm {config.sae}"
+    return f"study {question.name}{hint} · arm {config.sae}{asked}"
 
 
 def judged_by(config: RunConfig) -> str:

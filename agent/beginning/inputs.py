@@ -9,7 +9,7 @@ from agent.errors import RunError
 if TYPE_CHECKING:
     from agent.folder.config import RunConfig
     from tools.bench.arms import ArmHashes
-    from tools.study.definition import Study
+    from tools.study.definition import Question, Study
 
 
 def check_settings(study: Study, config: RunConfig) -> None:
@@ -27,6 +27,29 @@ def check_settings(study: Study, config: RunConfig) -> None:
         from tools.bench.compute import choose_device
 
         choose_device(config.device)
+
+
+def check_rater(question: Question, config: RunConfig) -> None:
+    """See that whoever rates concepts has what it takes: a model the guideline, the rules a list of words for each.
+
+    Raises:
+        UnveilError: it has not.
+    """
+    if question.rating is None:
+        return
+    question.read_guideline()
+    if config.llm is not None:
+        return
+    from agent.judges.rating_rules import read_words
+
+    lacking = [name for name in question.rating.concepts if name not in question.rating.words]
+    if lacking:
+        raise RunError(
+            f"the rules rate by lists of words, and {question.title!r} has none for {' and '.join(lacking)}: name one "
+            f"([rating.concepts.{lacking[0]}] words = FILE in the task's .toml), or let a model judge (OPENAI_API_KEY, "
+            "OPENAI_BASE_URL or --base-url, and --llm-model)"
+        )
+    read_words(question)
 
 
 def check_inputs(study: Study, config: RunConfig) -> ArmHashes:

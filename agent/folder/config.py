@@ -50,7 +50,10 @@ class RunConfig(Record):
     features: tuple[int, ...] | None = None
     """Just these, instead of a selection."""
     choose: str | None = None
-    """A strategy of choosing features, where it does not follow from `features` or `toward` (`agent.selection`)."""
+    """A strategy of choosing features, where it does not follow from `features`, `task` or `toward` (`agent.selection`)."""
+    task: str | None = None
+    """A classification task: the name of one of the study, or a file. Features are chosen by what they do for a classifier
+    of it, and judged by how much they have to do with its label and its attribute."""
     toward: str | None = None
     """File of a text: the features that score best for it are investigated."""
     away: str | None = None
@@ -89,6 +92,8 @@ class RunConfig(Record):
         """How the features to be investigated are chosen: a key of `agent.selection.strategy.STRATEGIES`."""
         if self.features is not None:
             return "listed"
+        if self.task is not None:
+            return "effect"
         return "text" if self.toward is not None else (self.choose or "keywords")
 
     @property

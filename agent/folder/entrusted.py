@@ -12,22 +12,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from agent.errors import RunError
+from agent.folder.asking import hash_parts, open_asked
 from agent.folder.config import open_study
 from agent.folder.provenance import hash_file, study_files
 from agent.folder.records import Manifest
+from agent.folder.task_files import ROLES, TASK, asks_as_shipped, compare_task, compare_words, find_untrusted
 from prompts.loader import hash_prompts
 from tools.bench.arms import check_arm_files, is_at_hand
 from tools.errors import StudyError, UnveilError
 from tools.study.corpus import Corpus, check_corpus
 from tools.study.definition import Question, Study
-from tools.study.parts import ASKED, hash_tables, is_shipped
+from tools.study.parts import ASKED, is_shipped
 from tools.study.reading import load_question
 from tools.study.texts import HUB
 
 INPUTS = ("model", "sae", "corpus", "vocabulary", "vectors", "words")
 """Inputs of a run that measures, by their roles in the manifest."""
-CHOSEN_BY = ("target", "away", "reference_prompts", "encoder", "known")
-"""What features were chosen by, in a run toward a text."""
+CHOSEN_BY = ("target", "away", "reference_prompts", "encoder", "known", *ROLES)
+"""What features were chosen by, in a run toward a text, over a task, or of what was planted."""
 ALLOW = "--allow-different REASON"
 ANEW = "restore that, or start a new run"
 
@@ -39,20 +41,23 @@ def open_question(manifest: Manifest, *, reads_guideline: bool = True, anew: boo
 
     Args:
         manifest: of the run.
-        reads_guideline: False where nobody is shown it, as the rules are not.
+        reads_guideline: False where nobody is shown it, as the rules are not; they read lists of words instead.
         anew: for another judgement, for which the newest guideline stands where the study ships with the project.
 
     Raises:
         StudyError: the study is not there, or does not read.
-        RunError: it does not ship with the project, and its guideline is not the one the manifest vouches for.
+        RunError: it does not ship with the project, and its guideline is not the one the manifest vouches for; or a file
+            of a task is not.
     """
-    question, shipped = load_question(manifest.config.study), is_shipped(manifest.config.study)
+    question, shipped = _open_asked(manifest), asks_as_shipped(manifest.config)
     recorded = manifest.provenance.sha256.get("guideline")
     if not (anew and shipped):
         question = _as_recorded(question, recorded)
     if reads_guideline and not shipped and hash_file(question.guideline) != recorded:
         said = "" if recorded else "; the run does not say which it used"
         _refuse([f"the guideline ({question.guideline}{said})"], ANEW)
+    if not reads_guideline and not shipped and (different := compare_words(manifest, question)):
+        _refuse(different, ANEW)
     return question
 
 
@@ -153,8 +158,9 @@ def check_replayable(manifest: Manifest, question: Question) -> None:
     Raises:
         RunError: a prompt, the guideline or the question differs from the run's; the text names it.
     """
-    different = _compare_tables(manifest, asked=True)
-    if manifest.config.llm is not None:
+    if manifest.config.llm is None:
+        different = [*_compare_tables(manifest, question), *compare_words(manifest, question)]
+    else:
         different = compare_question(manifest, question)
     if different:
         _refuse(different, f"restore that, or judge anew with --rejudge and {ALLOW} instead of --replay")
@@ -179,6 +185,7 @@ def check_choice(manifest: Manifest) -> None:
             check_encoder_folder(folder, config.encoder)  # of any other folder nothing is read
         if folder is None or hash_encoder(folder) != known.get("encoder"):
             different.append(f"the encoder ({config.encoder})")
+    different += compare_task(manifest)
     if different:
         _refuse(different, ANEW)
 
@@ -203,10 +210,12 @@ def compare_question(manifest: Manifest, question: Question, *, newer: bool = Fa
         own = _as_recorded(question, guideline)
     if guideline is not None and hash_file(own.guideline) != guideline:
         different.append(f"the guideline ({own.guideline})")
+    if manifest.config.llm is None and not newer:
+        different += compare_words(manifest, own)
     if question.topic != manifest.domain:
-        different.append("the study's domain")
+        different.append("the study's domain" if manifest.config.task is None else "what the task asks about")
         return different
-    return different + _compare_tables(manifest, asked=True)
+    return different + _compare_tables(manifest, question)
 
 
 def compare_inputs(manifest: Manifest, corpus: Corpus) -> list[str]:
@@ -296,14 +305,31 @@ def _lies_inside(role: str, manifest: Manifest, study: Study) -> bool:
     return all(path.exists() and path.resolve().is_relative_to(folder) for path in paths)
 
 
-def _compare_tables(manifest: Manifest, asked: bool) -> list[str]:
-    """Parts of the study file that say something else; `asked`: those of the question, or else all others."""
+def _compare_tables(manifest: Manifest, question: Question | None = None, asked: bool = True) -> list[str]:
+    """Parts of the study file that say something else; `asked`: those of the question, or else all others.
+
+    With the question of now, what a task asks in the study's place is looked at too.
+    """
     known = manifest.study_sha256
     if not known:
         return []
-    now = hash_tables(manifest.config.study, manifest.config.sae)
+    now = hash_parts(manifest.config, question)
+    if question is None:
+        known = {name: sha256 for name, sha256 in known.items() if name != TASK}
     names = [name for name in dict.fromkeys((*known, *now)) if (name in ASKED) == asked]
-    return [f"the study's [{name}]" for name in names if known.get(name) != now.get(name)]
+    told = {name: "what the task asks" if name == TASK else f"the study's [{name}]" for name in names}
+    return [told[name] for name in names if known.get(name) != now.get(name)]
+
+
+def _open_asked(manifest: Manifest) -> Question:
+    """The question, if the manifest may have the files opened that ask it.
+
+    Raises:
+        StudyError, RunError: as `open_question`.
+    """
+    if different := find_untrusted(manifest):
+        _refuse(different, ANEW)
+    return open_asked(manifest.config)
 
 
 def _refuse(different: list[str], remedy: str) -> NoReturn:

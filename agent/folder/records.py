@@ -311,7 +311,8 @@ class Summary(Record):
     examples: dict[str, str] = {}
     """Of each type of failure the message of the first."""
     remarks: tuple[str, ...] = ()
-    """What is to be known of the server: which model answered in place of another, what it refused."""
+    """What is to be known of the server: which model answered in place of another, what it refused. Of a run over a task,
+    how many features are beside its point."""
     usage: Usage
     seconds: dict[str, float]
     """Wall time by stage; the only figures here that differ between equal runs."""

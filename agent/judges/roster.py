@@ -9,12 +9,14 @@ from agent.folder.config import RunConfig
 from agent.judges.blind import BlindJudge
 from agent.judges.judge import Judge, Model
 from agent.judges.rating import Rater
+from agent.judges.rating_rules import RatingRules
 from agent.judges.rules import Rules
 from agent.judges.two_sided import TwoSided
 from agent.transcript import Llm
 from tools.study.definition import Question
 
 JUDGES: list[Callable[[Question, Model | None, Briefing], Judge | None]] = [
+    RatingRules.of,
     Rules.of,
     Rater.of,
     BlindJudge.of,

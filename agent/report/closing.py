@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.folder.config import RunConfig
-from agent.folder.records import Decision, Summary
+from agent.folder.records import Decision, Selection, Summary
 from agent.llm.calls import CallStore
 from agent.llm.names import is_same_model
 from agent.llm.replies import CIRCLE
+from tools.probes.beside import LEAST, is_beside
+from tools.records import STRATA
 
 _SHOWN = 300
 """Characters of a message on the terminal."""
@@ -35,6 +37,19 @@ def remark_on(store: CallStore) -> tuple[str, ...]:
     told = [f"{answered} gave {n:,} replies where {asked} was asked" for (asked, answered), n in sorted(others.items())]
     told += [sentence for notes in store.notes().values() for sentence in notes]
     return tuple(dict.fromkeys(told))
+
+
+def remark_on_task(selection: Selection | None, decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """Of a run over a task, how many features of each stratum are beside its point; nothing of another run."""
+    basis = selection.basis if selection and selection.strategy == "effect" else {}
+    label, attribute = str(basis.get("label")), str(basis.get("attribute"))
+    rated = [(d.stratum, {one.concept: one.rating for one in d.ratings}) for d in decisions if d.ratings]
+    if not rated or not all({label, attribute} <= given.keys() for _, given in rated):
+        return ()
+    beside = Counter(stratum for stratum, given in rated if is_beside(given, attribute, label))
+    counts = Counter(stratum for stratum, _ in rated)
+    listed = ", ".join(f"{beside[stratum]} of {counts[stratum]} {stratum}" for stratum in STRATA if counts[stratum])
+    return (f"beside the point ({attribute} {LEAST} or more, and more than {label}): {listed}",)
 
 
 def failure_lines(summary: Summary) -> list[str]:
@@ -99,7 +114,7 @@ def all_failed(summary: Summary) -> str | None:
     return f"every feature failed ({n:,} of {n:,}), {summary.failures[kind]:,} by {kind}: {example}"
 
 
-def next_lines(run: Path, measures: bool) -> list[str]:
+def next_lines(run: Path, config: RunConfig, measures: bool) -> list[str]:
     """Where to go from here."""
     lines = [
         "",
@@ -107,6 +122,12 @@ def next_lines(run: Path, measures: bool) -> list[str]:
         f"next: python -m evals.review {run}   read it, and write labels",
         f"      python -m evals.run {run} --labels FILE   how far its verdicts agree with people's",
     ]
+    if config.task is not None:
+        lines.append(
+            f"      python -m evals.shift {run}   take out what is beside the point, and measure what that mends"
+        )
+    if config.strategy == "known":
+        lines.append(f"      python -m evals.truth {run}   whether its labels are true")
     if measures:
         lines.append(f"      python -m evals.score {run}   what its labels are worth on text nobody labelled from")
     return [*lines, f"      python -m agent.run --replay {run}   the same decisions again from what is stored"]

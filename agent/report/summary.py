@@ -39,7 +39,7 @@ def summarise(
         usage: of the run. Decisions sum to more where features asked the same, which is sent once.
         concepts: that were rated.
         floors: instruments that measured nothing.
-        remarks: on the server.
+        remarks: on the server, and on a task.
     """
     by_key = {r.feature.key: keep_alive(r, reasons_in(floors, r.stratum)) for r in evidence}
     sizes: dict[str, StratumSize] = {size.stratum: size for size in selection.sizes} if selection else {}

@@ -76,6 +76,7 @@ STRATEGIES = {
         "features with enough keyword hits, those with the most first", "agent.selection.keywords:prepare"
     ),
     "text": Choice("features that score best for a text (--toward)", "agent.selection.text:prepare"),
+    "effect": Choice("features that do most for a classifier (--task)", "agent.selection.effect:prepare"),
     "listed": Choice("the features named by --features", "agent.selection.listed:prepare"),
     "known": Choice(
         "features that were planted, and so are known to mean something or nothing", "agent.selection.known:prepare"

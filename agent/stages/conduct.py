@@ -71,14 +71,14 @@ def _go_through(
     from tools.study.corpus import Corpus
 
     config, evidence, manifest = reached.config, folder.evidence(), folder.manifest()
-    laboratory = None
-    if manifest.measures and (evidence is None or config.llm):
+    laboratory, investigates = None, config.llm is not None and question.domain is not None
+    if manifest.measures and (evidence is None or investigates):
         opened = opened or open_bench(Corpus(open_study(config)), config, console)
         lens = None
         if evidence is None:
             folder.amend(**opened.found)
             evidence, lens = gather_evidence(folder, config, opened, console)
-        if config.llm:
+        if investigates:
             from tools.catalogue.subject import Laboratory
 
             laboratory = Laboratory(opened.bench, opened.study, config.seed, lens)
@@ -93,7 +93,7 @@ def _go_through(
     if summary.failures:
         cut = summary.examples.get("length", "")
         console.print(f"again: {remedy(folder.path, summary.failures, config, cut)}")
-    for line in next_lines(folder.path, manifest.measures):
+    for line in next_lines(folder.path, manifest.config, manifest.measures):
         console.print(line)
     if (reason := all_failed(summary)) is not None:
         raise EveryFeatureFailed(reason)

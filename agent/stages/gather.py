@@ -19,7 +19,7 @@ from agent.investigation.graph import build_graph
 from agent.investigation.state import Context, FeatureState
 from agent.judges.roster import appoint
 from agent.llm.calls import CallStore
-from agent.report.closing import remark_on
+from agent.report.closing import remark_on, remark_on_task
 from agent.report.page import write_report
 from agent.report.summary import summarise
 from agent.selection.strategy import Ground, prepare
@@ -301,7 +301,7 @@ def conclude(
             usage=calls.spent,
             concepts=concepts,
             floors=floors_of(folder.path, manifest, evidence),
-            remarks=remark_on(calls),
+            remarks=(*remark_on(calls), *remark_on_task(manifest.selection, decisions)),
         )
         own = manifest.config.model_name
         title = f"{question.topic.capitalize()} in {own}" if own else question.title

@@ -33,6 +33,8 @@ class Section(NamedTuple):
     points: Sequence[Point] = ()
     brief: Sequence[str] = ()
     """What a terminal shows of it."""
+    links: Mapping[str, str] = {}
+    """Cells that lead somewhere in HTML, and where to: files beside the page, by paths of ours."""
 
 
 class Page(NamedTuple):

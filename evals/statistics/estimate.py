@@ -14,10 +14,20 @@ from tools.maths import wilson_interval
 from tools.records import Record
 
 Method = Literal[
-    "bca", "wilson", "no disagreement", "one answer only", "permutations", "lang-reiczigel", "mover", "student", "none"
+    "bca",
+    "wilson",
+    "percentile",
+    "no disagreement",
+    "one answer only",
+    "permutations",
+    "lang-reiczigel",
+    "mover",
+    "student",
+    "none",
 ]
-"""Of an interval. `no disagreement`: the exact bound of a rate of which nothing was seen. `one answer only`: every
-resample gives the same figure. `permutations`: the middle 95 % under the null, no interval of confidence."""
+"""Of an interval. `percentile`: of a bootstrap. `no disagreement`: the exact bound of a rate of which nothing was seen. `one
+answer only`: every resample gives the same figure. `permutations`: the middle 95 % under the null, no interval of
+confidence."""
 
 
 class Estimate(Record):

@@ -43,6 +43,8 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
     "--replay": ("{folder}", "{file}", "nosuch"),
     "--retry-failed": (),
     "--features": ("1,2", "1,1", "47", "48", "-3", "99999999999"),
+    "--task": ("nosuch", "bios", "places", "{study}/corpus.jsonl", "{folder}", "{file}", "{bytes}", "{study}/study.toml"),
+    "--choose": ("effect", "keywords", "text", "nosuch"),
     "--limit": ("1", "5", "1000000000000"),
     "--controls": ("0", "0.5", "100", "101"),
     "--judge": ("rules", "llm"),

@@ -73,6 +73,7 @@ DOORS: dict[str, Door] = {
     "evals.review.__main__": Door(("{run}", "--port", "0")),
     "evals.run": Door(("{run}", "--labels", "{labels}", "--programs"), FOUND),
     "evals.score": Door(("{run}",), FOUND),
+    "evals.shift": Door(("{run}",), FOUND),
     "evals.steered": Door(("{steered}",), FOUND),
     "evals.truth": Door(("{run}",), FOUND),
     "evals.sweep": Door(("--study", "{study}", "--directions", "1", "--texts", "1")),

@@ -196,12 +196,15 @@ class Workbench:
 
     @torch.no_grad()
     def residuals(
-        self, tokens: Int64[Tensor, "rows positions"], hook: Hook | None = None
+        self, tokens: Int64[Tensor, "rows positions"], hook: Hook | None = None, edit: ResidualEdit | None = None
     ) -> Float[Tensor, "rows positions d_model"]:
-        """The residual stream at the bench's hook or another; neither later layers nor the unembedding are run."""
+        """The residual stream at the bench's hook or another; neither later layers nor the unembedding are run.
+
+        With an edit, after that.
+        """
         name, layer = hook or (self.hook_name, self.layer)
         if name.endswith("hook_resid_pre") and layer:
-            with self.lock:  # what a stopped pass returns is the input of the block it stops before
+            with self._editing(edit):  # what a stopped pass returns is the input of the block it stops before
                 return self.bridge(tokens.to(self.device), stop_at_layer=layer).detach().float()
         caught: list[Tensor] = []
 
@@ -209,7 +212,7 @@ class Workbench:
             caught.append(residual.detach())
             return residual
 
-        with self.lock, self.bridge.hooks(fwd_hooks=[(name, keep)]):
+        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(name, keep)]):
             if layer + 1 < int(self.bridge.cfg.n_layers):
                 self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=layer + 1)
             else:  # the library would go on to the logits

@@ -59,6 +59,11 @@ def read_cues(file: Path) -> tuple[str, ...]:
     return tuple(cues)
 
 
+def find_words(text: str) -> list[tuple[int, int, str]]:
+    """Where each word of a text begins and ends, and the word; of `mother's` all is one word."""
+    return [(*found.span(), found[0]) for found in _FOUND.finditer(text)]
+
+
 def delete_cues(text: str, cues: Collection[str]) -> str:
     """The text without these words, wherever they stand by themselves; what stood around them closes up."""
     known = set(cues)

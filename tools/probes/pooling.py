@@ -7,8 +7,6 @@ the hook and the texts: whatever the texts are labelled as, they are read once.
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,15 +19,11 @@ from torch import Tensor
 
 from tools.activity.activations import batches_by_length
 from tools.bench.workbench import ResidualEdit, Workbench
-from tools.border.cache import cache_folder
-from tools.display.terminal import complain
 from tools.errors import StudyError
+from tools.probes.kept import file_of, keep_arrays, name_reading, read_arrays
 from tools.study.corpus import cut_rows
-from tools.whole_files import replacing
 
 TOKENS_PER_BATCH = 1024
-VERSION = 1
-"""Of what is kept in the cache."""
 
 
 class Pooled(NamedTuple):
@@ -69,12 +63,13 @@ def pool_texts(
     Raises:
         StudyError: a text has no token that counts.
     """
-    file = (cache or cache_folder("probes")) / f"{_name(bench, texts)}.npz"
-    shapes = ((len(texts), bench.directions.shape[1]), (len(texts), bench.d_sae), (len(texts),), (bench.d_sae,))
-    found = _read(file, shapes)
-    if found is None:
-        found = _pool(bench, texts, progress)
-        _keep(file, found)
+    file = file_of(name_reading(bench, texts), cache)
+    lengths = ((len(texts), bench.directions.shape[1]), (len(texts), bench.d_sae), (len(texts),), (bench.d_sae,))
+    kept = read_arrays(file, dict(zip(Pooled._fields, lengths, strict=True)))
+    if kept is not None:
+        return Pooled(**kept)
+    found = _pool(bench, texts, progress)
+    keep_arrays(file, found._asdict())
     return found
 
 
@@ -149,31 +144,3 @@ def _checked(counts: Int64[np.ndarray, " texts"]) -> Int64[np.ndarray, " texts"]
     if len(blank):
         raise StudyError(f"text {int(blank[0]) + 1} of {len(counts)} has no token that counts as text for this model")
     return counts
-
-
-def _name(bench: Workbench, texts: Sequence[str]) -> str:
-    known = (VERSION, bench.hashes, str(bench.dtype), bench.hook_name, bench.row_width, bench.sink_multiple)
-    digest = hashlib.sha256(repr(known).encode())
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()[:24]
-
-
-def _keep(file: Path, pooled: Pooled) -> None:
-    """What stands in the way of keeping it is said in a line, and costs time only."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as fresh, fresh.open("wb") as opened:
-            np.savez_compressed(opened, allow_pickle=False, **pooled._asdict())
-    except OSError as error:
-        complain(f"note: what was read is not kept in {file.parent} ({error.strerror}): another reading takes as long")
-
-
-def _read(file: Path, shapes: tuple[tuple[int, ...], ...]) -> Pooled | None:
-    """What was kept; None where there is none, or it does not read or fit."""
-    try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
-            found = Pooled(*(kept[name] for name in Pooled._fields))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return found if tuple(array.shape for array in found) == shapes else None

@@ -40,6 +40,17 @@ def load_task(name: str, study: Study | None = None) -> Task:
     return read_task(find_definition(name, study))
 
 
+def name_classes(definition: TaskDefinition) -> TaskDefinition:
+    """The definition with the classes that its texts have, where it names none.
+
+    Raises:
+        StudyError: its texts do not read, or have too few classes, or too many.
+    """
+    if all(concept.classes for concept in definition.concepts) or definition.texts.startswith(HUB):
+        return definition
+    return _with_classes(definition, list(read_rows(_locate(definition), _needed(definition))))[0]
+
+
 def read_task(definition: TaskDefinition) -> Task:
     """The task of a definition.
 

@@ -86,6 +86,8 @@ class Rating(Record):
     """File with what the numbers mean and what counts, as a human annotator would get it."""
     concepts: dict[Line, Line] = Field(min_length=1)
     """Name -> what is meant, in a sentence; empty where the name says it all."""
+    words: dict[Line, str] = {}
+    """Name -> file of lower-case words, one a line, that have to do with it, for rules that rate where no model does."""
 
 
 class VectorsSource(Record):

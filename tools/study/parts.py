@@ -8,8 +8,8 @@ import json
 from tools.errors import StudyError
 from tools.study.reading import STUDIES, find_study_file, read_tables
 
-ASKED = ("domain", "rating", "survey")
-"""Tables that decide what a judge is asked, and what the rules hold evidence to."""
+ASKED = ("domain", "rating", "survey", "task")
+"""Parts that decide what a judge is asked, and what the rules hold evidence to; `task` is no table, but the ratings of a task."""
 _UNASKED = ("title", "name", "training", "arms", "fetch")
 
 

@@ -83,7 +83,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="for sae and adapter: an arm of the recipe; for lens and plant: of the study (default: %(default)s)",
     )
     parser.add_argument(
-        "--task", metavar="NAME", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
+        "--task", metavar="TASK", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
     )
     add_shared(
         parser,

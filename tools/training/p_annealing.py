@@ -126,8 +126,10 @@ class PAnnealingTrainingSAE(StandardTrainingSAE):
         return {"lp_loss": step_input.coefficients["l1"] * self.factor * penalty}
 
     def _follow(self, step: int, activations: Float[Tensor, "batch d_sae"]) -> None:
-        """Measure the penalty under both powers; where the step asks for it, change the power and lambda with it."""
+        """Measure the penalty under both powers shortly before a change; at its step, change the power and lambda with it."""
         done = int(self.changes)
+        if self.cfg.changes_by(step + self.cfg.queue_batches - 1) == done:
+            return  # what the next change is measured on is still to come
         both = [sum_powers(activations, self.cfg.p_after(done + more)).mean() for more in (0, 1)]
         self.queue = torch.cat([self.queue[1:], torch.stack(both).to(self.queue)[None]])
         if self.cfg.changes_by(step) == done:

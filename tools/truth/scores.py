@@ -39,7 +39,8 @@ class Scores(NamedTuple):
 
     def by_variable(self) -> Float[np.ndarray, " g"]:
         """F1 for each variable over all examples; nan for variables that are true of all examples or of none."""
-        return _f1_by_variable(self.variables.sum(axis=0), self.boards[:, 1].sum())
+        hits, said, true = self.variables.sum(axis=0).T
+        return np.where((true > 0) & (true < self.boards[:, 1].sum()), f1_of(hits, said, true), np.nan)
 
     @property
     def mean_f1(self) -> float:
@@ -48,10 +49,22 @@ class Scores(NamedTuple):
         return float(total / examples)
 
     def coverage(self, seed: int = 0) -> Estimate:
-        """Mean of `by_variable`, over those that vary."""
+        """Mean of `by_variable`, over those that vary; nan where none does.
+
+        A variable that drawn transcripts have no example of counts with its F1 over all, or rare ones would leave the mean of
+        just the draws that are hard on them.
+        """
         games, g, _ = self.variables.shape
-        both = np.concatenate([self.variables.reshape(games, -1), self.boards[:, 1:]], axis=1)
-        return bootstrap(both, lambda sums: _mean(_f1_by_variable(sums[:, :-1].reshape(-1, g, 3), sums[:, -1:])), seed)
+        overall = self.by_variable()
+        varying = ~np.isnan(overall)
+        if not varying.any():
+            return Estimate(np.nan, Interval(np.nan, np.nan))
+
+        def mean(sums: Float[np.ndarray, "r k"]) -> Float[np.ndarray, " r"]:
+            hits, said, true = np.moveaxis(sums.reshape(-1, g, 3)[:, varying], -1, 0)
+            return np.where(true > 0, f1_of(hits, said, true), overall[varying]).mean(axis=1)
+
+        return bootstrap(self.variables.reshape(games, -1), mean, seed)
 
     def reconstruction(self, seed: int = 0) -> Estimate:
         """F1 of the variables that are asserted of an example, averaged over examples: the published figure."""
@@ -100,7 +113,7 @@ def bootstrap(
         weights = rng.multinomial(n, np.full(n, 1 / n), size=_AT_ONCE)
         drawn.append(statistic(weights.astype(np.float64) @ by_game))
     low, high = np.nanquantile(np.concatenate(drawn), (0.025, 0.975))
-    return Estimate(float(statistic(by_game.sum(axis=0)[None])[0]), Interval(float(low), float(high)))
+    return Estimate(float(statistic(by_game.sum(axis=0, dtype=np.float64)[None])[0]), Interval(float(low), float(high)))
 
 
 def _score(
@@ -124,15 +137,3 @@ def _sum_by(values: np.ndarray, which: Int64[np.ndarray, " n"], groups: int) -> 
     firsts = np.flatnonzero(np.diff(which[order], prepend=-1))
     sums[which[order][firsts]] = np.add.reduceat(values[order], firsts, axis=0, dtype=kind)
     return sums
-
-
-def _f1_by_variable(sums: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
-    hits, said, true = np.moveaxis(sums, -1, 0)
-    return np.where((true > 0) & (true < examples), f1_of(hits, said, true), np.nan)
-
-
-def _mean(values: Float[np.ndarray, "r g"]) -> Float[np.ndarray, " r"]:
-    """Mean over those that are there; nan where none is."""
-    there = ~np.isnan(values)
-    n = there.sum(axis=1)
-    return np.where(n > 0, np.where(there, values, 0).sum(axis=1) / np.maximum(n, 1), np.nan)

@@ -76,5 +76,6 @@ def bits_at(index: Int[np.ndarray, " n"]) -> Bits:
     return np.where(inside, _BITS[np.where(inside, index, 0)], np.uint64(0))
 
 
-def _directions():
+def _directions() -> list[tuple[np.ufunc, np.uint64]]:
+    """Eight ways to go from all squares at once."""
     return [(shift, step) for step in _STEPS for shift in (np.left_shift, np.right_shift)]

@@ -33,7 +33,7 @@ from tools.worlds.lexicon import (
     TIMES,
     bare,
     capital,
-)  # fmt: skip
+)
 
 Ways = list[tuple[int | float, tuple[object, ...]]]
 """To go on, with their weights."""

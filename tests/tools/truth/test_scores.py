@@ -76,3 +76,15 @@ def test_two_predictors_are_compared_pair_by_pair() -> None:
     found = bootstrap(by_game, lambda sums: (sums[:, 1] - sums[:, 0]) / sums[:, 2])
     assert found.value == pytest.approx(0.01)
     assert found.interval == pytest.approx((0.01, 0.01))
+
+
+def test_a_variable_that_few_games_have_does_not_leave_the_mean_when_they_are_not_drawn() -> None:
+    """It is true in one game of 40, and never told there; the other variable is always told."""
+    truths = np.stack([np.arange(400) < 10, np.arange(400) % 2 == 0], axis=1)
+    found = score(truths & [False, True], truths).coverage()
+    assert found == (0.5, (0.5, 0.5))
+
+
+def test_where_nothing_varies_there_is_no_coverage() -> None:
+    found = score(np.ones((20, 1), bool), np.ones((20, 1), bool)).coverage()
+    assert np.isnan([found.value, *found.interval]).all()

@@ -1,0 +1,1 @@
+"""Acting on verdicts: which features were judged beside the point, and what taking them out changes."""
