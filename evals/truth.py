@@ -1,4 +1,4 @@
-"""A run held against what is known to be true: `python -m evals.truth RUN`; SAEs of a world side by side: `--compare SAE...`."""
+"""A run held against what is known to be true: `python -m evals.truth RUN`; SAEs of a world side by side: `--frontier SAE...`."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_shared(parser, "run", nargs="?")
     parser.add_argument(
-        "--compare",
+        "--frontier",
         type=Path,
         nargs="+",
         metavar="SAE",
         help="instead of a run: folders of SAEs that python -m tools.training sae --world made, held against each other",
     )
-    add_shared(parser, "--out", help="folder of the report (default: evals/truth/ in the run); --compare needs one")
+    add_shared(parser, "--out", help="folder of the report (default: evals/truth/ in the run); --frontier needs one")
     add_shared(parser, "--json")
     add_shared(
         parser,
@@ -66,10 +66,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_llm_flags(llm, without="default: none, words are compared")
     arguments = parser.parse_args(argv)
-    if arguments.compare and (arguments.run is not None or arguments.out is None):
-        parser.error("--compare SAE... takes --out FOLDER and no run")
-    if not arguments.compare and arguments.run is None:
-        parser.error("name a run, or SAEs with --compare")
+    if arguments.frontier and (arguments.run is not None or arguments.out is None):
+        parser.error("--frontier SAE... takes --out FOLDER and no run")
+    if not arguments.frontier and arguments.run is None:
+        parser.error("name a run, or SAEs with --frontier")
     return arguments
 
 
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Hold the run against the truth, print and write; the exit status says whether every requirement is met."""
     arguments = parse_arguments(argv)
     settle_threads(arguments.threads)  # before numpy and torch are loaded
-    if arguments.compare:
+    if arguments.frontier:
         return _compare_saes(arguments)
     from agent.folder.store import RunFolder, write_whole
     from evals.reporting.outputs import check_outputs
@@ -161,7 +161,7 @@ def _compare_saes(arguments: argparse.Namespace) -> int:
     from tools.truth.world_truth import read_held
 
     check_outputs(arguments.out, arguments.json)
-    frontier = compare_saes([read_held(place) for place in arguments.compare])
+    frontier = compare_saes([read_held(place) for place in arguments.frontier])
     files = write_report(arguments.out, frontier)
     if arguments.json:
         from agent.folder.store import write_whole

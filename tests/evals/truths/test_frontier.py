@@ -156,22 +156,22 @@ def test_the_command_reads_folders_of_saes_and_can_require(tmp_path: Path, capsy
         (folder / "truth.json").write_text(held.model_dump_json())
         places.append(str(folder))
     out = ["--out", str(tmp_path / "out")]
-    assert main(["--compare", *places, *out, "--require", "coverage_difference_low>0"]) == 0
+    assert main(["--frontier", *places, *out, "--require", "coverage_difference_low>0"]) == 0
     assert "it helps coverage" in " ".join(capsys.readouterr().out.split())
-    assert main(["--compare", *places, *out, "--require", "coverage_difference_low>0.04"]) == 1
-    assert main(["--compare", str(tmp_path), *out]) == 2
+    assert main(["--frontier", *places, *out, "--require", "coverage_difference_low>0.04"]) == 1
+    assert main(["--frontier", str(tmp_path), *out]) == 2
     error = capsys.readouterr().err
     assert "truth.json is missing" in error
 
 
-@pytest.mark.parametrize("line", [["--compare", "sae"], ["run", "--compare", "sae", "--out", "x"], []])
+@pytest.mark.parametrize("line", [["--frontier", "sae"], ["run", "--frontier", "sae", "--out", "x"], []])
 def test_a_line_that_names_neither_runs_nor_saes_and_a_folder_is_refused(
     line: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
         main(line)
     assert left.value.code == 2
-    assert "--compare" in capsys.readouterr().err
+    assert "--frontier" in capsys.readouterr().err
 
 
 def test_points_are_in_order_of_architecture_and_l0() -> None:
