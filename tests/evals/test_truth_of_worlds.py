@@ -17,7 +17,7 @@ from tools.truth.known import read_known
 from tools.truth.world_truth import read_held
 
 TRANSCRIPTS = "60"
-pytestmark = pytest.mark.timeout(300)  # a model, an SAE and a run are made in the time of the first tests
+pytestmark = [pytest.mark.endurance, pytest.mark.timeout(300)]  # a model, SAEs and runs are made: two minutes of a core
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from prompts.loader import FOLDER, PromptError, list_prompts, load_prompt
 
-NAMES = ("hypothesize", "experiment", "judge", "rate", "simulate", "detect", "fuzz", "resemble", "assess")
+NAMES = ("hypothesize", "experiment", "judge", "rate", "simulate", "detect", "fuzz", "resemble", "same", "assess")
 
 
 def write(folder: Path, name: str, text: str) -> Path:
