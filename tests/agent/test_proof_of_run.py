@@ -30,6 +30,11 @@ def only_run(runs: Path) -> RunFolder:
 
 @pytest.fixture
 def lost_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `lose_cache`."""
+    lose_cache(monkeypatch)
+
+
+def lose_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next release of a library: each model's step forgets the text before it. Proofs made before are none."""
     from tools.bench.workbench import Workbench
 
@@ -47,10 +52,18 @@ def proved(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     return only_run(runs)
 
 
+@pytest.fixture(scope="module")
+def made_unproved(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("unproved")
+    with pytest.MonkeyPatch.context() as patch:
+        lose_cache(patch)
+        assert run(study_folder, runs, "--allow-unproved", REASON) == 0
+    return only_run(runs).path
+
+
 @pytest.fixture
-def unproved(lost_cache: None, study_folder: Path, tmp_path: Path) -> RunFolder:
-    assert run(study_folder, tmp_path, "--allow-unproved", REASON) == 0
-    return only_run(tmp_path)
+def unproved(lost_cache: None, made_unproved: Path, tmp_path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(made_unproved, tmp_path / made_unproved.name)))
 
 
 def test_a_lost_cache_refuses_the_run_in_one_line_and_leaves_no_folder(

@@ -84,7 +84,9 @@ def test_two_runs_with_one_seed_differ_only_in_their_id(
     assert finished.evidence_file.read_bytes() == again.evidence_file.read_bytes()
 
 
-@pytest.mark.parametrize("kept", [0, 1, 5])
+@pytest.mark.parametrize(
+    "kept", [pytest.param(0, marks=pytest.mark.endurance), 1, pytest.param(5, marks=pytest.mark.endurance)]
+)
 def test_resume_makes_just_the_missing_decisions(finished: RunFolder, tmp_path: Path, kept: int) -> None:
     import shutil
 

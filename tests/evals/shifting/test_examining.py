@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -294,6 +294,7 @@ def test_holm_leaves_out_what_has_no_p() -> None:
     assert correct_together([None]) == [None]
 
 
+@settings(max_examples=15)  # the library collects all garbage at each call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_the_library(ps: list[float]) -> None:
     known: Any = multipletests(ps, method="holm")
