@@ -11,6 +11,7 @@ from agent.folder.store import write_whole
 from tools.display.spreadsheets import to_csv
 from tools.display.tables import as_markdown, escape_markdown
 from tools.display.unseen import page as as_file
+from tools.records import Record
 
 
 class Point(NamedTuple):
@@ -109,6 +110,27 @@ def to_html(page: Page) -> str:
 
     figures = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in page.figures]
     return load_template(Path(__file__).with_name("page.html.j2")).render(page=page, figures=figures)
+
+
+def write_page(folder: Path, page: Page, name: str, report: Record) -> list[Path]:
+    """Write a report in all its forms, and return their paths, the page first.
+
+    Args:
+        folder: that they go to, beside the page's figures.
+        page: the report, laid out.
+        name: of the Markdown and the JSON file.
+        report: what the JSON file holds.
+
+    Raises:
+        Unwritable: one cannot be written.
+    """
+    texts = {
+        "report.html": to_html(page),
+        f"{name}.md": to_markdown(page),
+        f"{name}.json": report.model_dump_json(indent=1) + "\n",
+        **to_csv_files(page),
+    }
+    return write_files(folder, texts)
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:

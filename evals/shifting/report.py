@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.reporting.page import Page, Point, Section, write_page
 from evals.shifting.figures import draw_figures
 from evals.shifting.results import ShiftReport
 from evals.shifting.sentences import name_way, say_value, say_verdict
@@ -65,13 +65,7 @@ def write_report(folder: Path, report: ShiftReport) -> list[Path]:
         Unwritable: one cannot be written.
     """
     page = lay_out(report, draw_figures(folder, report))
-    texts = {
-        "report.html": to_html(page),
-        "shift.md": to_markdown(page),
-        "shift.json": report.model_dump_json(indent=1) + "\n",
-        **to_csv_files(page),
-    }
-    return write_files(folder, texts)
+    return write_page(folder, page, "shift", report)
 
 
 def lay_out(report: ShiftReport, figures: Sequence[Path] = ()) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.reporting.page import Page, Point, Section, write_page
 from evals.statistics.estimate import Estimate, format_estimate
 from evals.steerings.figures import draw_figures
 from evals.steerings.results import SteeredReport
@@ -33,13 +33,7 @@ def write_report(folder: Path, report: SteeredReport) -> list[Path]:
         Unwritable: one cannot be written.
     """
     page = lay_out(report, draw_figures(folder, report))
-    texts = {
-        "report.html": to_html(page),
-        "steered.md": to_markdown(page),
-        "steered.json": report.model_dump_json(indent=1) + "\n",
-        **to_csv_files(page),
-    }
-    return write_files(folder, texts)
+    return write_page(folder, page, "steered", report)
 
 
 def lay_out(report: SteeredReport, figures: Sequence[Path] = ()) -> Page:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.reporting.page import Page, Point, Section, write_page
 from evals.statistics.estimate import format_estimate
 from evals.truths.frontier import MEASURES, Frontier, Measure, say_verdict
 from tools.display.plots import FLOOR, save_figure
@@ -33,13 +33,7 @@ def write_report(folder: Path, frontier: Frontier) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     page = lay_out(frontier, [draw_frontier(folder / PICTURE, frontier)])
-    texts = {
-        "report.html": to_html(page),
-        "frontier.md": to_markdown(page),
-        "frontier.json": frontier.model_dump_json(indent=1) + "\n",
-        **to_csv_files(page),
-    }
-    return write_files(folder, texts)
+    return write_page(folder, page, "frontier", frontier)
 
 
 def lay_out(frontier: Frontier, figures: Sequence[Path] = ()) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evals.reporting.page import Page, Point, Section, to_csv_files, to_html, to_markdown, write_files
+from evals.reporting.page import Page, Point, Section, write_page
 from evals.statistics.estimate import format_estimate
 from evals.truths.boards import draw_boards
 from evals.truths.labels import MOST_SWAPPED, is_yes_worth_something
@@ -33,13 +33,7 @@ def write_report(folder: Path, report: TruthReport) -> list[Path]:
     """
     board = draw_boards(folder, report.world.truth.variables) if report.world else None
     page = lay_out(report, [board] if board else [])
-    texts = {
-        "report.html": to_html(page),
-        "truth.md": to_markdown(page),
-        "truth.json": report.model_dump_json(indent=1) + "\n",
-        **to_csv_files(page),
-    }
-    return write_files(folder, texts)
+    return write_page(folder, page, "truth", report)
 
 
 def lay_out(report: TruthReport, figures: Sequence[Path] = ()) -> Page:
