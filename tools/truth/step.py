@@ -11,8 +11,9 @@ from tools.bench.compute import Compute, settle_precision
 from tools.bench.loading import load_arm
 from tools.study.corpus import Corpus
 from tools.study.definition import Study
+from tools.truth.appending import append_to, match_threshold
 from tools.truth.known import KnownFeatures, write_known
-from tools.truth.planting import Planted, append_to, match_threshold, plant
+from tools.truth.planting import Planted, plant
 
 if TYPE_CHECKING:
     from rich.progress import Progress

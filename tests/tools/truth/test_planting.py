@@ -15,15 +15,14 @@ from tools.errors import LoadError, StudyError
 from tools.study.corpus import Corpus
 from tools.study.definition import Study
 from tools.study.texts import Passage
+from tools.truth.appending import append_to, match_threshold
 from tools.truth.concepts import WRITTEN, Concept, find_places, list_words, topics_of
 from tools.truth.known import FILE, KnownFeature, KnownFeatures, read_known, write_known
 from tools.truth.planting import (
     MOST_OF_A_CONCEPT,
     Observed,
-    append_to,
     beyond_chance,
     f1_score,
-    match_threshold,
     observe,
     plant_in,
     words_ended,
