@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Float32, Int64, Integer
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -25,6 +25,8 @@ from tools.errors import LoadError, StudyError
 from tools.training.corpora import bos_id, iterate_batches, load_rows
 from tools.training.recipe import LanguageModelRecipe, ModelRecipe, Precision
 
+Chances = Callable[[Int64[np.ndarray, "rows positions"]], Float32[np.ndarray, "rows positions vocabulary"]]
+"""How likely each token is to come next after each position of rows."""
 HELDOUT_ROWS, FINAL_ROWS = 256, 512
 """Rows that losses are measured on along the way, and at the end: the model card's are `measure`'s."""
 
@@ -117,9 +119,15 @@ def mean_loss(
     return total / count
 
 
-def _loss(model: nn.Module, tokens: Int64[Tensor, "batch context_size"]) -> Float[Tensor, ""]:
-    logits = model(input_ids=tokens, use_cache=False).logits
-    return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+def _loss(
+    model: nn.Module,
+    tokens: Int64[Tensor, "batch context_size"],
+    chances: Float[Tensor, "batch context_size vocabulary"] | None = None,
+) -> Float[Tensor, ""]:
+    """Against the tokens that came, or against how likely each was to come: the mean of the first over what is drawn."""
+    logits = model(input_ids=tokens, use_cache=False).logits[:, :-1].flatten(0, 1).float()
+    target = tokens[:, 1:].flatten() if chances is None else chances[:, :-1].flatten(0, 1)
+    return nn.functional.cross_entropy(logits, target)
 
 
 def _autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -145,8 +153,11 @@ def train_language_model(
         Held-out loss in nats for each held-out corpus.
 
     Raises:
-        StudyError: a corpus is not there or too short, or its rows are longer than the model reads.
+        StudyError: a corpus is not there or too short, its rows are longer than the model reads, or it is to be trained on
+            chances, which nobody knows of a corpus.
     """
+    if recipe.targets == "chances":
+        raise StudyError('training: targets = "chances" are known of a world only, not of a corpus: use "tokens"')
     longest = int(model.config.max_position_embeddings)
     if context_size > longest:
         raise StudyError(f"training.model.context_size {context_size} is more than the model reads: {longest} tokens")
@@ -167,10 +178,13 @@ def train_on_rows(
     device: str = "cpu",
     compile_model: bool = True,
     save: bool = True,
+    chances: Chances | None = None,
 ) -> dict[str, float]:
     """Train to the recipe's token budget, resuming from `work/checkpoint.pt`, and save weights into `work/model`.
 
     Only parameters that ask for a gradient are trained; without `save` the caller keeps what it wants of the model.
+    `chances`, where who made the rows knows them, are what the model is trained to say instead of the tokens that came: the
+    loss is the same on average, without the noise of the draw.
 
     Returns:
         Loss in nats on each of `heldout`.
@@ -190,7 +204,8 @@ def train_on_rows(
         task = progress.add_task("train        steps", total=steps, completed=step)
         began, first = time.monotonic(), step
         while step < steps:
-            parts = [next(batches).to(model.device) for _ in range(micro_batches)]
+            drawn = [next(batches) for _ in range(micro_batches)]
+            parts = [_place(tokens, chances, model.device) for tokens in drawn]
             loss = _step(loss_of, parts, autocast, optimizers, rate_factor(step, steps, recipe))
             step += 1
             rate = (step - first) * micro_batches * recipe.rows_per_batch * context_size / (time.monotonic() - began)
@@ -212,17 +227,23 @@ def train_on_rows(
     return {c: mean_loss(model, r[:FINAL_ROWS], recipe.precision) for c, r in heldout.items()}
 
 
+def _place(tokens: Tensor, chances: Chances | None, device: torch.device) -> tuple[Tensor, ...]:
+    """What a loss is of: the tokens, and what may come after each if that is known."""
+    known = () if chances is None else (torch.from_numpy(chances(tokens.numpy())),)
+    return tuple(part.to(device) for part in (tokens, *known))
+
+
 def _step(
-    loss_of: Callable[[Tensor], Tensor],
-    parts: Sequence[Tensor],
+    loss_of: Callable[..., Tensor],
+    parts: Sequence[tuple[Tensor, ...]],
     autocast: torch.autocast,
     optimizers: list[torch.optim.Optimizer],
     factor: float,
 ) -> float:
     total = 0.0
-    for tokens in parts:
+    for part in parts:
         with autocast:
-            loss = loss_of(tokens)
+            loss = loss_of(*part)
         (loss / len(parts)).backward()
         total += loss.item() / len(parts)
     parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]

@@ -69,6 +69,8 @@ class LanguageModelRecipe(_Section):
     warmup_share: float = 0.03
     decay_share: float = 0.35
     optimizer: Literal["muon", "adamw"] = "muon"
+    targets: Literal["tokens", "chances"] = "tokens"
+    """What the model is trained to say next: the token that came, or, in a world of known truth, how likely each is to come."""
     precision: Precision = "bfloat16"
     """Of matrix products (autocast); weights and the optimiser's state are float32."""
     seed: int = 0

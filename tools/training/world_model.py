@@ -146,7 +146,8 @@ def make_world_model(
         rows = world.rows("train", n_rows, settings.seed)
         heldout = {"development": world.rows("development", recipe.world.heldout, HELDOUT_SEED)}
     model = build_model(recipe.model, tokenizer, settings.seed)
-    train_on_rows(model, tokenizer, settings, rows, heldout, work, device, compiled)
+    chances = world.chances if settings.targets == "chances" else None
+    train_on_rows(model, tokenizer, settings, rows, heldout, work, device, compiled, chances=chances)
     model.half().float()  # what is measured is what ships
     measured = measure_fidelity(model, world, world.rows("test", recipe.world.test, TEST_SEED))
     _publish(study, target, world, recipe, model.half(), measured)

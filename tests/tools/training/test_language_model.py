@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tools.training.tiny_study import train
-from tools.errors import LoadError
+from tools.errors import LoadError, StudyError
 from tools.training import language_model
-from tools.training.language_model import mean_loss, rate_factor, read_model
-from tools.training.recipe import LanguageModelRecipe
+from tools.training.language_model import (
+    Chances,
+    build_model,
+    mean_loss,
+    rate_factor,
+    read_model,
+    train_language_model,
+    train_on_rows,
+)
+from tools.training.recipe import LanguageModelRecipe, ModelRecipe
+from tools.training.tokenizer import word_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,34 @@ def test_an_interrupted_training_goes_on_to_what_an_uninterrupted_one_gives(
     assert train(trained / "trained", data, tmp_path, "base") == 0
     again, whole = (load_file(work / "base" / "model" / "model.safetensors") for work in (tmp_path, trained / "work"))
     assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def test_chances_that_are_certain_teach_what_the_tokens_do(trained: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(trained / "work" / "tokenizer")
+    rows = np.random.default_rng(0).integers(1, 300, (64, 12))
+    recipe = LanguageModelRecipe(
+        corpora=[], heldout=[], tokens=960, tokens_per_step=96, rows_per_batch=4, precision="float32"
+    )
+
+    def certain(tokens: np.ndarray) -> np.ndarray:
+        return np.eye(len(tokenizer), dtype=np.float32)[np.roll(tokens, -1, axis=1)]
+
+    def learn(name: str, chances: Chances | None) -> torch.Tensor:
+        model = build_model(ModelRecipe(n_layer=1, d_model=16, n_head=2, context_size=12), tokenizer, 0)
+        train_on_rows(model, tokenizer, recipe, rows, {}, tmp_path / name, compile_model=False, chances=chances)
+        return model.get_input_embeddings().weight.detach()
+
+    assert torch.allclose(learn("tokens", None), learn("chances", certain), atol=1e-6)
+
+
+def test_chances_are_known_of_no_corpus(data: Path, tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(("<|endoftext|>", "a"))
+    model = build_model(ModelRecipe(n_layer=1, d_model=16, n_head=2, context_size=12), tokenizer, 0)
+    recipe = LanguageModelRecipe(corpora=[], heldout=[], tokens=1, targets="chances")
+    with pytest.raises(StudyError, match="known of a world only"):
+        train_language_model(
+            model, tokenizer, recipe, data=data, work=tmp_path, cache=tmp_path, context_size=12, compile_model=False
+        )
 
 
 def test_given_weights_are_read_in_single_precision(trained: Path, tmp_path: Path) -> None:
