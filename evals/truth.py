@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.folder.records import Manifest
     from agent.folder.store import RunFolder
     from agent.llm.settings import LlmSettings
-    from evals.truths.results import LabelsHeld, TruthReport, WorldHeld
+    from evals.truths.results import BesideRow, LabelsHeld, TruthReport, WorldHeld
     from tools.truth.known import KnownFeature
 
 CALLS = "truth_calls.jsonl"
@@ -45,6 +45,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="SAE",
         help="instead of a run: folders of SAEs that python -m tools.training sae --world made, held against each other",
     )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another run over the same features, such as one judged by another model or --without a kind of evidence: "
+        "which evidence does the judge need? May be given again",
+    )
     add_shared(parser, "--out", help="folder of the report (default: evals/truth/ in the run); --frontier needs one")
     add_shared(parser, "--json")
     add_shared(
@@ -66,7 +75,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_llm_flags(llm, without="default: none, words are compared")
     arguments = parser.parse_args(argv)
-    if arguments.frontier and (arguments.run is not None or arguments.out is None):
+    if arguments.frontier and (arguments.run is not None or arguments.beside or arguments.out is None):
         parser.error("--frontier SAE... takes --out FOLDER and no run")
     if not arguments.frontier and arguments.run is None:
         parser.error("name a run, or SAEs with --frontier")
@@ -109,12 +118,14 @@ def examine(arguments: argparse.Namespace, folder: RunFolder) -> TruthReport:
     from agent.errors import RunError
     from agent.folder.soundness import check_folder
     from agent.llm.named import reach_named
+    from evals.truths.beside import name_judge, open_beside
     from evals.truths.finding import find_known, find_planted, find_world
     from evals.truths.results import TruthReport
     from tools.display.console import LineConsole
     from tools.truth.known import by_feature
 
     manifest = folder.manifest()
+    others = open_beside(arguments.beside, manifest)
     world = find_world(manifest)
     planted = find_planted(manifest) if world is None else find_known(manifest)
     settings = reach_named(arguments, os.environ, LineConsole(stderr=True).print)
@@ -124,20 +135,49 @@ def examine(arguments: argparse.Namespace, folder: RunFolder) -> TruthReport:
         **by_feature(planted.features if planted else ()),
     }
     held = asyncio.run(compare(folder, known, settings, arguments.seed))
+    beside = hold_beside(held, [(folder, manifest), *others], known, settings, arguments.seed)
     choose = f"none of the {len(known)} features that are known was investigated: choose them with python -m agent.run"
     if held is None and against is None:
         raise RunError(f"{choose} … --choose known")
-    config = manifest.config
     missing = (f"{choose} … --features",) if held is None and known else ()
     remarks = (*missing, *([against.remark] if against and against.remark else []))
     return TruthReport(
         run=folder.path.name,
-        judge=config.llm.judge_model if config.llm else "rules",
-        without=config.without,
+        judge=name_judge(manifest),
+        without=manifest.config.without,
         world=against,
         labels=held,
+        beside=beside,
         remarks=(*remarks, *manifest.caveats, *check_folder(folder).caveats),
     )
+
+
+def hold_beside(
+    held: LabelsHeld | None,
+    runs: Sequence[tuple[RunFolder, Manifest]],
+    known: Mapping[int, KnownFeature],
+    settings: LlmSettings | None,
+    seed: int,
+) -> tuple[BesideRow, ...]:
+    """Further runs held against the same truth; the first of `runs` is what `held` is of.
+
+    Raises:
+        UnveilError: one investigated none of the features, or no model can be asked.
+    """
+    import asyncio
+
+    from agent.errors import RunError
+    from evals.truths.beside import HeldRun, compare_runs, name_judge
+
+    if held is None or len(runs) < 2:
+        return ()
+    found: list[HeldRun] = []
+    for number, (folder, manifest) in enumerate(runs):
+        labels = asyncio.run(compare(folder, known, settings, seed)) if number else held
+        if labels is None:
+            raise RunError(f"{folder.path} investigated none of the features that are known")
+        found.append(HeldRun(folder.path.name, name_judge(manifest), manifest.config.without, labels))
+    return compare_runs(found)
 
 
 def hold_world(arguments: argparse.Namespace, manifest: Manifest, world: str) -> WorldHeld:

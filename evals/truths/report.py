@@ -22,6 +22,11 @@ CALIBRATION_NOTE = (
     "The stated confidence of labels that name something, held against their being right; a name for a placebo is wrong. "
     "The Brier score is the mean squared error of the confidence; controls are a constant guess and a shuffled order."
 )
+BESIDE_NOTE = (
+    "Runs over the same features, whose labels were compared in the same way. Right and placebos named: share with Wilson's "
+    "95 % interval. Gained and lost: concepts that are labelled right in this run and not in the first, and the other way "
+    "round; p of McNemar's exact test, after Holm over the rows."
+)
 FEATURES_NOTE = "Each feature that is known, what it stands for, and what the run called it."
 
 
@@ -43,7 +48,7 @@ def lay_out(report: TruthReport, figures: Sequence[Path] = ()) -> Page:
     return Page(
         title="Labels against the truth: does the agent find out what is there, and does it say so when nothing is?",
         heading=f"{report.run} · judge: {report.judge}{without}",
-        sections=[*([] if report.labels is None else _list_sections(report.labels)), *world],
+        sections=[*([] if report.labels is None else _list_sections(report.labels)), *_list_beside(report), *world],
         remarks=report.remarks,
         figures=figures,
     )
@@ -59,6 +64,35 @@ def _list_sections(held: LabelsHeld) -> Iterator[Section]:
             "calibration", "What its confidence is worth", CALIBRATION_NOTE, calibration, brief=as_text(calibration)
         )
     yield Section("features", "Each feature", FEATURES_NOTE, _features(held))
+
+
+def _list_beside(report: TruthReport) -> Iterator[Section]:
+    if not report.beside:
+        return
+    table: Table = [
+        ("judge", "without", "right [95 %]", "nothing", "failed", "placebos named", "swapped", "gained", "lost", "p")
+    ]
+    for row in report.beside:
+        groups = {one.group: one for one in row.outcomes}
+        concepts, placebos = groups.get("concept"), groups.get("placebos")
+        counts = [str(concepts.counts[name]) if concepts else "-" for name in ("nothing nameable", "failed")]
+        # A share of right labels is none where whoever compares says yes to anything.
+        told = is_yes_worth_something(row.swapped)
+        paired = ("", "", "") if row.p is None else (str(row.gained), str(row.lost), f"{row.corrected:.2g}")
+        table.append(
+            (
+                row.judge,
+                " and ".join(row.without) or "nothing",
+                format_estimate(concepts.share, ".0%") if concepts and told else "-",
+                *counts,
+                format_estimate(placebos.share, ".0%") if placebos else "-",
+                format_estimate(row.swapped, ".0%"),
+                *paired,
+            )
+        )
+    yield Section(
+        "beside", "Which evidence does the judge need, and which judge?", BESIDE_NOTE, table, brief=as_text(table)
+    )
 
 
 def say(held: LabelsHeld) -> Iterator[str]:

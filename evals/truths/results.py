@@ -63,6 +63,27 @@ class LabelsHeld(Record):
     """Of the labels' confidence; None with too few."""
 
 
+class BesideRow(Record):
+    """One of several runs over the same features, held against the first of them."""
+
+    run: str
+    judge: str
+    without: tuple[str, ...]
+    """Kinds of evidence that were kept from the judge."""
+    outcomes: tuple[OutcomeRow, ...]
+    swapped: Estimate
+    pairs: int
+    """Concepts in both runs."""
+    gained: int
+    """Of these, labelled right here and not in the first run."""
+    lost: int
+    """Labelled right in the first run and not here."""
+    p: float | None
+    """McNemar's exact test, two-sided; None of the first run itself."""
+    corrected: float | None = None
+    """By Holm, for all runs of this report."""
+
+
 class WorldHeld(Record):
     """A run's SAE against the world that its model reads."""
 
@@ -84,6 +105,8 @@ class TruthReport(Record):
     """Of a run on a world of known truth."""
     labels: LabelsHeld | None = None
     """None where nobody investigated a feature that is known, which only a run on a world may be without."""
+    beside: tuple[BesideRow, ...] = ()
+    """This run and those that it was put beside."""
     remarks: tuple[str, ...] = ()
 
     @property

@@ -146,6 +146,37 @@ def test_a_run_judged_again_without_a_kind_of_evidence_says_so(made: Made, tmp_p
     assert "judged without contexts" in report.remarks[0]
 
 
+def test_runs_without_a_kind_of_evidence_stand_beside_the_first_in_one_table(
+    made: Made, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    for kind in ("contexts", "steering"):
+        assert run(["--rejudge", str(made.run), "--judge", "rules", "--without", kind, "--runs", str(runs)]) == 0
+    again = [item for one in sorted(runs.iterdir()) for item in ("--beside", str(one))]
+    capsys.readouterr()
+    assert main([str(copied), *again]) == 0
+    assert "Which evidence does the judge need" in (copied / "evals" / "truth" / "report.html").read_text()
+    own, *others = report_of(copied).beside
+    assert (own.without, own.p, own.gained, own.lost) == ((), None, 0, 0)
+    assert {row.without for row in others} == {("contexts",), ("steering",)}
+    for row in others:
+        right = [next(one for one in each.outcomes if one.group == "concept").counts["right"] for each in (own, row)]
+        assert right[1] - right[0] == row.gained - row.lost
+        assert row.corrected is not None and row.p is not None and row.corrected >= row.p
+
+
+def test_a_run_of_another_sae_is_not_put_beside(
+    made: Made, study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "plain"
+    arguments = ["--study", str(study_folder), "--limit", "1", "--controls", "0", "--judge", "rules"]
+    assert run([*arguments, "--runs", str(plain)]) == 0
+    (other,) = plain.iterdir()
+    capsys.readouterr()
+    assert main([str(made.run), "--beside", str(other)]) == 2
+    assert "another SAE" in capsys.readouterr().err
+
+
 def test_a_run_of_which_nothing_is_known_or_something_else_is_one_line(
     made: Made, copied: Path, study_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
