@@ -132,7 +132,7 @@ def test_the_shipped_settings_make_the_world_that_their_comments_describe(caplog
     often = (strengths > 0).float().mean(0)
     assert float(often[0]) == pytest.approx(0.2, abs=0.03) and 0.001 < float(often.min()) < 0.01
     hierarchy = sums.model.hierarchy
-    assert len(hierarchy.roots) == 32 and len(hierarchy.feature_indices_used) < len(often) + 1
+    assert len(hierarchy.roots) == 16 and len(hierarchy.feature_indices_used) < len(often) + 1
     for root in hierarchy.roots:
         under = [child.feature_index for child in root.children]
         present = strengths[:, under] > 0
