@@ -1,4 +1,4 @@
-"""SAEs of one world's model side by side: what each tells of the world, at how many active features, and does p-annealing help?
+"""SAEs of one world side by side: what each tells of it, at how many active features, and does p-annealing help?
 
 The same coefficient makes SAEs of two architectures differently sparse, so they are compared at the same L0: an SAE of
 p-annealing with the line through the standard ones of its seed, between the two that are next to it. Differences are averaged
@@ -7,7 +7,7 @@ within a seed, and seeds are what the interval is over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,12 +15,14 @@ from jaxtyping import Float
 
 from agent.errors import RunError
 from evals.statistics.estimate import Estimate, estimate_student, format_estimate
-from tools.records import SCHEMA_VERSION, Record
+from tools.records import Record
 from tools.truth.world_truth import HeldSae
 
+HIGHEST = "exchanged truths"
+"""The reference whose highest value stands for all SAEs: no figure of theirs is worth anything below it."""
 NEW, USUAL = "p-annealing", "standard"
-Measure = Literal["coverage", "reconstruction"]
-MEASURES: tuple[Measure, ...] = ("coverage", "reconstruction")
+NAMES = {"mcc": "MCC", "f1": "F1"}
+"""Of measures, in words, where that is not what they are called."""
 
 
 class Point(Record):
@@ -32,10 +34,11 @@ class Point(Record):
     seed: int
     l0: float
     explained_variance: float
-    coverage: float
-    """On test transcripts, as `reconstruction` is."""
-    reconstruction: float
-    true_labels: int
+    told: dict[str, float]
+    """What it is worth, by measure: on test transcripts coverage and reconstruction, of sums of directions MCC, uniqueness and
+    F1."""
+    counts: dict[str, int]
+    """What else is listed of it."""
     command: str
     """That makes it again."""
 
@@ -43,7 +46,7 @@ class Point(Record):
 class Contrast(Record):
     """p-annealing less the standard SAE, at the same L0."""
 
-    measure: Measure
+    measure: str
     difference: Estimate
     """Mean over seeds, with Student's interval over them."""
     seeds: int
@@ -54,14 +57,17 @@ class Contrast(Record):
 class Frontier(Record):
     """All of it."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = 2
     world: str
     points: tuple[Point, ...]
-    probes: dict[Measure, float]
-    """What linear probes reach."""
-    shuffled: dict[Measure, float]
-    """What the best of the SAEs reaches on the truths of other transcripts."""
+    references: dict[str, dict[str, float]]
+    """What each measure comes to elsewhere: `HIGHEST` for the best of the SAEs, else on average over them."""
     contrasts: tuple[Contrast, ...]
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What its SAEs are compared by."""
+        return tuple(one.measure for one in self.contrasts)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -74,15 +80,17 @@ class Frontier(Record):
 
 
 def compare_saes(held: Sequence[HeldSae]) -> Frontier:
-    """SAEs of one model of one world, held against the same transcripts.
+    """SAEs of one model of one world, held against the same transcripts; or of the same directions and examples.
 
     Raises:
         RunError: they are not, or two are the same SAE.
     """
     truths = [one.truth for one in held]
-    same = {(one.world, one.transcripts, one.seed, one.model_sha256, one.hook_name) for one in truths}
-    if len(same) > 1:
-        raise RunError("these SAEs are not of one model at one place, held against the same transcripts of one world")
+    if any(one.conditions != truths[0].conditions for one in truths):
+        raise RunError(
+            "these SAEs are not of one model at one place, held against the same transcripts of one world, or of one number of "
+            "features, held against the same directions"
+        )
     names = [(one.architecture, one.sparsity, one.seed) for one in held]
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise RunError("two SAEs are {}, sparsity {:g}, seed {}: name each once".format(*doubled))
@@ -90,10 +98,15 @@ def compare_saes(held: Sequence[HeldSae]) -> Frontier:
     return Frontier(
         world=truths[0].world,
         points=points,
-        probes={name: float(np.mean([getattr(one.skyline, name).value for one in truths])) for name in MEASURES},
-        shuffled={name: max(getattr(one.shuffled, name).value for one in truths) for name in MEASURES},
-        contrasts=tuple(contrast(points, name) for name in MEASURES),
+        references={name: _gather(name, (one.references[name] for one in truths)) for name in truths[0].references},
+        contrasts=tuple(contrast(points, name) for name in truths[0].measures),
     )
+
+
+def _gather(name: str, found: Iterable[dict[str, float]]) -> dict[str, float]:
+    every = list(found)
+    over = max if name == HIGHEST else np.mean
+    return {measure: float(over([one[measure] for one in every])) for measure in every[0]}
 
 
 def _point(held: HeldSae) -> Point:
@@ -104,14 +117,13 @@ def _point(held: HeldSae) -> Point:
         seed=held.seed,
         l0=truth.l0,
         explained_variance=truth.explained_variance,
-        coverage=truth.features.coverage.value,
-        reconstruction=truth.features.reconstruction.value,
-        true_labels=len(truth.labels),
+        told=truth.measures,
+        counts=truth.counts,
         command=held.command,
     )
 
 
-def contrast(points: Sequence[Point], measure: Measure, new: str = NEW, usual: str = USUAL) -> Contrast:
+def contrast(points: Sequence[Point], measure: str, new: str = NEW, usual: str = USUAL) -> Contrast:
     """One architecture less another, at the same L0 and of the same seed."""
     by_seed: list[float] = []
     saes = 0
@@ -124,9 +136,9 @@ def contrast(points: Sequence[Point], measure: Measure, new: str = NEW, usual: s
     return Contrast(measure=measure, difference=estimate_student(by_seed), seeds=len(by_seed), saes=saes)
 
 
-def _curve(points: Sequence[Point], architecture: str, measure: Measure) -> Float[np.ndarray, "n 2"]:
+def _curve(points: Sequence[Point], architecture: str, measure: str) -> Float[np.ndarray, "n 2"]:
     """Log L0 and the figure, by rising L0; SAEs with nothing active are left out, and those of one L0 are one."""
-    alive = [(np.log(one.l0), getattr(one, measure)) for one in points if one.architecture == architecture and one.l0]
+    alive = [(np.log(one.l0), one.told[measure]) for one in points if one.architecture == architecture and one.l0]
     places = sorted({place for place, _ in alive})
     means = [[place, float(np.mean([value for at, value in alive if at == place]))] for place in places]
     return np.array(means, dtype=float).reshape(-1, 2)
@@ -148,16 +160,21 @@ def say_verdict(frontier: Frontier) -> str:
             if {NEW, USUAL} <= {one.architecture for one in frontier.points}
             else f"Whether {NEW} helps cannot be told: it takes SAEs of {NEW} and {USUAL} ones"
         )
-    figures = ", ".join(f"{format_estimate(one.difference, '+.3f')} in {one.measure}" for one in told)
+    figures = ", ".join(f"{format_estimate(one.difference, '+.3f')} in {name_of(one.measure)}" for one in told)
     seeds = f"{told[0].seeds} seed{'s' * (told[0].seeds != 1)}, {told[0].saes} SAE{'s' * (told[0].saes != 1)}"
     judged = "; ".join(_judge(one) for one in told)
     return f"At the same L0, {NEW} against {USUAL} SAEs: {figures} ({seeds}): {judged}"
 
 
 def _judge(one: Contrast) -> str:
-    low, high = one.difference.low, one.difference.high
+    low, high, name = one.difference.low, one.difference.high, name_of(one.measure)
     if low is None or high is None:
-        return f"of {one.measure} nothing is shown, for there is no interval"
+        return f"of {name} nothing is shown, for there is no interval"
     if low > 0:
-        return f"it helps {one.measure}"
-    return f"it harms {one.measure}" if high < 0 else f"of {one.measure} no difference is shown"
+        return f"it helps {name}"
+    return f"it harms {name}" if high < 0 else f"of {name} no difference is shown"
+
+
+def name_of(measure: str) -> str:
+    """In words."""
+    return NAMES.get(measure, measure)

@@ -19,6 +19,8 @@ R = TypeVar("R", bound=Record)
 STUDIES = Path("studies")
 
 
+ALONE = "recipe.toml"
+"""What lies in the place of a `study.toml` where SAEs are trained without a model."""
 LARGEST = 2**20
 """Most bytes of a `study.toml`."""
 
@@ -92,6 +94,11 @@ def find_study_file(name: str) -> Path:
     for candidate in (STUDIES / name / "study.toml", Path(name) / "study.toml", Path(name)):
         if _is_file(candidate):
             return candidate
+    for folder in (STUDIES / name, Path(name)):
+        if _is_file(folder / ALONE):
+            raise StudyError(
+                f"{folder} is no study: {folder / ALONE} is about SAEs alone, and there is no model to look at"
+            )
     raise StudyError(
         f"no study {name!r}: use one of {', '.join(list_studies()) or 'none found'}, or a folder with a study.toml"
     )

@@ -14,7 +14,8 @@
     python -m tools.training publish   --data TEXTS               finished assets into the study's folder
     python -m tools.training measure   --data TEXTS               the model card's figures, on held-out text
     python -m tools.training world     --world NAME               a world of known truth: its model, corpus and figures
-    python -m tools.training sae       --world NAME               an SAE of that model, held against the world
+    python -m tools.training sae       --world NAME               an SAE of that model, held against the world; of the
+                                                                  world synthetic, which has no model, of its activations
 
 TEXTS is a folder of corpora, X.txt.gz: UTF-8 documents separated by a line <|doc|> between blank lines. Which corpora a
 step reads, and with what settings, stands in the study file's [training] table. The training of a language model, of an
@@ -32,7 +33,7 @@ from tools.display.flags import add_shared, number, whole
 from tools.display.terminal import Parser, complain, door, say
 from tools.errors import StudyError
 from tools.machine import describe_load, look, settle_threads
-from tools.worlds.catalogue import WORLDS
+from tools.worlds.catalogue import ALONE, LISTED, WORLDS
 
 STEPS = (
     "fetch",
@@ -136,9 +137,9 @@ def _add_autoencoders(parser: argparse.ArgumentParser) -> None:
 def _add_worlds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--world",
-        choices=WORLDS,
+        choices=LISTED,
         metavar="NAME",
-        help=f"for world and sae: {'; '.join(f'{name}, {world.what}' for name, world in WORLDS.items())}",
+        help=f"for world and sae: {'; '.join(f'{name}, {world.what}' for name, world in LISTED.items())}",
     )
     parser.add_argument(
         "--smallest",
@@ -156,8 +157,10 @@ def _settle(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> N
         parser.error("step task writes one task's texts: name it with --task NAME")
     if arguments.step == "world" and arguments.world is None:
         parser.error(f"step world trains on one world: name it with --world NAME, one of {', '.join(WORLDS)}")
+    if arguments.step == "world" and world in ALONE:
+        parser.error(f"the world {world} has no model to train: step sae trains SAEs of it")
     if arguments.study is None:
-        arguments.study = "pocket" if world is None else WORLDS[world].study
+        arguments.study = "pocket" if world is None else LISTED[world].study
 
 
 @door(
@@ -178,9 +181,10 @@ def main(argv: list[str] | None = None) -> int:
         {"lens": _make_lens, "plant": _plant}[arguments.step](arguments)
         return 0
     if arguments.world is not None and arguments.step in OF_WORLD:
-        from tools.training.world_steps import make_model, make_saes
+        from tools.training.world_steps import make_model, make_saes, make_sums
 
-        {"world": make_model, "sae": make_saes}[arguments.step](arguments)
+        of_world = {"world": make_model, "sae": make_sums if arguments.world in ALONE else make_saes}
+        of_world[arguments.step](arguments)
         return 0
     _run(arguments, threads)
     return 0

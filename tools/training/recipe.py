@@ -140,6 +140,11 @@ class SaeRecipe(_Section):
             raise ValueError(f"trainer stream trains topk, not {self.architecture}: use saelens")
         return self
 
+    @property
+    def sparsity(self) -> float:
+        """The setting that says how sparse its architecture is."""
+        return float(getattr(self, SPARSITY[self.architecture]))
+
     def varied(self, architecture: Architecture | None, sparsity: float | None) -> SaeRecipe:
         """The recipe for another architecture, or for another sparsity of it (`SPARSITY`), all else as it stands.
 

@@ -1,15 +1,17 @@
-"""A sparse autoencoder for one arm, trained by SAELens' own runner on the arm's own activations."""
+"""A sparse autoencoder for one arm, trained by SAELens' own runner on the arm's own activations, or by its trainer on any."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from tools.errors import StudyError
@@ -75,6 +77,40 @@ def train_sae(
             override_model=bridge,
         )
         sae = runner.run()
+    _save(sae, out)
+
+
+def make_fresh(recipe: SaeRecipe, d_in: int, *, seed: int, device: str = "cpu") -> Any:
+    """An SAE before any training, with weights drawn by its seed."""
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")  # deprecations inside the libraries
+        from sae_lens import TrainingSAE
+
+        config = _runner_config(recipe, d_in, device)
+        torch.manual_seed(seed)
+        return TrainingSAE.from_dict(config.get_training_sae_cfg_dict()).to(device)
+
+
+def train_on_stream(sae: Any, recipe: SaeRecipe, activations: Iterator[Float[Tensor, "batch d_in"]], out: Path) -> None:
+    """Train a fresh SAE on activations as they come, with the trainer that SAELens' runner uses, and save it into `out`.
+
+    Args:
+        sae: as `make_fresh` gives it.
+        recipe: of the SAE; batches have its `train_batch_size_tokens`.
+        activations: without end.
+        out: folder to make.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")  # deprecations inside the libraries
+        from sae_lens.training.sae_trainer import SAETrainer
+
+        config = _runner_config(recipe, int(sae.cfg.d_in), str(sae.device)).to_sae_trainer_config()
+        SAETrainer(cfg=config, sae=sae, data_provider=activations).fit()
+    _save(sae, out)
+
+
+def _save(sae: Any, out: Path) -> None:
+    """For use, in a folder of its own."""
     shutil.rmtree(out, ignore_errors=True)  # what was measured of an earlier one goes with it
     sae.save_inference_model(str(out))
 

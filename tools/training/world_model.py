@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from tools.worlds.world import World, lengths_of
 
 HELDOUT_SEED, CORPUS_SEED, TEST_SEED = 1, 2, 3
 """Beside the recipe's own, which the training transcripts are drawn by."""
+R = TypeVar("R", bound=Record)
 CORPUS, FIGURES = "corpus.jsonl", "figures.json"
 _ROWS_PER_PASS = 100
 SMALLEST_SAE = {
@@ -106,16 +107,26 @@ def load_world_recipe(study: str, world: str) -> tuple[Path, WorldRecipe]:
     Raises:
         StudyError: there is no such study, it is about another world or none, or its tables do not fit.
     """
+    return read_recipe(study, world, WorldRecipe)
+
+
+def read_recipe(study: str, world: str, kind: type[R]) -> tuple[Path, R]:
+    """The same of a file whose recipe is of another kind; it too has a `[training.world]` with the world's name.
+
+    Raises:
+        StudyError: as `load_world_recipe`.
+    """
     file, tables = read_tables(study)
     table = tables.get("training")
     if not isinstance(table, dict) or "world" not in table:
         raise StudyError(f"{file} has no [training.world] table: it is no world's study")
+    about = table["world"].get("name", world) if isinstance(table["world"], dict) else world
+    if about != world:
+        raise StudyError(f"{file} is about the world {about}, and not {world}")
     try:
-        recipe = WorldRecipe.model_validate({key: table[key] for key in WorldRecipe.model_fields if key in table})
+        recipe = kind.model_validate({key: table[key] for key in kind.model_fields if key in table})
     except ValidationError as error:
         raise StudyError(f"{file}: training.{first_problem(error)}") from error
-    if recipe.world.name != world:
-        raise StudyError(f"{file} is about the world {recipe.world.name}, and not {world}")
     return file.parent, recipe
 
 

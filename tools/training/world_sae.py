@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -17,7 +17,7 @@ from tools.bench.loading import load_arm
 from tools.errors import StudyError
 from tools.study.definition import Study
 from tools.study.reading import load_study
-from tools.training.recipe import SPARSITY, ModelRecipe, Recipe, SaeRecipe
+from tools.training.recipe import ModelRecipe, Recipe, SaeRecipe
 from tools.training.steps import halve, make_saes, name_seed
 from tools.training.world_model import WorldRecipe
 from tools.truth.world_run import Sizes, hold_against_world
@@ -125,10 +125,9 @@ def _hold(
 ) -> HeldSae:
     study = with_sae(load_study(str(wanted.target)), wanted.arm, folder)
     bench = load_arm(study, str(folder), Compute(device))
-    settings: dict[str, Any] = recipe.model_dump()
     return HeldSae(
         architecture=recipe.architecture,
-        sparsity=float(settings[SPARSITY[recipe.architecture]]),
+        sparsity=recipe.sparsity,
         seed=recipe.seed if seed is None else seed,
         arm=wanted.arm,
         command=wanted.command + ("" if seed in (None, recipe.seed) else f" --seed {seed}"),

@@ -1,4 +1,4 @@
-"""What `python -m tools.training` does with --world: a world's model, and SAEs of it."""
+"""What `python -m tools.training` does with --world: a world's model, and SAEs of it; or SAEs of a world without a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from tools.bench.compute import choose_device
 from tools.display.console import LineConsole
 from tools.display.progress import Bars
 from tools.display.terminal import say
-from tools.training.world_model import WorldRecipe, load_world_recipe, make_world_model
+from tools.training.sums import SumsRecipe, make_sums_saes
+from tools.training.sums import Wanted as SumsWanted
+from tools.training.world_model import WorldRecipe, load_world_recipe, make_world_model, read_recipe
 from tools.training.world_sae import Wanted, make_world_saes, world_sae_recipe
 from tools.truth.world_run import SMALLEST, Sizes
-from tools.worlds.catalogue import WORLDS
+from tools.worlds.catalogue import LISTED
 
 
 class Places(NamedTuple):
@@ -63,9 +65,23 @@ def make_saes(arguments: argparse.Namespace) -> None:
         say(f"{folder}: {held.truth.sentence}")
 
 
+def make_sums(arguments: argparse.Namespace) -> None:
+    """Train SAEs of sums of known directions, and say how well each finds them."""
+    folder, recipe = read_recipe(arguments.study, arguments.world, SumsRecipe)
+    recipe = recipe.smallest if arguments.smallest else recipe
+    training, beside = recipe.training.varied(arguments.architecture, arguments.sparsity)
+    training.check_arm(arguments.arm)
+    work: Path = arguments.work or Path("runs/training") / f"{folder.resolve().name}{'-smallest' * arguments.smallest}"
+    wanted = SumsWanted(arguments.seeds or [arguments.seed], work / arguments.arm / beside, spell_command(arguments))
+    with Bars(LineConsole(stderr=True), "sae") as progress:
+        made = make_sums_saes(recipe.world, training, wanted, choose_device(arguments.device), progress)
+    for place, held in made:
+        say(f"{place}: {held.truth.sentence}")
+
+
 def spell_command(arguments: argparse.Namespace) -> str:
     """The command that makes one of them again, but for its seed and for where it goes."""
-    own_study = arguments.study == WORLDS[arguments.world].study
+    own_study = arguments.study == LISTED[arguments.world].study
     told = {
         "study": None if own_study else arguments.study,
         "arm": arguments.arm,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from tools.bench.arms import hash_weights
 from tools.border.text_files import read_text
 from tools.errors import LoadError, first_problem
 from tools.records import SCHEMA_VERSION, Record
 from tools.truth.known import KnownFeature, KnownFeatures, write_known
+from tools.truth.sums_truth import SumsTruth
 from tools.whole_files import write_named
 
 FILE = "truth.json"
@@ -122,6 +123,31 @@ class WorldTruth(Record):
     labels: tuple[TrueLabel, ...]
 
     @property
+    def measures(self) -> dict[str, float]:
+        """What SAEs are compared by."""
+        return _measures(self.features)
+
+    @property
+    def references(self) -> dict[str, dict[str, float]]:
+        """What the same measures come to for linear probes, and where there is nothing to be found."""
+        return {"linear probes": _measures(self.skyline), "exchanged truths": _measures(self.shuffled)}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is listed beside the measures."""
+        return {"true labels": len(self.labels)}
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """What two SAEs have to have in common for their figures to be compared."""
+        return (self.world, self.transcripts, self.seed, self.model_sha256, self.hook_name)
+
+    @property
+    def known(self) -> tuple[KnownFeature, ...]:
+        """Its features with a true label."""
+        return tuple(label.known for label in self.labels)
+
+    @property
     def sentence(self) -> str:
         """In a line."""
         told, floor, best = self.features, self.shuffled, self.skyline
@@ -131,6 +157,16 @@ class WorldTruth(Record):
             f"{best.reconstruction.value:.3f}), L0 {self.l0:.1f}, explained variance {self.explained_variance:.3f}, "
             f"{len(self.labels)} features with a true label"
         )
+
+
+def _measures(told: Told | Skyline) -> dict[str, float]:
+    return {"coverage": told.coverage.value, "reconstruction": told.reconstruction.value}
+
+
+def _kind_of(truth: object) -> str:
+    """Of what is read from a file, or of a record: sums of directions say how they are generated."""
+    is_sums = "generator" in truth if isinstance(truth, dict) else isinstance(truth, SumsTruth)
+    return "sums" if is_sums else "transcripts"
 
 
 class HeldSae(Record):
@@ -144,14 +180,17 @@ class HeldSae(Record):
     arm: str = "base"
     command: str
     """That makes it again."""
-    truth: WorldTruth = Field(repr=False)
+    truth: Annotated[
+        Annotated[WorldTruth, Tag("transcripts")] | Annotated[SumsTruth, Tag("sums")], Discriminator(_kind_of)
+    ] = Field(repr=False)
 
 
 def write_held(folder: Path, held: HeldSae) -> None:
     """Write it beside the SAE, and beside that what its features are known to stand for, if there are such."""
     write_named(folder / FILE, held.model_dump_json(indent=1) + "\n")
-    if features := tuple(label.known for label in held.truth.labels):
-        write_known(folder, KnownFeatures(sae_sha256=hash_weights(folder), made_by=held.command, features=features))
+    if held.truth.known:
+        known = KnownFeatures(sae_sha256=hash_weights(folder), made_by=held.command, features=held.truth.known)
+        write_known(folder, known)
 
 
 def read_held(place: Path) -> HeldSae:

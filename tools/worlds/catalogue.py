@@ -28,6 +28,13 @@ WORLDS: dict[str, Listed] = {
     "text": Listed("English-like text of a few hundred words", "tools.worlds.text_world:TextWorld", "textworld"),
 }
 """By the name that a command and a study's `[training.world]` give them."""
+ALONE: dict[str, Listed] = {
+    "synthetic": Listed(
+        "sums of known directions, for SAEs alone", "tools.worlds.sums:Sums", "studies/synthetic/recipe.toml"
+    ),
+}
+"""Those of activations without a model or transcripts; their recipe is no study."""
+LISTED = WORLDS | ALONE
 
 
 @cache

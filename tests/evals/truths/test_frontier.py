@@ -12,6 +12,7 @@ from agent.errors import RunError
 from evals.truth import main
 from evals.truths.frontier import Frontier, Point, compare_saes, contrast, say_verdict
 from evals.truths.frontier_report import lay_out, write_report
+from tools.truth.sums_truth import Recovered, SumsTruth
 from tools.truth.world_truth import Figure, HeldSae, Skyline, Told, WorldTruth
 
 LEVELS = (4.0, 8.0, 16.0, 32.0)
@@ -178,3 +179,120 @@ def test_points_are_in_order_of_architecture_and_l0() -> None:
     points = compare_saes([*annealed((0.1,)), *standards((0,))]).points
     assert [(one.architecture, one.l0) for one in points] == sorted((one.architecture, one.l0) for one in points)
     assert isinstance(points[0], Point)
+
+
+def recover(mcc: float, l0: float) -> Recovered:
+    return Recovered(
+        mcc=mcc,
+        mcc_active=mcc,
+        uniqueness=mcc / 2,
+        uniqueness_active=mcc / 2,
+        f1=mcc / 4,
+        precision=0.5,
+        recall=0.5,
+        exchanged_f1=mcc / 40,
+        l0=l0,
+        explained_variance=0.9,
+        dead=7,
+    )
+
+
+def hold_sums(architecture: str, sparsity: float, number: int, l0: float, mcc: float, **changes: object) -> HeldSae:
+    settings: dict[str, object] = {
+        "generator": {"num_features": 32, "seed": 0},
+        "library": "6",
+        "examples": 100,
+        "seed": 0,
+        "sae_sha256": "s",
+        "d_sae": 32,
+        "directions": 32,
+        "presences": 3.0,
+        "found": recover(mcc, l0),
+        "untrained": recover(0.3 + number / 10, 4.0),
+        "true": recover(1.0, 3.0),
+    }
+    truth = SumsTruth.model_validate(settings | changes)
+    command = f"python -m tools.training sae --world synthetic --architecture {architecture} --sparsity {sparsity} --seed {number}"
+    return HeldSae(architecture=architecture, sparsity=sparsity, seed=number, command=command, truth=truth)
+
+
+def sums_frontier(gains: Sequence[float]) -> list[HeldSae]:
+    seeds = range(len(gains))
+    usual = [hold_sums("standard", l0, seed, l0, 0.1 * math.log2(l0)) for l0 in LEVELS for seed in seeds]
+    new = [
+        hold_sums("p-annealing", l0, seed, l0, 0.1 * math.log2(l0) + gain)
+        for seed, gain in enumerate(gains)
+        for l0 in (6.0, 11.0)
+    ]
+    return [*usual, *new]
+
+
+def test_saes_of_sums_are_compared_by_how_well_they_find_the_directions() -> None:
+    found = compare_saes(sums_frontier((0.04, 0.05, 0.06)))
+    assert found.measures == ("mcc", "uniqueness", "f1")
+    assert [one.difference.value for one in found.contrasts] == pytest.approx([0.05, 0.025, 0.0125])
+    assert found.figures["mcc_difference_low"] > 0
+    verdict = say_verdict(found)
+    assert "+0.050 [+0.025, +0.075] in MCC" in verdict
+    assert "it helps MCC; it helps uniqueness; it helps F1" in verdict
+
+
+def test_references_are_means_and_of_exchanged_truths_the_highest() -> None:
+    sums = compare_saes(sums_frontier((0.1, 0.1)))
+    assert sums.references["the directions themselves"]["mcc"] == 1
+    assert sums.references["before training"]["mcc"] == pytest.approx(0.35)
+    assert sums.references["exchanged truths"] == pytest.approx({"f1": 0.5 / 40})
+    worlds = compare_saes([*standards((0,)), hold("topk", 8, 0, 8, 0.5, shuffled=told(0.3, 0.1))])
+    assert worlds.references["linear probes"] == pytest.approx({"coverage": 0.95, "reconstruction": 0.9})
+    assert worlds.references["exchanged truths"] == {"coverage": 0.3, "reconstruction": 0.1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"generator": {"num_features": 32, "seed": 1}}, {"library": "7"}, {"examples": 99}, {"seed": 1}, {"d_sae": 64}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_saes_of_other_directions_examples_or_sizes_are_not_held_against_each_other(changes: dict[str, object]) -> None:
+    with pytest.raises(RunError, match="held against the same directions"):
+        compare_saes([hold_sums("topk", 4, 0, 4, 0.5), hold_sums("topk", 8, 0, 8, 0.5, **changes)])
+
+
+def test_saes_of_transcripts_and_of_sums_are_not_held_against_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places: list[str] = []
+    for name, held in (("a", hold("topk", 4, 0, 4, 0.5)), ("b", hold_sums("topk", 8, 0, 8, 0.5))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "truth.json").write_text(held.model_dump_json())
+        places.append(str(tmp_path / name))
+    for order in (places, places[::-1]):
+        assert main(["--frontier", *order, "--out", str(tmp_path / "out")]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: these SAEs are not of one model") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_on_sums_has_a_picture_for_each_measure_and_says_what_uniqueness_is_worth(tmp_path: Path) -> None:
+    found = compare_saes(sums_frontier((0.04, 0.05)))
+    files = write_report(tmp_path, found)
+    page = files[0].read_text()
+    assert "uniqueness" in page and "dead features" in page and "before training" in page
+    assert "random directions" in page
+    assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
+    assert Frontier.model_validate_json((tmp_path / "frontier.json").read_bytes()) == found
+    table = (tmp_path / "points.csv").read_text()
+    assert all(one.command in table for one in found.points)
+    references = (tmp_path / "references.csv").read_text().splitlines()
+    assert references[0] == ",MCC,uniqueness,F1" and any(
+        line.startswith("exchanged truths,-,-,0") for line in references
+    )
+
+
+def test_a_damaged_file_is_told_by_the_place_that_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for held, field in ((hold("topk", 4, 0, 4, 0.5), "active"), (hold_sums("topk", 4, 0, 4, 0.5), "presences")):
+        (tmp_path / "truth.json").write_text(held.model_dump_json().replace(f'"{field}":', '"nosuch":'))
+        assert main(["--frontier", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+        said = capsys.readouterr().err
+        assert f"{field}: Field required" in said and said.count("\n") == 1
