@@ -131,18 +131,12 @@ def make_saes(
     differs between seeds.
     """
     beside_arm = work / arm / beside
-    wanted = [
-        Seed(
-            len(recipe.arms) * (recipe.sae.seed if seed is None else seed) + recipe.arms.index(arm),
-            beside_arm / name_seed(recipe, seed, len(seeds) > 1),
-        )
-        for seed in seeds
-    ]
+    wanted = number_seeds(recipe, arm, seeds, beside_arm)
     model, streams = find_model(folder, recipe, arm, work), recipe.sae.trainer == "stream"
     with offline_mode(_is_at_hand(model)):
         # SAELens' runner reads in float32, and lowers the precision of single products by itself.
         precision = recipe.sae.precision if streams else "float32"
-        bridge = load_model(model, device, precision, _change_of(recipe, arm, work)).bridge
+        bridge = load_model(model, device, precision, change_of(recipe, arm, work)).bridge
         if recipe.model.finetuned is not None and arm == "finetuned":
             _check_vocabulary(bridge.tokenizer, find_model(folder, recipe, "base", work), model)
         rows, told = draw(bridge.tokenizer), [""] * len(wanted)
@@ -159,12 +153,23 @@ def make_saes(
     return "; ".join(f"{seed.folder} {share}".strip() for seed, share in zip(wanted, told, strict=True))
 
 
+def number_seeds(recipe: Recipe, arm: Arm, seeds: Sequence[int | None], folder: Path) -> list[Seed]:
+    """What each SAE's weights are drawn by, and its folder in that of all."""
+    return [
+        Seed(
+            len(recipe.arms) * (recipe.sae.seed if seed is None else seed) + recipe.arms.index(arm),
+            folder / name_seed(recipe, seed, len(seeds) > 1),
+        )
+        for seed in seeds
+    ]
+
+
 def name_seed(recipe: Recipe, seed: int | None, among_others: bool = False) -> str:
     """The folder of an SAE: the study's own seed's is `sae`, even where it is named among others."""
     return "sae" if seed is None or (among_others and seed == recipe.sae.seed) else f"sae-{seed}"
 
 
-def _change_of(recipe: Recipe, arm: Arm, work: Path) -> Change:
+def change_of(recipe: Recipe, arm: Arm, work: Path) -> Change:
     """What is done to an arm's model when it is loaded."""
     adapter = _require(work / arm / "adapter", f"adapter --arm {arm}") if arm in recipe.adapters else None
     return Change(adapter, 0 if arm == recipe.untrained else None)

@@ -13,12 +13,14 @@ from jaxtyping import Int64
 from rich.progress import Progress
 
 from tools.bench.compute import Compute
-from tools.bench.loading import load_arm
+from tools.bench.loading import load_arm, load_model
 from tools.errors import StudyError
 from tools.study.definition import Study
 from tools.study.reading import load_study
 from tools.training.recipe import ModelRecipe, Recipe, SaeRecipe
-from tools.training.steps import halve, make_saes, name_seed
+from tools.training.sparse_autoencoder import make_fresh, train_on_stream
+from tools.training.steps import change_of, find_model, halve, name_seed, number_seeds
+from tools.training.world_activations import draw_batches, read_activations
 from tools.training.world_model import WorldRecipe
 from tools.truth.world_run import Sizes, hold_against_world
 from tools.truth.world_truth import HeldSae, write_held
@@ -53,6 +55,8 @@ def world_sae_recipe(target: Path, recipe: WorldRecipe) -> Recipe:
     """
     if recipe.sae is None:
         raise StudyError("the study has no [training.sae]")
+    if recipe.sae.trainer != "saelens":
+        raise StudyError("training.sae.trainer stream reads texts, and a world has none: use saelens")
     if not (target / "base" / "model").is_dir():
         raise StudyError(
             f"{target / 'base' / 'model'} is missing: python -m tools.training world --world {recipe.world.name} trains it"
@@ -78,8 +82,7 @@ def make_world_saes(
         UnveilError: the recipe does not fit the model.
     """
     recipe.check_arm(wanted.arm)
-    rows = draw_rows(load_world(world), recipe.sae)
-    make_saes(wanted.target, recipe, wanted.arm, lambda _: rows, wanted.work, wanted.seeds, device, wanted.beside)
+    _train(recipe, draw_rows(load_world(world), recipe.sae), wanted, device)
     made: list[tuple[Path, HeldSae]] = []
     for seed in wanted.seeds:
         name = name_seed(recipe, seed, len(wanted.seeds) > 1)
@@ -92,6 +95,18 @@ def make_world_saes(
     return made
 
 
+def _train(recipe: Recipe, rows: Int64[np.ndarray, "rows positions"], wanted: Wanted, device: str) -> None:
+    """One for each seed, all on what the model has at the same tokens, in an order of the seed's own."""
+    arm, sae = wanted.work / wanted.arm, recipe.sae
+    model = find_model(wanted.target, recipe, wanted.arm, wanted.work)
+    bridge = load_model(model, device, "float32", change_of(recipe, wanted.arm, wanted.work)).bridge
+    activations = read_activations(bridge, sae, rows, arm, device)
+    for seed in number_seeds(recipe, wanted.arm, wanted.seeds, arm / wanted.beside):
+        fresh = make_fresh(sae, activations.shape[1], seed=seed.number, device=device)
+        batches = draw_batches(activations, sae.train_batch_size_tokens, seed.number, device)
+        train_on_stream(fresh, sae, batches, seed.folder)
+
+
 def draw_rows(world: World, recipe: SaeRecipe) -> Int64[np.ndarray, "rows positions"]:
     """Training transcripts with as many tokens as an SAE is trained on, what opens and fills them left out.
 
@@ -101,8 +116,7 @@ def draw_rows(world: World, recipe: SaeRecipe) -> Int64[np.ndarray, "rows positi
     if recipe.context_size != world.context_size:
         raise StudyError(f"training.sae.context_size has to be {world.context_size}, the length of a {world.name} row")
     told = float((world.rows("train", _LOOKED_AT, recipe.seed) > 0).sum(axis=1).mean())
-    ahead = recipe.store_batch_size_prompts * recipe.n_batches_in_buffer * 2
-    return world.rows("train", math.ceil(recipe.training_tokens / told) + ahead, recipe.seed).astype(np.int64)
+    return world.rows("train", math.ceil(recipe.training_tokens / told), recipe.seed).astype(np.int64)
 
 
 def _ship(source: Path, target: Path) -> Path:

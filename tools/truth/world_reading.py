@@ -16,8 +16,29 @@ from tools.worlds.world import Transcripts
 
 MOST_ROWS = 64
 """Of one forward pass."""
+_KEPT_SHARE = 8
+"""A split's residuals are kept where they take at most this fraction of the memory that one step may take."""
 _CUT_BYTES = 600
 """That the skyline takes of memory for each position and variable."""
+
+
+class Residuals:
+    """A split's residual stream, read by the model once where it fits into memory, and otherwise whenever it is asked for."""
+
+    def __init__(self, bench: Workbench, drawn: Transcripts) -> None:
+        """Nothing is read yet."""
+        self.bench, self.drawn = bench, drawn
+        size = 4 * drawn.tokens.size * bench.directions.shape[1]
+        self._kept: dict[tuple[int, int], Tensor] | None = {} if size * _KEPT_SHARE <= bench.budget else None
+
+    def read(self, first: int, n: int) -> Float[Tensor, "rows positions d_model"]:
+        """Of some transcripts from the first on; whoever goes through them again asks for the same."""
+        found = None if self._kept is None else self._kept.get((first, n))
+        if found is None:
+            found = self.bench.residuals(torch.from_numpy(self.drawn.tokens[first : first + n].astype(np.int64)))
+            if self._kept is not None:
+                self._kept[first, n] = found
+        return found
 
 
 class Reading:
@@ -25,13 +46,13 @@ class Reading:
 
     def __init__(
         self,
-        bench: Workbench,
-        drawn: Transcripts,
+        source: Residuals,
         read: Callable[[Float[Tensor, "rows positions d_model"]], Float[Tensor, "rows positions d"]],
         advance: Callable[[int], None],
     ) -> None:
         """Nothing is read yet; `advance` is told of every transcript that was."""
-        self.bench, self.drawn, self.read, self.advance = bench, drawn, read, advance
+        self.source, self.read, self.advance = source, read, advance
+        self.bench, self.drawn = bench, drawn = source.bench, source.drawn
         truths = sum(len(variable.truths) for variable in drawn.variables)
         cells = drawn.tokens.shape[1] * max(16 * bench.d_sae, _CUT_BYTES * truths)
         self.rows = int(np.clip(bench.budget // (4 * cells), 1, MOST_ROWS))
@@ -42,7 +63,7 @@ class Reading:
             part = slice(first, first + self.rows)
             states = {name: values[part] for name, values in self.drawn.states.items()}
             some = Transcripts(self.drawn.tokens[part], states, self.drawn.variables)
-            yield some, first, self.bench.residuals(torch.from_numpy(some.tokens.astype(np.int64)))
+            yield some, first, self.source.read(first, self.rows)
             self.advance(len(some.tokens))
 
     def __iter__(self) -> Iterator[Chunk]:

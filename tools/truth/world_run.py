@@ -1,9 +1,10 @@
 """A model and its SAE held against the world that the model reads.
 
-Transcripts are read again for every measurement and never held, so memory does not grow with their number. Detectors and
-assertions are chosen on training transcripts, their threshold on development ones, and all is measured on test ones; the same
-is done with the truths of other transcripts, and with linear probes on the residual stream. What comes of it is kept in the
-user's cache, under the weights and the transcripts.
+Activations are made again for every measurement and never held, and the residual stream is kept only where it takes little
+room, so memory does not grow with the number of transcripts. Detectors and assertions are chosen on training transcripts,
+their threshold on development ones, and all is measured on test ones; the same is done with the truths of other transcripts,
+and with linear probes on the residual stream. What comes of it is kept in the user's cache, under the weights and the
+transcripts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tools.truth.floors import Shuffled
 from tools.truth.reconstruction import find_assertions, reconstruct
 from tools.truth.scores import Estimate, Scores, measure
 from tools.truth.skyline import fit_ridge
-from tools.truth.world_reading import Reading, measure_code
+from tools.truth.world_reading import Reading, Residuals, measure_code
 from tools.truth.world_truth import Figure, Skyline, Told, TrueLabel, VariableRow, WorldTruth
 from tools.whole_files import write_bytes
 from tools.worlds.catalogue import load_world
@@ -116,12 +117,13 @@ def _measure(
         if progress and task is not None:
             progress.advance(task, n)
 
-    train, development, test = (Reading(bench, one, bench.encode, advance) for one in drawn)
+    sources = [Residuals(bench, one) for one in drawn]
+    train, development, test = (Reading(one, bench.encode, advance) for one in sources)
     names = tuple(name for variable in drawn[0].variables for name in variable.truths)
     found = _tell(train, development, test, names, seed)
     mixed = [Shuffled(one, seed) for one in (train, development, test)]
     shuffled = _tell(mixed[0], mixed[1], mixed[2], names, seed, found.counts.maxima)
-    skyline = _measure_skyline(*(Reading(bench, one, _as_it_is, advance) for one in drawn))
+    skyline = _measure_skyline(*(Reading(one, _as_it_is, advance) for one in sources))
     code = measure_code(test)
     return WorldTruth(
         world=world,

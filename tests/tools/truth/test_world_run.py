@@ -16,7 +16,7 @@ from tools.display.console import LineConsole
 from tools.display.progress import Bars
 from tools.errors import LoadError, StudyError
 from tools.truth.known import read_known
-from tools.truth.world_reading import Reading, measure_code
+from tools.truth.world_reading import Reading, Residuals, measure_code
 from tools.truth.world_run import Sizes, hold_against_world
 from tools.truth.world_truth import HeldSae, WorldTruth, read_held, write_held
 from tools.worlds.catalogue import load_world
@@ -141,7 +141,7 @@ def test_labels_say_in_words_what_their_variable_means(found: WorldTruth) -> Non
 def test_what_an_sae_writes_and_how_many_features_are_active() -> None:
     world = load_world("text")
     bench, drawn = exact(world), world.draw("test", 20, 3)
-    code = measure_code(Reading(bench, drawn, bench.encode, lambda n: None))
+    code = measure_code(Reading(Residuals(bench, drawn), bench.encode, lambda n: None))
     assert code.explained_variance == pytest.approx(1.0)
     assert code.l0 == pytest.approx(drawn.truths()[1][drawn.counted()].sum(axis=1).mean())
 
@@ -149,9 +149,9 @@ def test_what_an_sae_writes_and_how_many_features_are_active() -> None:
 def test_little_memory_changes_nothing_but_how_much_is_read_at_once() -> None:
     world = load_world("text")
     bench, drawn, told = exact(world), world.draw("test", 10, 3), list[int]()
-    large = list(Reading(bench, drawn, bench.encode, lambda n: None))
+    large = list(Reading(Residuals(bench, drawn), bench.encode, lambda n: None))
     bench.budget = 1
-    small = list(Reading(bench, drawn, bench.encode, told.append))
+    small = list(Reading(Residuals(bench, drawn), bench.encode, told.append))
     assert (len(large), len(small), told) == (1, 10, [1] * 10)
     for field in ("activations", "truths", "games", "positions", "counted"):
         whole = np.concatenate([getattr(chunk, field) for chunk in small])
@@ -174,12 +174,17 @@ def test_what_was_measured_is_kept_and_something_else_is_measured_anew(tmp_path:
     assert hold_against_world(bench, "text", sizes, cache=tmp_path).sae_sha256 == "another"
 
 
-def test_the_bar_counts_every_transcript_that_is_read(tmp_path: Path) -> None:
-    bench = exact(load_world("text"))
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_bar_counts_every_transcript_and_a_model_reads_it_once_where_it_can_be_kept(
+    kept: bool, tmp_path: Path
+) -> None:
+    bench, sizes = exact(load_world("text")), Sizes(30, 10, 30)
+    bench.budget = bench.budget if kept else 2**18
     with Bars(LineConsole(stderr=True)) as progress:
-        hold_against_world(bench, "text", Sizes(30, 10, 30), 7, progress, tmp_path)
+        hold_against_world(bench, "text", sizes, 7, progress, tmp_path)
         (task,) = progress.tasks
-        assert task.completed == task.total == bench.reads
+        assert task.completed == task.total
+        assert bench.reads == (sum(sizes) if kept else task.total)
 
 
 def test_a_model_of_another_world_and_too_few_transcripts_are_refused() -> None:
