@@ -55,10 +55,16 @@ def _texts() -> Iterator[tuple[str, str, str]]:
         yield f"{topic}-{number:02d}", topic, " ".join(sentences)
 
 
+def pytest_collection() -> None:
+    """What is imported and collected stays: nothing of it is garbage that need be looked for."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is there now is there to stay: a million objects that no collection of garbage need look through again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
