@@ -4,6 +4,8 @@ BIN := .venv/bin
 DRIFT := build/drift
 # What pytest makes of a test file is kept, also where the environment says otherwise: it takes seconds in each process.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+# Each process has half of the tests in their order, so that what a file needs is made once, and whoever is done takes over.
+SPREAD := -n auto --dist worksteal
 # A build's local part (+cpu) is left out: which one is installed is a matter of the machine.
 FREEZE := $(DRIFT)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' | sort -f
 
@@ -25,12 +27,12 @@ compare: .venv/run.done
 	  $$(ls -d runs/compare/*-pocket-finetuned-???? | tail -1) --replicates studies/pocket/seeds.jsonl
 
 test: .venv/test.done lint types
-	$(PYTEST) -n auto
+	$(PYTEST) $(SPREAD)
 
 # Thousands of misbehaving replies, a hundred kills, thousands of simulated label sets, GPT-2's shapes; half an hour.
 endurance: .venv/test.done
-	$(PYTEST) -n auto -m endurance
-	DRAWN=200 $(PYTEST) -n auto --timeout 1800 tests/security/test_command_lines.py tests/security/test_doors.py
+	$(PYTEST) $(SPREAD) -m endurance
+	DRAWN=200 $(PYTEST) $(SPREAD) --timeout 1800 tests/security/test_command_lines.py tests/security/test_doors.py
 
 # Needs a Chromium on the machine; without one the tests say so and are skipped.
 browser: .venv/test.done

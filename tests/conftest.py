@@ -55,10 +55,16 @@ def _texts() -> Iterator[tuple[str, str, str]]:
         yield f"{topic}-{number:02d}", topic, " ".join(sentences)
 
 
+def pytest_collection() -> None:
+    """What is imported and collected stays: nothing of it is garbage that need be looked for."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is there now is there to stay: a million objects that no collection of garbage need look through again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,8 +75,12 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def others_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody, as far as commands can tell: that the machine is busy is said in a line that no test can foresee."""
+    """Nobody, as far as commands can tell: that the machine is busy is said in a line that no test can foresee.
+
+    So there is nothing to look for, which takes a quarter of a second each time.
+    """
     monkeypatch.setattr(machine, "_busy_seconds", lambda cores: 0.0)
+    monkeypatch.setattr(machine, "SAMPLE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session", autouse=True)

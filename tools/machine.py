@@ -118,13 +118,13 @@ def read_count(environment: Mapping[str, str]) -> int | None:
     return None
 
 
-def look(seconds: float = SAMPLE_SECONDS) -> Machine:
-    """The machine as it is now; takes as long as it looks."""
+def look(seconds: float | None = None) -> Machine:
+    """The machine as it is now; takes as long as it looks, by default `SAMPLE_SECONDS`."""
     import psutil
 
     own = usable_cores()
     before, began = _busy_seconds(own), time.perf_counter()
-    time.sleep(seconds)
+    time.sleep(SAMPLE_SECONDS if seconds is None else seconds)
     took = time.perf_counter() - began
     others = min(float(len(own)), max(0.0, (_busy_seconds(own) - before) / took))
     return Machine(len(own), read_quota(), psutil.getloadavg()[0], others)

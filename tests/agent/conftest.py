@@ -34,11 +34,15 @@ def write_domain(parent: Path) -> Path:
     return folder
 
 
-def write_evidence(parent: Path) -> Path:
+def write_evidence(parent: Path, *, whole: bool = True) -> Path:
+    """Four features of which little is known, after one with everything that is measured; a report draws figures of it."""
     file = parent / "evidence.jsonl"
-    whole = make_evidence(feature=FeatureRef(study="toy", sae="base", index=7))
+    record = make_evidence(feature=FeatureRef(study="toy", sae="base", index=7)).model_dump_json()
+    first = (
+        record if whole else json.dumps({"feature": 7, "top_tokens": ["ward"], "contexts": ["a <<ward>>(2) of beds"]})
+    )
     plain = [
         {"feature": n, "top_tokens": ["heart", f"valve{n}"], "contexts": ["a <<heart>>(3) beat"]} for n in range(4)
     ]
-    file.write_text(whole.model_dump_json() + "\n" + "\n".join(map(json.dumps, plain)) + "\n")
+    file.write_text("".join(f"{line}\n" for line in (first, *map(json.dumps, plain))))
     return file

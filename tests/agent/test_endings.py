@@ -17,6 +17,7 @@ from agent.folder.store import RunFolder
 from agent.llm.settings import LlmChoice
 from agent.report.closing import first_messages, remark_on, remedy
 from agent.run import main
+from tests.agent.conftest import write_evidence
 from tests.security.disks import full_disk
 from tests.servers.openai_stub import JsonDict, Policy, Scripted, StubServer, failing, happy, saying, serve
 from tests.warm import live
@@ -29,7 +30,8 @@ def no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def arguments(domain: Path, evidence: Path, tmp_path: Path) -> list[str]:
+def arguments(domain: Path, tmp_path: Path) -> list[str]:
+    evidence = write_evidence(tmp_path, whole=False)
     return ["--evidence", str(evidence), "--study", str(domain), "--runs", str(tmp_path / "r"), "--llm-model", "m"]
 
 
@@ -159,6 +161,7 @@ def test_a_runs_folder_that_can_be_is_left_as_it_was(arguments: list[str], tmp_p
 def test_a_disk_that_fills_up_fails_no_feature_keeps_what_is_finished_and_says_how_to_go_on(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_evidence(tmp_path)
     with serve(happy) as server:
         with full_disk(18_000):
             assert main([*arguments, "--concurrency", "1", "--base-url", server.base_url]) == 2

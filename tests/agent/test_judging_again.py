@@ -21,7 +21,7 @@ from prompts import loader
 from prompts.fence import outside
 from tests.agent.attacks import ATTACKS
 from tests.agent.briefing.test_evidence import poisoned
-from tests.agent.conftest import GUIDELINE
+from tests.agent.conftest import GUIDELINE, write_domain, write_evidence
 from tests.servers.openai_stub import (
     SCRIPTS,
     JsonDict,
@@ -67,6 +67,16 @@ def start(stub: StubServer, runs: Path, *more: str, ends: int = 0) -> RunFolder:
     assert main(["--base-url", stub.base_url, "--llm-model", "stub", "--runs", str(runs), *more]) == ends
     (new,) = set(runs.glob("*/")) - before
     return RunFolder(new)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run on evidence from elsewhere. Tests that damage it copy it."""
+    place = tmp_path_factory.mktemp("judged")
+    given = ["--evidence", str(write_evidence(place)), "--study", str(write_domain(place))]
+    with pytest.MonkeyPatch.context() as patch, serve(happy) as stub:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        return start(stub, place / "runs", *given)
 
 
 def summary_of(folder: RunFolder) -> Summary:
@@ -157,21 +167,17 @@ def test_a_run_is_judged_again_by_another_model_without_asking_the_investigator(
     assert main(["--replay", str(third.path)]) == 0
 
 
-def test_rules_judge_the_evidence_of_an_llm_run_again(
-    server: StubServer, tmp_path: Path, domain: Path, evidence: Path
-) -> None:
-    runs = tmp_path / "runs"
-    parent = start(server, runs, "--evidence", str(evidence), "--study", str(domain))
-    again = start(server, runs, "--rejudge", str(parent.path), "--judge", "rules")
+def test_rules_judge_the_evidence_of_an_llm_run_again(server: StubServer, judged: RunFolder, tmp_path: Path) -> None:
+    again = start(server, tmp_path / "runs", "--rejudge", str(judged.path), "--judge", "rules")
     assert [d.judge.kind for d in again.decisions()] == ["rules"] * 5
     assert [d.relevant for d in again.decisions()] == ["yes", *["undecided"] * 4]  # only the first has nulls
 
 
 def test_a_run_that_is_not_finished_is_not_judged_again(
-    server: StubServer, tmp_path: Path, domain: Path, evidence: Path, capsys: pytest.CaptureFixture[str]
+    judged: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "runs"
-    parent = start(server, runs, "--evidence", str(evidence), "--study", str(domain))
+    parent = RunFolder(Path(shutil.copytree(judged.path, runs / judged.path.name)))
     lines = parent.decisions_file.read_bytes().splitlines(keepends=True)
     parent.decisions_file.write_bytes(b"".join(lines[:2]))
     assert main(["--rejudge", str(parent.path), "--judge", "rules", "--runs", str(runs)]) == 2
@@ -180,14 +186,11 @@ def test_a_run_that_is_not_finished_is_not_judged_again(
 
 
 def test_a_replay_needs_no_network_and_is_the_same_to_the_byte(
-    server: StubServer, tmp_path: Path, domain: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    judged: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = start(
-        server, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain), "--judge-repeats", "2"
-    )
     monkeypatch.delenv("OPENAI_API_KEY")
     forbid_network(monkeypatch)
-    assert main(["--replay", str(folder.path)]) == 0
+    assert main(["--replay", str(judged.path)]) == 0
     assert "5 of 5 decisions reproduced byte for byte" in capsys.readouterr().out
 
 
@@ -220,14 +223,13 @@ def test_what_failed_is_investigated_again_when_asked_and_its_failure_is_kept(
 
 
 def test_a_changed_prompt_makes_a_replay_refuse(
-    server: StubServer, tmp_path: Path, domain: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    judged: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = start(server, tmp_path / "runs", "--evidence", str(evidence), "--study", str(domain))
     prompts = tmp_path / "prompts"
     shutil.copytree(loader.FOLDER, prompts, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (prompts / "judge.v2.md").write_text((prompts / "judge.v2.md").read_text() + "\nBe kind.\n")
     monkeypatch.setattr("agent.folder.entrusted.hash_prompts", lambda: loader.hash_prompts(prompts))
-    assert main(["--replay", str(folder.path)]) == 2
+    assert main(["--replay", str(judged.path)]) == 2
     error = capsys.readouterr().err
     assert "prompt judge.v2 is not the one the run used" in error
     assert error.count("\n") == 1
@@ -290,13 +292,13 @@ def test_a_dry_run_says_what_it_may_cost_and_sends_nothing(
 
 
 def test_the_real_cost_lies_within_the_estimate(
-    server: StubServer, tmp_path: Path, domain: Path, evidence: Path, capsys: pytest.CaptureFixture[str]
+    server: StubServer, judged: RunFolder, domain: Path, evidence: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--evidence", str(evidence), "--study", str(domain)]
-    assert main(["--base-url", server.base_url, "--llm-model", "m", *arguments, "--dry-run"]) == 0
+    assert main(["--base-url", server.base_url, "--llm-model", "stub", *arguments, "--dry-run"]) == 0
     words = capsys.readouterr().out.split("calls, ")[1].split()
     low, high = (int(words[place].replace(",", "")) for place in (0, 2))
-    usage = summary_of(start(server, tmp_path / "runs", *arguments)).usage
+    usage = summary_of(judged).usage
     assert 0.8 * low <= usage.input_tokens <= high  # the server counts no JSON around the messages
 
 

@@ -372,12 +372,13 @@ FEW = ("--limit", "1", "--controls", "0", "--allow-unproved", "the SAE is anothe
     ("arm", "said"),
     [("medical", "; LoRA adapter of rank 2 merged"), ("untrained", "; weights drawn anew, seed 3")],
 )
-def test_what_was_done_to_the_model_is_in_the_manifest(made: Path, tmp_path: Path, arm: str, said: str) -> None:
+def test_what_was_done_to_the_model_is_in_the_manifest(
+    finished: RunFolder, made: Path, tmp_path: Path, arm: str, said: str
+) -> None:
     assert run(made, tmp_path / "runs", "--sae", arm, *FEW) == 0
     manifest = only_run(tmp_path / "runs").manifest()
     assert manifest.computed == f"cpu in float32{said}"
-    assert run(made, tmp_path / "base", *FEW) == 0
-    base = only_run(tmp_path / "base").manifest().provenance.sha256
+    base = finished.manifest().provenance.sha256
     assert manifest.provenance.sha256["model"] != base["model"]
     assert manifest.provenance.sha256["sae"] == base["sae"]
 

@@ -138,7 +138,7 @@ def list_tries(whole: Path, seeds: Sequence[int]) -> list[Try]:
     ]
 
 
-STRIDE = 131
+STRIDE = 263
 """Of all tries, every so many-th belongs to the suite."""
 
 

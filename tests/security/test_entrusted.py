@@ -24,22 +24,31 @@ from tools.errors import UnveilError
 SECRET = "hunter2 is what only the reader of this run knows\n"
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789abcdef")
+KEY = "sk-planted-0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[StubServer]:
     with serve(happy) as stub:
         yield stub
+
+
+@pytest.fixture
+def server(serving: StubServer, monkeypatch: pytest.MonkeyPatch) -> StubServer:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return serving
 
 
 class Own:
     """A user's study, and a run on it that was stopped after its first decision."""
 
     def __init__(self, place: Path, stub: StubServer) -> None:
-        self.study, self.stub, self.runs = write_domain(place / "medicine"), stub, place / "runs"
-        self.evidence = write_evidence(place / "evidence.jsonl")
+        self.study, self.stub, self.runs = place / "medicine", stub, place / "runs"
         self.endpoint = ["--base-url", stub.base_url]
         self.command = [*self.endpoint, "--llm-model", "stub", "--runs", str(self.runs)]
-        assert main([*self.command, "--evidence", str(self.evidence), "--study", str(self.study)]) == 0
+        if not self.runs.exists():
+            evidence = write_evidence(place / "evidence.jsonl")
+            assert main([*self.command, "--evidence", str(evidence), "--study", str(write_domain(self.study))]) == 0
         (self.run,) = self.runs.glob("*/")
         self.asked = len(stub.requests)
 
@@ -69,9 +78,22 @@ class Own:
         return json.dumps([request.body for request in self.stub.requests[self.asked :]])
 
 
+@pytest.fixture(scope="module")
+def kept(serving: StubServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Where a user's study and run are, and a copy of both: their files name places, so each test finds them where they were."""
+    place = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        Own(place, serving)
+    return place, Path(shutil.copytree(place, tmp_path_factory.mktemp("kept") / "own"))
+
+
 @pytest.fixture
-def own(tmp_path: Path, server: StubServer) -> Own:
-    return Own(tmp_path, server)
+def own(kept: tuple[Path, Path], server: StubServer) -> Own:
+    place, copy = kept
+    shutil.rmtree(place)
+    shutil.copytree(copy, place)
+    return Own(place, server)
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from tests.servers.score_stub import answering, shares_a_word
 
 ROOMS = (0, 300, 3_000, 12_000)
 """Bytes that a file may have: what is written fits nowhere, or partly, or but for the longest."""
+SOME_ROOMS = (0, 3_000)
+"""The first and one more: those of commands that are tried in the suite, each time from the beginning."""
 Command = Callable[[Path, Path], int]
 COMMANDS: dict[str, Command] = {
     "evals.run": lambda copy, given: examine.main([str(copy), "--labels", str(given), "--programs"]),
@@ -51,8 +53,14 @@ def assert_stopped_by_the_disk(status: int, said: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("rooms", [SOME_ROOMS, pytest.param(ROOMS, marks=pytest.mark.endurance)], ids=["some", "all"])
 def test_a_command_without_room_says_so_and_leaves_what_there_was(
-    name: str, measured: Path, copy_of: Callable[[Path], Path], labels: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    rooms: Sequence[int],
+    measured: Path,
+    copy_of: Callable[[Path], Path],
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy, command = copy_of(measured), COMMANDS[name]
     for written in ("written.csv", "written.jsonl"):
@@ -60,7 +68,7 @@ def test_a_command_without_room_says_so_and_leaves_what_there_was(
     for old in (copy / "exports", copy.parent / "again"):
         shutil.rmtree(old, ignore_errors=True)
     before, stopped = files_below(copy.parent), 0
-    for room in ROOMS:
+    for room in rooms:
         capsys.readouterr()
         with full_disk(room):
             status = command(copy, labels)

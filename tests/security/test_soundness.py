@@ -201,7 +201,15 @@ def test_every_fault_is_found_with_its_count(
     assert ("NOT untouched" in out) == (fault in TOUCHED)
 
 
-@pytest.mark.parametrize("fault", ["evidence", "request", "decision", "cut transcript"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "evidence",
+        pytest.param("request", marks=pytest.mark.endurance),
+        pytest.param("decision", marks=pytest.mark.endurance),
+        "cut transcript",
+    ],
+)
 def test_every_reader_says_it(
     judged: Path,
     copy_of: Callable[[Path], Path],

@@ -58,6 +58,21 @@ CASES: list[tuple[str, str, Damage]] = [
     *((MODEL, "transformer.h.0.mlp.c_fc.bias", how) for how in (nan, infinite, whole)),
     *((MODEL, "transformer.wte.weight", how) for how in (nan, infinite, whole, torch.zeros_like)),
 ]
+IN_THE_SUITE: set[tuple[str, Damage]] = {
+    ("W_enc", nan),
+    ("W_enc", torch.zeros_like),
+    ("W_dec", infinite),
+    ("W_dec", torch.zeros_like),
+    ("W_dec", bytes_of),
+    ("W_dec", truths),
+    ("W_dec", complex_ones),
+    ("b_enc", whole),
+    ("b_dec", nan),
+    ("transformer.h.0.mlp.c_fc.bias", infinite),
+    ("transformer.wte.weight", whole),
+    ("transformer.wte.weight", torch.zeros_like),
+}
+"""Every tensor and every kind of damage once, for a case loads a model twice; the others belong to endurance."""
 
 
 def damage(folder: Path, file: str, name: str, how: Damage) -> None:
@@ -66,7 +81,15 @@ def damage(folder: Path, file: str, name: str, how: Damage) -> None:
     save_file(weights, folder / file, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize(("file", "name", "how"), CASES)
+@pytest.mark.parametrize(
+    ("file", "name", "how"),
+    [
+        pytest.param(
+            *case, marks=() if case[1:] in IN_THE_SUITE else pytest.mark.endurance, id=f"{case[1]}-{case[2].__name__}"
+        )
+        for case in CASES
+    ],
+)
 def test_weights_that_are_no_numbers_are_refused_by_name(
     file: str, name: str, how: Damage, study_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

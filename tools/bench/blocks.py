@@ -24,13 +24,10 @@ class Passing(NamedTuple):
     def over(self, blocks: Iterable[Any], known: Float[Tensor, "rows positions d_model"]) -> Generator[None]:
         """While this lasts, these blocks hand on what is known instead of computing anything."""
         output = (known, *[None] * (self.size - 1)) if self.size else known
-
-        def skip(*_: Any, **__: Any) -> Any:
-            return output
-
         passed = list(blocks)
         for block in passed:
-            vars(block)["forward"] = skip  # set as an attribute, the library would hand it on to the module within
+            # Set as an attribute, the library would hand it on to the module within.
+            vars(block)["forward"] = lambda *_, **__: output
         try:
             yield
         finally:

@@ -212,7 +212,7 @@ class Workbench:
             caught.append(residual.detach())
             return residual
 
-        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(name, keep)]):
+        with self._editing(edit), self.hooked((name, keep)):
             if layer + 1 < int(self.bridge.cfg.n_layers):
                 self.bridge(tokens.to(self.device), return_type="logits", stop_at_layer=layer + 1)
             else:  # the library would go on to the logits
@@ -257,7 +257,7 @@ class Workbench:
             return residual
 
         hook_name = at or f"blocks.{int(self.bridge.cfg.n_layers) - 1}.hook_resid_post"
-        with self._editing(edit), self.bridge.hooks(fwd_hooks=[(hook_name, keep)]):
+        with self._editing(edit), self.hooked((hook_name, keep)):
             self.bridge.original_model.base_model(input_ids=tokens.to(self.device), use_cache=False)
         return caught[0].float()
 
@@ -355,18 +355,41 @@ class Workbench:
 
     @contextmanager
     def _editing(self, edit: ResidualEdit | None) -> Generator[None]:
-        def at_hook(one: ResidualEdit) -> Callable[[Tensor, Any], Tensor]:
-            return lambda residual, hook: one(residual.float()).to(residual.dtype)
-
         elsewhere = _elsewhere(edit)
         for name in elsewhere:
-            if (
-                name == self.hook_name or name not in self.bridge.hook_dict
-            ):  # the library would ignore it without a word
+            if name == self.hook_name or name not in self._points:
                 raise ValueError(f"{name} is no other hook of the model than {self.hook_name}")
         edits = {self.hook_name: edit, **elsewhere} if edit else {}
-        with self.lock, self.bridge.hooks(fwd_hooks=[(name, at_hook(one)) for name, one in edits.items()]):
+        with self.hooked(*((name, _at_hook(one)) for name, one in edits.items())):
             yield
+
+    @contextmanager
+    def hooked(self, *hooks: tuple[str, Callable[..., Tensor]]) -> Generator[None]:
+        """Functions of residual and hook are called at hooks of the model while this lasts.
+
+        The library's own `bridge.hooks` lists every hook under each of its names at every call, which takes longer than the
+        pass of a small model.
+        """
+        with self.lock:
+            added = [(self._points[name], function) for name, function in hooks]
+            level = self.bridge.context_level = self.bridge.context_level + 1
+            try:
+                for point, function in added:
+                    point.add_hook(function, level=level)
+                yield
+            finally:
+                for point, _ in added:
+                    point.remove_hooks(level=level)
+                self.bridge.context_level = level - 1
+
+    @cached_property
+    def _points(self) -> Mapping[str, Any]:
+        """The library's hooks by name, other names included."""
+        return self.bridge.hook_dict
+
+
+def _at_hook(edit: ResidualEdit) -> Callable[[Tensor, Any], Tensor]:
+    return lambda residual, hook: edit(residual.float()).to(residual.dtype)
 
 
 def _elsewhere(edit: ResidualEdit | None) -> Mapping[str, ResidualEdit]:

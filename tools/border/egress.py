@@ -170,15 +170,11 @@ def installing(program: str) -> Generator[None]:
 @cache
 def _install() -> None:
     """Once in a process, and not before a command is guarded: audit hooks cannot be taken away again."""
-    sys.addaudithook(_look)
+    # Called for every event of the interpreter, some of which come by the ten thousand: it leaves at once, and is a lambda
+    # because the tests check the arguments of functions, which takes a hundred times as long.
+    sys.addaudithook(lambda event, args: _CHECKS[event](_GUARDS[-1], args) if event in _CHECKS and _GUARDS else None)
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
         setattr(socket, name, _remembering(getattr(socket, name)))
-
-
-def _look(event: str, args: tuple[Any, ...]) -> None:
-    """The audit hook: called for every event of the interpreter, so it leaves at once."""
-    if event in _CHECKS and _GUARDS:
-        _CHECKS[event](_GUARDS[-1], args)
 
 
 def _remembering(look_up: Callable[P, T]) -> Callable[P, T]:

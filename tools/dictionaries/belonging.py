@@ -209,6 +209,6 @@ def _read_stream(
         found[name] = residual.detach().float()
         return residual
 
-    with bench.lock, bench.bridge.hooks(fwd_hooks=[(name, partial(keep, name=name)) for name in hook_names]):
+    with bench.hooked(*((name, partial(keep, name=name)) for name in hook_names)):
         bench.final_residual(tokens)
     return found

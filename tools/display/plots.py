@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
@@ -46,6 +47,6 @@ def save_figure(file: Path, size: tuple[float, float], *panels: tuple[str, Draw]
             if title:
                 place.set_title(title)
         drawn = BytesIO()
-        figure.savefig(drawn, format="png", metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})  # `savefig` draws twice, once for nothing
     write_bytes(file, drawn.getvalue(), flush=False)
     return file

@@ -14,6 +14,7 @@ import platform
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def require_proof(bench: Workbench, probe: Probe, allowed: str | None = None, ca
     return proof.model_copy(update={"allowed": allowed})
 
 
+@cache
 def installed_packages() -> dict[str, str]:
     """Versions of the libraries that a proof holds for."""
     found: dict[str, str] = {}

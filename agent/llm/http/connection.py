@@ -6,6 +6,7 @@ import itertools
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import httpx2
@@ -17,6 +18,7 @@ CONNECT_S = 10.0
 MOST_BYTES = 8 * 2**20
 """Of a body, once it is unpacked: no reply comes near it."""
 _CONNECTIONS_PER_POOL = 8
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
@@ -113,26 +115,31 @@ class Connection:
 
     def _pool(self) -> httpx2.AsyncClient:
         if not self._pools:
-            certificates = read_certificates()  # slow to read, so there is one
+            certificates = read_certificates()
             count = -(-self._settings.concurrency // _CONNECTIONS_PER_POOL)
             self._pools = [open_client(self._settings, certificates) for _ in range(count)]
         return self._pools[next(self._turns) % len(self._pools)]
 
 
 def read_certificates() -> ssl.SSLContext:
-    """What the machine trusts.
+    """What the machine trusts; slow to read, so it is read once while the environment says the same of it.
 
     Raises:
         RunError: a variable of the environment names certificates that cannot be read.
     """
     try:
-        return httpx2.create_ssl_context()
+        return _read_certificates(*map(os.environ.get, _CERTIFICATES))
     except (OSError, ssl.SSLError) as error:
-        name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "")
+        name = next((name for name in _CERTIFICATES if os.environ.get(name)), "")
         which = f"{name}={os.environ[name]}" if name else "the machine's certificates"
         raise RunError(
             f"{which} cannot be read ({error.strerror or error}): name a file of certificates, or unset it"
         ) from None
+
+
+@cache
+def _read_certificates(*_named: str | None) -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
 
 
 def open_client(settings: LlmSettings, certificates: ssl.SSLContext) -> httpx2.AsyncClient:

@@ -33,7 +33,7 @@ def serving() -> Iterator[StubServer]:
 def begun(serving: StubServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped before its first decision."""
     scratch = tmp_path_factory.mktemp("begun")
-    arguments = ["--evidence", str(write_evidence(scratch)), "--study", str(write_domain(scratch))]
+    arguments = ["--evidence", str(write_evidence(scratch, whole=False)), "--study", str(write_domain(scratch))]
     arguments += ["--base-url", serving.base_url, "--llm-model", "m", "--budget-tokens", "100000"]
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("OPENAI_API_KEY", raising=False)

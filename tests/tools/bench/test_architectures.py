@@ -64,7 +64,10 @@ def run_study(study: Study, model: Path, sae: Path, n_features: int) -> Run:
 
 @pytest.fixture(scope="module", params=AUTOENCODERS)
 def run(request: pytest.FixtureRequest, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The shortest texts will do: steering is given directions, and never asks what SAE they are of."""
     folder = save_sae(request.param, tmp_path_factory.mktemp(request.param))
+    few = study.steering.model_copy(update={"prompts": study.steering.prompts[:1], "new_tokens": 2})
+    study = study.model_copy(update={"steering": few})
     return run_study(study, study.folder / "base" / "model", folder, 3)
 
 

@@ -176,6 +176,22 @@ def test_edit_that_raises_leaves_no_hook_behind(bench: Workbench, tokens: torch.
     assert torch.equal(bench.logits(tokens), before)
 
 
+def test_functions_at_one_hook_are_called_in_turn_and_each_is_gone_with_its_block(
+    bench: Workbench, tokens: torch.Tensor
+) -> None:
+    called: list[str] = []
+
+    def note(name: str) -> Callable[[torch.Tensor, Any], torch.Tensor]:
+        return lambda residual, hook: called.append(name) or residual
+
+    with bench.hooked((HOOK, note("outer"))):
+        with bench.hooked((HOOK, note("inner"))):
+            bench.logits(tokens)
+        bench.logits(tokens)
+    bench.logits(tokens)
+    assert called == ["outer", "inner", "outer"]
+
+
 def test_threads_never_see_each_others_edits(bench: Workbench, tokens: torch.Tensor) -> None:
     def read(scale: float) -> torch.Tensor:
         return bench.logits(tokens, (lambda residual: residual + scale * bench.directions[0]) if scale else None)
