@@ -125,6 +125,8 @@ def test_whoever_says_yes_to_everything_is_found_out_by_the_exchanged_pairs() ->
         ("Nothing nameable.", True),
         ("no clear theme", True),
         ("unclear", True),
+        ("unnamed", True),
+        ("never active", True),
         ("nothing, none, never", False),
         ("none of the above in forms", False),
         ("dead people in obituaries", False),
@@ -156,6 +158,31 @@ def test_a_label_that_is_the_name_of_what_is_known_is_the_same_and_a_like_name_i
         feature=0, kind="concept", name="disc c4: mine", meaning="own disc on c4", words=("disc c4: mine",)
     )
     assert match_words(Pair(label, square)).same is same
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("ulated, ed, ored", True),
+        ("ulated, wanted, boats, ing", True),
+        ("ulated, boats, cars", False),
+        ("ing, er", False),
+    ],
+)
+def test_pieces_of_words_are_read_as_the_words_that_they_end(label: str, same: bool) -> None:
+    past = KnownFeature(
+        feature=0,
+        kind="concept",
+        name="past",
+        meaning="words in -ed",
+        words=("wanted",),
+        pieces=("ulated", "ed", "ored"),
+    )
+    assert match_words(Pair(label, past)).same is same
+
+
+def test_what_is_known_from_before_pieces_were_kept_has_the_hash_that_it_had() -> None:
+    assert "pieces" not in NUMBERS.model_dump_json()
 
 
 def test_words_cannot_tell_a_concept_that_none_stand_for() -> None:
