@@ -54,8 +54,8 @@ class Recording(NamedTuple):
     """Share at which each random direction was to be active."""
     levels: tuple[float, ...] = ()
     """Of random directions: what their components have to exceed."""
-    components: Float[np.ndarray, "rows width readings"] | None = None
-    """Of the readings that were asked for; 0 where there is no text."""
+    components: Float[np.ndarray, "text readings"] | None = None
+    """Of the readings that were asked for, at every real token, row by row."""
 
 
 def record_activations(
@@ -93,7 +93,8 @@ def record_activations(
     columns = torch.cat([chosen, alike, sample_features(bench.d_sae, sampled)])
     n, m = len(chosen), len(directions)
     activations = np.zeros((*rows.tokens.shape, n + m), dtype=np.float32)
-    kept = None if readings is None else np.zeros((*rows.tokens.shape, len(readings)), dtype=np.float32)
+    numbered = rows.real.cumsum().reshape(rows.real.shape) - 1  # of real tokens, row by row
+    kept = None if readings is None else np.empty((int(rows.real.sum()), len(readings)), dtype=np.float32)
     peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
     places = np.empty(peaks.shape, dtype=np.int64)
     counts = np.zeros(len(columns) - n - len(alike))
@@ -109,7 +110,8 @@ def record_activations(
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
         if readings is not None and kept is not None:
-            kept[part, :width] = (residuals @ readings.to(residuals).T).masked_fill(padding, 0.0).float().cpu().numpy()
+            there = numbered[part, :width][real.cpu().numpy()]
+            kept[there] = (residuals[real.to(residuals.device)] @ readings.to(residuals).T).float().cpu().numpy()
         own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
         activations[part, :width] = torch.cat([own, components], dim=-1).numpy()
         highest = near.max(dim=1)  # of each row, [batch, n + m]
@@ -125,6 +127,7 @@ def record_activations(
         levels = [float(np.quantile(activations[text, n + i], 1 - share)) for i, share in enumerate(shares)]
     _threshold(activations[..., n:], text, levels)
     near_by = Neighbours(alike.numpy(), peaks, places)
+    kept = None if kept is None else kept[text[rows.real]]
     rows = rows._replace(real=text)
     return Recording(rows, activations, norms / n_real, density, near_by, shares, tuple(levels), kept)
 

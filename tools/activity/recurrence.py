@@ -100,7 +100,7 @@ class RecurrenceNull(NamedTuple):
         if recording.components is None:
             return None
         rows, n_active = recording.rows, (recording.activations > 0).sum(axis=(0, 1))
-        return cls.draw(rows.tokens[rows.real], recording.components[rows.real], int(n_active.max(initial=1)))
+        return cls.draw(rows.tokens[rows.real], recording.components, int(n_active.max(initial=1)))
 
     @classmethod
     def draw(
