@@ -60,7 +60,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser,
         "--require",
         type=read_requirement,
-        help="exit with 1 unless it holds, such as 'right_low>=0.95' or 'placebos_named<=0.02'; may be given again",
+        help="exit with 1 unless it holds, such as 'right_low>=0.95', 'placebos_named<=0.02' or 'placebos_failed<=0', for a "
+        "failure is no abstention; may be given again",
     )
     parser.add_argument(
         "--transcripts",

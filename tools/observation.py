@@ -17,6 +17,7 @@ from torch import Tensor
 from tools.activity.activations import Recording, record_activations
 from tools.activity.densities import describe_densities
 from tools.activity.description import describe_activations, domain_nearby
+from tools.activity.recurrence import RecurrenceNull, draw_readings
 from tools.bench.workbench import Workbench
 from tools.effects.causal import Place, measure_effects
 from tools.effects.continuations import STEERED, UNSTEERED, Targets, steer
@@ -108,9 +109,14 @@ def observe(
     real = torch.tensor(chosen.features) >= 0
     numbers = [item.feature.index for item in selected if item.feature.kind != "feature"]
     rows = bench.read_text(study, "train", bench.row_width)
+    features, readings = [i for i in chosen.features if i >= 0], draw_readings(bench, rows)
     recording = record_activations(
-        bench, rows, [i for i in chosen.features if i >= 0], chosen.directions[~real], progress, numbers=numbers
+        bench, rows, features, chosen.directions[~real], progress, numbers=numbers, readings=readings
     )
+    null, recording = (
+        RecurrenceNull.of(recording),
+        recording._replace(components=None),
+    )  # they are as large as all the rest
     if note:
         note(describe_densities(recording.density, recording.drawn[np.argsort(numbers)]))
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)
@@ -134,6 +140,7 @@ def observe(
                 context_tokens=study.observation.context_tokens,
                 n_top=study.observation.top_contexts,
                 n_quantiles=study.observation.quantile_contexts,
+                null=null,
             ),
             steering=steering[place],
             causal=causal[place],

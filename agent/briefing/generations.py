@@ -119,7 +119,9 @@ SECOND = Briefing(
 )
 THIRD = SECOND._replace(generation=3, rules=2)
 """Models are shown and asked what they were; the rules may say no to where a feature is active."""
-GENERATIONS = {briefing.generation: briefing for briefing in (FIRST, SECOND, THIRD)}
+FOURTH = THIRD._replace(generation=4, rules=3)
+"""The same again; the rules may say that where a feature is active has nothing in common that could be named."""
+GENERATIONS = {briefing.generation: briefing for briefing in (FIRST, SECOND, THIRD, FOURTH)}
 
 
 def briefing_of(generation: int) -> Briefing:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ANY_MODEL = ("model", "merged", "final", "checkpoint", "weights", "snapshot", "hf")
 """Names of a folder that tell one model from another only with the folder that it lies in."""
 _LONGEST_NAME = 40
-NEWEST = 3
+NEWEST = 4
 """Generation of briefing and rules that new runs use."""
 
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from agent.briefing.generations import Briefing
 from agent.folder.records import ConceptRating, JudgeRef
+from agent.judges.in_common import name_peaks
 from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import Judgement
-from agent.judges.rules import name_feature, name_peaks
+from agent.judges.rules import name_feature
 from agent.llm.requests import Message
 from agent.transcript import Notes
 from tools.probes.cues import find_words, read_cues

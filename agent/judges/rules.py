@@ -15,6 +15,7 @@ from agent.briefing.generations import Briefing
 from agent.folder.records import JudgeRef, SteeringVerdict
 from agent.folder.sides import Side, SideClass, Sides
 from agent.judges.counting import count_sides
+from agent.judges.in_common import explain_common, has_in_common, name_peaks, name_places
 from agent.judges.judge import Case, Model, Ruling
 from agent.judges.judgement import ALPHA, Judgement, steering_verdict, tail_of_wins
 from agent.llm.requests import Message
@@ -32,7 +33,7 @@ from tools.records import (
 )
 from tools.study.definition import Counts, Question, SurveyDefaults
 
-NEWEST_RULES = 2
+NEWEST_RULES = 3
 ABOUT_IT = 1 / 3
 """Share of the documents it peaks in that a feature about the domain is taken to have a word of the domain near in, at the
 least: of 39 features of SmolLM2 that a reader calls so the median has 0.5, the lowest 0.2, which is not few enough to tell."""
@@ -86,13 +87,15 @@ def judge_by_rules(
     """Contexts decide on where a feature is active; keywords, coherence and steering on what it promotes.
 
     The input side is relevant if the feature is most active near words of the domain more often than chance, and not
-    relevant if they are near so seldom that a feature with a third of its peaks among them would hardly show so few; else,
-    or if both hold, it is undecided. The first version of the rules knew no such no. The output side is
-    not relevant with too few keyword hits, or no more than random directions have; it is relevant if besides steering wins
-    more often than its null, and the two tail probabilities, of coherence and of the wins, combined by Fisher's method
-    stay below 5 %; else undecided. Evidence that is missing can neither pass nor fail and leaves its side undecided; so
-    does evidence that measured nothing. A feature that answers to a place in a row of text has no meaning: neither side is
-    relevant, whatever words it promotes.
+    relevant if they are near so seldom that a feature with a third of its peaks among them would hardly show so few;
+    else, or if both hold, it is undecided. The first version of the rules knew no such no. Where the places at which
+    it is active have nothing in common (`agent.judges.in_common`; from the third version) it is called so, and is not
+    relevant, or undecided where it would be relevant. The output side is not relevant with too few keyword hits, or
+    no more than random directions have; it is relevant if besides steering wins more often than its null, and the two
+    tail probabilities, of coherence and of the wins, combined by Fisher's method stay below 5 %; else undecided.
+    Evidence that is missing can neither pass nor fail and leaves its side undecided; so does evidence that measured
+    nothing. A feature that answers to a place in a row of text has no meaning: neither side is relevant, whatever
+    words it promotes.
 
     Args:
         evidence: of one feature.
@@ -106,9 +109,13 @@ def judge_by_rules(
     combined = _combined_tail(evidence.coherence, evidence.steering)
     contexts = _contexts_tail(evidence.activations)
     scarce = _scarcity_tail(evidence.activations) if version > 1 else None
+    in_common = has_in_common(evidence.activations, contexts) if version > 2 else None
     explained: dict[Instrument, Iterable[str]] = {
         "keywords": (_explain_keywords(evidence.keywords),),
-        "contexts": _explain_contexts(evidence.activations, contexts, scarce),
+        "contexts": (
+            *_explain_contexts(evidence.activations, contexts, scarce),
+            *explain_common(evidence.activations, in_common),
+        ),
         "coherence": (_explain_coherence(evidence.coherence),),
         "steering": (_explain_steering(steering, combined),),
         "causal check": _explain_effect(evidence.causal),
@@ -119,7 +126,8 @@ def judge_by_rules(
         for reason in ((say_dead(instrument, dead[instrument]),) if instrument in dead else living)
     )
     wins_more = steering is not None and steering.verdict != "fails"
-    input = _judge_input(evidence, contexts, scarce)
+    label = name_places(evidence.activations, in_common) if version > 2 else name_peaks(evidence.activations)
+    input = _judge_input(evidence, contexts, scarce, label, in_common)
     output = _judge_output(evidence, combined if wins_more else None, thresholds)
     sides = Sides(
         input=input, output=output, kind=_KINDS[input.relevant == "yes", output.relevant == "yes"], counts=counts
@@ -137,14 +145,17 @@ _KINDS: dict[tuple[bool, bool], SideClass] = {
 """By which sides are relevant: the rules know no meaning but the domain."""
 
 
-def _judge_input(evidence: Evidence, tail: float | None, scarce: float | None) -> Side:
+def _judge_input(
+    evidence: Evidence, tail: float | None, scarce: float | None, label: str, in_common: bool | None
+) -> Side:
     """`tail` is of so many peaks near the domain by chance, `scarce` of so few in a feature about it."""
     if (place := _place_of(evidence)) is not None:
         return Side(relevant="no", confidence=min(0.99, place.share), label=name_feature(evidence))
-    label = name_peaks(evidence.activations)
     near = 1 - tail if tail is not None and tail <= ALPHA else None
     far = 1 - scarce if scarce is not None and scarce <= ALPHA else None
-    if near is not None and far is None:
+    if in_common is False and near is None:
+        return Side(relevant="no", confidence=min(0.99, far or 0.5), label=label)
+    if near is not None and far is None and in_common is not False:
         return Side(relevant="yes", confidence=near, label=label)
     if far is not None and near is None:
         return Side(relevant="no", confidence=min(0.99, far), label=label)
@@ -177,16 +188,6 @@ def name_feature(evidence: Evidence) -> str:
     words = dict.fromkeys(entry.word for entry in evidence.projection.top if entry.word)
     pieces = dict.fromkeys(entry.token.strip() for entry in evidence.projection.top)
     return ", ".join(list(words or pieces)[:5])
-
-
-def name_peaks(evidence: ActivationEvidence | None) -> str:
-    """The different words a feature is most active at, strongest first, at most five."""
-    peaks = [
-        context.tokens[max(range(len(context.activations)), key=context.activations.__getitem__)].strip()
-        for context in (evidence.top if evidence else ())
-        if context.activations
-    ]
-    return ", ".join([peak for peak in dict.fromkeys(peaks) if peak][:5]) or "unnamed"
 
 
 def _explain_keywords(evidence: KeywordEvidence | None) -> str:

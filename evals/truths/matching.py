@@ -60,7 +60,7 @@ class Matcher(Protocol):
 
 
 class WordMatcher:
-    """The same if at least half of the label's words are the concept's own.
+    """The same if at least half of the label's words, or pieces of words, are the concept's own.
 
     That reads labels that list words, as the rules judge's do. A concept that no words stand for cannot be told so.
     """
@@ -74,7 +74,7 @@ class WordMatcher:
 
 def match_words(pair: Pair) -> Match:
     """One pair, by words; a label that is the concept's own name, as a guideline may list it, is the same."""
-    own = frozenset(pair.concept.words)
+    own = frozenset((*pair.concept.words, *pair.concept.pieces))
     if pair.label.strip().casefold() == pair.concept.name.casefold():
         return Match(True)
     said = items_of(pair.label)

@@ -16,7 +16,7 @@ PLACEBO_OUTCOMES: tuple[Outcome, ...] = ("named", "nothing nameable", "failed")
 _NOTHING = re.compile(
     r"(?:(?:nothing|none)(?: (?:that can be named|nameable|specific|clear|in particular|coherent))?"
     r"|no (?:[a-z]+ ){0,2}(?:meaning|theme|thread|pattern|concept|topic)(?: [a-z ]+)?"
-    r"|not (?:clearly )?(?:interpretable|nameable)|unclear|unknown|uninterpretable|(?:random |pure )?noise"
+    r"|not (?:clearly )?(?:interpretable|nameable)|unclear|unknown|unnamed|uninterpretable|(?:random |pure )?noise"
     r"|dead(?: feature)?|(?:never active|active nowhere))\.?",
     re.IGNORECASE,
 )

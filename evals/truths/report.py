@@ -116,6 +116,9 @@ def say(held: LabelsHeld) -> Iterator[str]:
             f"{format_estimate(placebos.share, '.0%')} of {placebos.features} placebos are given a name although they have "
             "no meaning"
         )
+    failed = sum(row.counts.get("failed", 0) for group, row in rows.items() if group in ("concept", "placebos"))
+    if failed:
+        yield f"{failed} verdicts on features that are known could not be had, which is neither a name nor an abstention"
 
 
 def _outcomes(rows: Sequence[OutcomeRow]) -> Table:

@@ -118,6 +118,9 @@ class TruthReport(Record):
                 if row.group in ("concept", "placebos"):
                     said = "right" if row.group == "concept" else "placebos_named"
                     found |= _spread(said, row.share)
+                    group = "concepts" if row.group == "concept" else "placebos"
+                    found[f"{group}_unnamed"] = row.counts.get("nothing nameable", 0) / row.features
+                    found[f"{group}_failed"] = row.counts.get("failed", 0) / row.features
             found |= _spread("swapped", self.labels.swapped)
         if self.world is not None:
             told = self.world.truth.features

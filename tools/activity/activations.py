@@ -54,6 +54,8 @@ class Recording(NamedTuple):
     """Share at which each random direction was to be active."""
     levels: tuple[float, ...] = ()
     """Of random directions: what their components have to exceed."""
+    components: Float[np.ndarray, "text readings"] | None = None
+    """Of the readings that were asked for, at every real token, row by row."""
 
 
 def record_activations(
@@ -68,6 +70,7 @@ def record_activations(
     tokens_per_batch: int = TOKENS_PER_BATCH,
     levels: Sequence[float] | None = None,
     task: TaskID | None = None,
+    readings: Float[Tensor, "readings d_model"] | None = None,
 ) -> Recording:
     """One forward pass over the rows: activations of the listed features, then of m random directions.
 
@@ -83,12 +86,15 @@ def record_activations(
         tokens_per_batch: most tokens at a time, but for a single row.
         levels: of the random directions, from an earlier part of the same text; None: set by these rows.
         task: of `progress`, which the rows count towards; None: one of their own.
+        readings: of the residual stream, whose components are kept as they are.
     """
     chosen = torch.tensor(list(features), dtype=torch.int64)
     alike = nearest_features(bench, chosen, directions)
     columns = torch.cat([chosen, alike, sample_features(bench.d_sae, sampled)])
     n, m = len(chosen), len(directions)
     activations = np.zeros((*rows.tokens.shape, n + m), dtype=np.float32)
+    numbered = rows.real.cumsum().reshape(rows.real.shape) - 1  # of real tokens, row by row
+    kept = None if readings is None else np.empty((int(rows.real.sum()), len(readings)), dtype=np.float32)
     peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
     places = np.empty(peaks.shape, dtype=np.int64)
     counts = np.zeros(len(columns) - n - len(alike))
@@ -103,6 +109,9 @@ def record_activations(
         text[part, :width] = counted.cpu().numpy()
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
+        if readings is not None and kept is not None:
+            there = numbered[part, :width][real.cpu().numpy()]
+            kept[there] = (residuals[real.to(residuals.device)] @ readings.to(residuals).T).float().cpu().numpy()
         own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
         activations[part, :width] = torch.cat([own, components], dim=-1).numpy()
         highest = near.max(dim=1)  # of each row, [batch, n + m]
@@ -118,7 +127,9 @@ def record_activations(
         levels = [float(np.quantile(activations[text, n + i], 1 - share)) for i, share in enumerate(shares)]
     _threshold(activations[..., n:], text, levels)
     near_by = Neighbours(alike.numpy(), peaks, places)
-    return Recording(rows._replace(real=text), activations, norms / n_real, density, near_by, shares, tuple(levels))
+    kept = None if kept is None else kept[text[rows.real]]
+    rows = rows._replace(real=text)
+    return Recording(rows, activations, norms / n_real, density, near_by, shares, tuple(levels), kept)
 
 
 def nearest_features(

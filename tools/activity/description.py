@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 from tools.activity.activations import Recording
 from tools.activity.contexts import LATE, cut_context, find_near_misses
 from tools.activity.places import describe_position
+from tools.activity.recurrence import RecurrenceNull
 from tools.activity.token_statistics import count_tokens
 from tools.records import ActivationEvidence
 from tools.study.corpus import TokenRows
@@ -46,6 +47,7 @@ def describe_activations(
     n_top: int,
     n_quantiles: int,
     n_near_misses: int = NEAR_MISSES,
+    null: RecurrenceNull | None = None,
 ) -> ActivationEvidence:
     """Top and quantile examples, near misses, tokens, density, maximum and domain enrichment of one direction.
 
@@ -85,7 +87,7 @@ def describe_activations(
             for miss in missed
         ),
         position=describe_position(rows, values),
-        statistics=count_tokens(rows.tokens, rows.real, values, token_strings),
+        statistics=count_tokens(rows.tokens, rows.real, values, token_strings, null=null),
         usual_density=float(np.median(live)) if len(live := recording.density[recording.density > 0]) else None,
         domain_near=domain.near,
         passage_share=domain.passages,

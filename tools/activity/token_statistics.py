@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from tools.activity.recurrence import RecurrenceNull
 from tools.records import TokenShare, TokenStatistics
 
 LISTED = 12
@@ -24,6 +25,7 @@ def count_tokens(
     values: Float[np.ndarray, "rows width"],
     token_strings: Sequence[str],
     listed: int = LISTED,
+    null: RecurrenceNull | None = None,
 ) -> TokenStatistics | None:
     """Statistics of the tokens at which a feature is active, and of the tokens before them; None if it never is.
 
@@ -33,6 +35,7 @@ def count_tokens(
         values: activations of the feature, 0 where it is silent.
         token_strings: text of every token id, the leading space kept.
         listed: tokens named at most, those with the most mass first, of equal mass the lower id.
+        null: of random readings of the same text, which recurrence is held against; None: it is not measured.
     """
     active = (values > 0) & real
     if not active.any():
@@ -45,12 +48,16 @@ def count_tokens(
         _counts(tokens[active], strengths, tokens[real], size),
         _counts(before[active], strengths, before[real], size),
     )
+    recurs = null.measure(active[real]) if null else None
     return TokenStatistics(
         n_active=int(active.sum()),
         different=int((at.active > 0).sum()),
         tokens=_list(at, names, listed),
         different_before=int((after.active > 0).sum()),
         before=_list(after, names, listed),
+        recurrence=recurs.share if recurs else None,
+        usual_recurrence=recurs.usual if recurs else None,
+        recurrence_null_share=recurs.null_share if recurs else None,
     )
 
 

@@ -68,6 +68,13 @@ class TokenStatistics(Record):
     tokens: tuple[TokenShare, ...]
     different_before: int
     before: tuple[TokenShare, ...]
+    recurrence: float | None = Field(default=None, exclude_if=is_none)
+    """Share of the other places of a token at which it is active too, mean over the places at which it is; None where
+    nobody looked."""
+    usual_recurrence: float | None = Field(default=None, exclude_if=is_none)
+    """The same of the median random reading that is active as often."""
+    recurrence_null_share: float | None = Field(default=None, exclude_if=is_none)
+    """Share of such readings of which it is as large."""
 
 
 class PositionEvidence(Record):

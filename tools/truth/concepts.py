@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -135,6 +135,31 @@ def find_places(concept: Concept, passage: Passage, tokens: Sequence[str]) -> Pl
         true[first:last] = False
         true[last] = True
     return Places(true, counted)
+
+
+def broken_off(pieces: Sequence[str]) -> list[str]:
+    """Of each token that is a piece of a longer word, its lower-case text; of others nothing."""
+    joined = [
+        bool(left) and left[-1].isalpha() and right[:1].isalpha() for left, right in pairwise(["", *pieces, ""])
+    ]  # to the one before: one more than there are tokens
+    return [
+        piece.strip().lower() if (joined[place] or joined[place + 1]) and piece.strip().isalpha() else ""
+        for place, piece in enumerate(pieces)
+    ]
+
+
+def words_ended(pieces: Sequence[str]) -> list[str]:
+    """Of each token, the lower-case word whose last piece it is, or the sign or number that it is; of others nothing."""
+    found, word = [""] * len(pieces), ""
+    for place, piece in enumerate(pieces):
+        opens = piece[:1].isspace() or not piece[:1].isalpha()
+        word = piece.strip() if opens else word + piece
+        after = pieces[place + 1] if place + 1 < len(pieces) else " "
+        if not piece.strip()[:1].isalpha():
+            found[place] = piece.strip()
+        elif word.isalpha() and not after[:1].isalpha():
+            found[place] = word.lower()
+    return found
 
 
 def list_words(found: Iterable[tuple[str, bool]], least: float = 0.9, most: int = 200) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ class KnownFeature(Record):
     """In words that a reader of labels would use; None for placebos, which have none."""
     words: tuple[str, ...] = ()
     """Lower-case words that are the concept wherever they stand, if there are such, the most frequent first."""
+    pieces: tuple[str, ...] = Field(default=(), exclude_if=lambda pieces: not pieces)
+    """Pieces of words, lower-case, that nearly always end one that is the concept, or are within one that is."""
 
     @model_validator(mode="after")
     def _concepts_mean_something(self) -> KnownFeature:

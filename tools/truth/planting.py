@@ -10,6 +10,7 @@ held-out text, and one that does not tell its concept there is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from tools.errors import StudyError
 from tools.study.corpus import Corpus, SplitName, cut_rows
 from tools.study.texts import Passage
-from tools.truth.concepts import WRITTEN, Concept, find_places, list_words, topics_of
+from tools.truth.concepts import WRITTEN, Concept, broken_off, find_places, list_words, topics_of, words_ended
 from tools.truth.known import KnownFeature
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Observed(NamedTuple):
     passages: Int64[np.ndarray, " tokens"]
     words: tuple[str, ...]
     """Of each token, the whole lower-case word that it ends; empty where it ends none."""
+    pieces: tuple[str, ...] = ()
+    """Of each token that is a piece of a word, its lower-case text; empty for others."""
 
 
 class Direction(NamedTuple):
@@ -106,7 +109,10 @@ def observe(
     if not parts:
         raise StudyError(f"the {split.replace('_', ' ')} text has no token that counts as text for this model")
     arrays = [np.concatenate([part[place] for part in parts]) for place in range(4)]
-    return Observed(arrays[0], arrays[1], arrays[2], arrays[3], tuple(word for part in parts for word in part.words))
+    words, broken = (
+        tuple(chain.from_iterable(lists)) for lists in zip(*((p.words, p.pieces) for p in parts), strict=True)
+    )
+    return Observed(arrays[0], arrays[1], arrays[2], arrays[3], words, broken)
 
 
 def _observe(bench: Workbench, passage: Passage, number: int, concepts: Sequence[Concept]) -> Observed | None:
@@ -124,22 +130,8 @@ def _observe(bench: Workbench, passage: Passage, number: int, concepts: Sequence
         np.stack([one.true for one in places], axis=1)[is_text],
         np.stack([one.counted for one in places], axis=1)[is_text],
         np.full(int(is_text.sum()), number),
-        tuple(word for word, kept in zip(words_ended(pieces), is_text, strict=True) if kept),
+        *(tuple(compress(said, is_text)) for said in (words_ended(pieces), broken_off(pieces))),
     )
-
-
-def words_ended(pieces: Sequence[str]) -> list[str]:
-    """Of each token, the lower-case word whose last piece it is, or the sign or number that it is; of others nothing."""
-    found, word = [""] * len(pieces), ""
-    for place, piece in enumerate(pieces):
-        opens = piece[:1].isspace() or not piece[:1].isalpha()
-        word = piece.strip() if opens else word + piece
-        after = pieces[place + 1] if place + 1 < len(pieces) else " "
-        if not piece.strip()[:1].isalpha():
-            found[place] = piece.strip()
-        elif word.isalpha() and not after[:1].isalpha():
-            found[place] = word.lower()
-    return found
 
 
 def plant_in(train: Observed, held: Observed, concepts: Sequence[Concept], seed: int) -> Planted:
@@ -226,7 +218,16 @@ def _plant_concept(reader: _Reader, train: Observed, held: Observed, column: int
     if f1 < LEAST_F1:
         return f"its direction tells it with an F1 of {f1:.2f} in held-out text"
     said = [(word, bool(true)) for word, true in zip(train.words, train.true[:, column], strict=True) if word]
-    known = KnownFeature(feature=0, kind="concept", name=concept.name, meaning=concept.meaning, words=list_words(said))
+    counted = zip(train.pieces, train.true[:, column], train.counted[:, column], strict=False)
+    broken = [(piece, bool(true)) for piece, true, counts in counted if piece and counts]
+    known = KnownFeature(
+        feature=0,
+        kind="concept",
+        name=concept.name,
+        meaning=concept.meaning,
+        words=list_words(said),
+        pieces=list_words(broken),
+    )
     return Direction(known, direction, reading, threshold, f1)
 
 

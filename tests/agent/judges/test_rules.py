@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from agent.briefing.generations import briefing_of
 from agent.folder.sides import Side, Verdict
+from agent.judges.in_common import NOTHING, name_peaks
 from agent.judges.judge import Case
 from agent.judges.judgement import ALPHA, steering_verdict
-from agent.judges.rules import COVERED, NEWEST_RULES, Rules, judge_by_rules, name_feature, name_peaks
+from agent.judges.rules import COVERED, NEWEST_RULES, Rules, judge_by_rules, name_feature
 from agent.transcript import Notes
 from benchmarks.material.evidence import typical_steering
 from tools.maths import binomial_tail, combine_tails
@@ -31,6 +32,7 @@ from tools.records import (
     SequentialTest,
     SteeringEvidence,
     SteeringWord,
+    TokenStatistics,
     TokenWeight,
 )
 from tools.study.definition import Counts, SurveyDefaults
@@ -293,7 +295,7 @@ def test_a_no_to_the_input_gives_its_reason_in_numbers() -> None:
     assert before.relevant == "undecided" and "a third" not in " ".join(before.reasons)
 
 
-@pytest.mark.parametrize(("generation", "verdict"), [(1, "undecided"), (2, "undecided"), (3, "no")])
+@pytest.mark.parametrize(("generation", "verdict"), [(1, "undecided"), (2, "undecided"), (3, "no"), (4, "no")])
 def test_a_stored_run_is_judged_by_the_rules_of_its_generation(generation: int, verdict: str) -> None:
     judge = Rules.of(load_question("pocket"), None, briefing_of(generation))
     assert judge is not None
@@ -329,3 +331,90 @@ def test_the_input_side_is_called_by_the_words_it_is_most_active_at() -> None:
     top = tuple(Context(document="d", tokens=tokens, activations=values, max_activation=3) for tokens, values in peaks)
     assert name_peaks(ActivationEvidence(top=top)) == "ward, dose"
     assert name_peaks(None) == name_peaks(ActivationEvidence(top=())) == "unnamed"
+
+
+def recurring(null_share: float, a: ActivationEvidence = PASS_A) -> ActivationEvidence:
+    """Active again at a third of the other places of its tokens, as such a share of random readings would be."""
+    counted = TokenStatistics(
+        n_active=50,
+        different=20,
+        tokens=(),
+        different_before=30,
+        before=(),
+        recurrence=0.34,
+        usual_recurrence=0.17,
+        recurrence_null_share=null_share,
+    )
+    ward = Context(document="d", tokens=(" the", " ward"), activations=(0.0, 3.0), max_activation=3)
+    return a.model_copy(update={"statistics": counted, "top": (ward,), "density": 0.01})
+
+
+@pytest.mark.parametrize(
+    ("a", "verdict", "label"),
+    [
+        (recurring(0.005, contexts(4, 20)), "yes", "ward"),  # its tokens recur; a word of the domain near 4: 2.9 %
+        (recurring(0.01, contexts(3, 20)), "undecided", "ward"),
+        (recurring(0.0101, contexts(3, 20)), "no", NOTHING),  # nor is the domain near
+        (recurring(0.9, contexts(0, 20)), "no", NOTHING),
+        (recurring(0.9, contexts(5, 20)), "yes", "ward"),  # 0.6 %: what its tokens lack, the domain has
+        (recurring(0.9, contexts(4, 20)), "undecided", NOTHING),  # enough for a yes, too little for a name
+        (recurring(0.9, contexts(0, 0)), "no", NOTHING),
+    ],
+)
+def test_a_feature_whose_places_have_nothing_in_common_is_called_nothing_and_is_not_relevant(
+    a: ActivationEvidence, verdict: str, label: str
+) -> None:
+    side = input_side(evidence(PASS_K, PASS_C, PASS_S, a))
+    assert (side.relevant, side.label) == (verdict, label)
+
+
+@given(
+    near=st.integers(0, 20),
+    share=st.floats(0, 1),
+    null_share=st.floats(0.005, 1),
+)
+def test_what_cannot_be_named_is_never_relevant_and_what_can_be_is_judged_as_before(
+    near: int, share: float, null_share: float
+) -> None:
+    found = evidence(PASS_K, PASS_C, PASS_S, recurring(null_share, contexts(near, 20, share)))
+    new, old = input_side(found), input_side(found, version=2)
+    assert old.label == "ward"
+    if new.label == NOTHING:
+        assert new.relevant == (
+            "undecided" if old.relevant == "yes" or binomial_tail(near, 20, share) <= ALPHA else "no"
+        )
+    else:
+        assert new == old
+
+
+def test_evidence_in_which_nobody_counted_how_often_tokens_recur_is_judged_as_before() -> None:
+    counted = recurring(0.9).statistics
+    assert counted is not None
+    silent = counted.model_copy(update={"recurrence_null_share": None, "recurrence": None, "usual_recurrence": None})
+    found = evidence(PASS_K, PASS_C, PASS_S, recurring(0.9).model_copy(update={"statistics": silent}))
+    assert judge_by_rules(found, SurveyDefaults()) == judge_by_rules(found, SurveyDefaults(), version=2)
+    assert input_side(evidence(a=None)).label == "unnamed"
+
+
+def test_a_feature_that_is_never_active_is_called_so() -> None:
+    dead = ActivationEvidence(top=(), density=0.0, peak_documents=0, domain_peaks=0, domain_share=0.06)
+    side = input_side(evidence(PASS_K, PASS_C, PASS_S, dead))
+    assert (side.relevant, side.label) == ("undecided", "never active")
+    assert input_side(evidence(PASS_K, PASS_C, PASS_S, dead), version=2).label == "unnamed"
+
+
+def test_an_abstention_gives_its_reason_in_numbers() -> None:
+    judged = judge_by_rules(evidence(PASS_K, PASS_C, PASS_S, recurring(0.9, contexts(0, 20))), SurveyDefaults())
+    assert (
+        "contexts: it is active again at 34% of the other places of its tokens, a random reading as often active at 17%; "
+        "90.0% of these reach that: nothing that can be named" in judged.reasons
+    )
+
+
+@pytest.mark.parametrize(("generation", "label"), [(1, "ward"), (2, "ward"), (3, "ward"), (4, NOTHING)])
+def test_runs_from_before_the_rules_could_abstain_keep_their_names(generation: int, label: str) -> None:
+    judge = Rules.of(load_question("pocket"), None, briefing_of(generation))
+    assert judge is not None
+    case = Case(evidence(PASS_K, PASS_C, PASS_S, recurring(0.9, contexts(0, 20))))
+    sides = asyncio.run(judge._replace(sided=True).judge(case, Notes(0, judge.name))).judgement.sides
+    assert sides is not None and sides.input is not None and sides.input.label == label

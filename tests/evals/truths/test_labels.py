@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from agent.folder.records import Decision, JudgeRef
 from agent.llm.records import Failure
+from evals.reporting.page import as_lines
 from evals.truths.labels import hold_labels, is_yes_worth_something, swap
 from evals.truths.matching import Match, Pair, match_words
 from evals.truths.naming import names_nothing
-from evals.truths.results import LabelsHeld, MatcherRef
+from evals.truths.report import lay_out, write_report
+from evals.truths.results import LabelsHeld, MatcherRef, TruthReport
+from tools.display.gates import read_requirement, unmet
 from tools.records import FeatureRef
 from tools.truth.known import KnownFeature
 
@@ -89,6 +94,42 @@ def test_right_wrong_nothing_and_failed_are_told_apart_and_add_up() -> None:
     assert [row.outcome for row in found.concepts if row.why] == ["failed"]
 
 
+def test_a_failure_an_abstention_and_a_name_are_three_things_on_the_page_in_figures_and_in_the_file(
+    tmp_path: Path,
+) -> None:
+    decisions = [fail(0), decide(1, "nothing that can be named"), decide(2, "capitals"), fail(3), decide(4, "noise")]
+    report = TruthReport(run="r", judge="rules", labels=hold(decisions))
+    assert {name: report.figures[name] for name in report.figures if not name.startswith(("swapped", "right"))} == {
+        "concepts_unnamed": pytest.approx(1 / 3),
+        "concepts_failed": pytest.approx(1 / 3),
+        "placebos_named": 0,
+        "placebos_named_low": pytest.approx(0, abs=1e-9),
+        "placebos_named_high": pytest.approx(0.6576, abs=1e-4),
+        "placebos_unnamed": 0.5,
+        "placebos_failed": 0.5,
+    }
+    assert unmet([read_requirement("placebos_named<=0.02")], report.figures) == []
+    assert len(unmet([read_requirement("placebos_failed<=0")], report.figures)) == 1, "a run that fails does not pass"
+    write_report(tmp_path, report)
+    stored = TruthReport.model_validate_json((tmp_path / "truth.json").read_bytes())
+    assert stored.labels is not None
+    assert [row.outcome for row in stored.labels.concepts] == [
+        "failed", "nothing nameable", "right", "failed", "nothing nameable"
+    ]  # fmt: skip
+    (header, concept, *_, placebos) = csv.reader((tmp_path / "outcomes.csv").read_text().splitlines())
+    assert dict(zip(header, concept, strict=True)) | {"failed": "1", "nothing nameable": "1", "right": "1"} == dict(
+        zip(header, concept, strict=True)
+    )
+    assert dict(zip(header, placebos, strict=True)) | {"failed": "1", "nothing nameable": "1", "named": "0"} == dict(
+        zip(header, placebos, strict=True)
+    )
+    said = " ".join(as_lines(lay_out(report)))
+    assert "2 verdicts on features that are known could not be had" in said
+    assert "could not be had" not in " ".join(
+        as_lines(lay_out(report.model_copy(update={"labels": hold(decisions[1:3])})))
+    )
+
+
 def test_a_name_for_a_placebo_asks_nobody_and_a_failure_is_no_abstention() -> None:
     matcher = Says()
     hold([decide(3, "numbers"), fail(0), decide(1, "nothing")], matcher)
@@ -125,6 +166,8 @@ def test_whoever_says_yes_to_everything_is_found_out_by_the_exchanged_pairs() ->
         ("Nothing nameable.", True),
         ("no clear theme", True),
         ("unclear", True),
+        ("unnamed", True),
+        ("never active", True),
         ("nothing, none, never", False),
         ("none of the above in forms", False),
         ("dead people in obituaries", False),
@@ -156,6 +199,31 @@ def test_a_label_that_is_the_name_of_what_is_known_is_the_same_and_a_like_name_i
         feature=0, kind="concept", name="disc c4: mine", meaning="own disc on c4", words=("disc c4: mine",)
     )
     assert match_words(Pair(label, square)).same is same
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("ulated, ed, ored", True),
+        ("ulated, wanted, boats, ing", True),
+        ("ulated, boats, cars", False),
+        ("ing, er", False),
+    ],
+)
+def test_pieces_of_words_are_read_as_the_words_that_they_end(label: str, same: bool) -> None:
+    past = KnownFeature(
+        feature=0,
+        kind="concept",
+        name="past",
+        meaning="words in -ed",
+        words=("wanted",),
+        pieces=("ulated", "ed", "ored"),
+    )
+    assert match_words(Pair(label, past)).same is same
+
+
+def test_what_is_known_from_before_pieces_were_kept_has_the_hash_that_it_had() -> None:
+    assert "pieces" not in NUMBERS.model_dump_json()
 
 
 def test_words_cannot_tell_a_concept_that_none_stand_for() -> None:

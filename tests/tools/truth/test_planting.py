@@ -16,7 +16,7 @@ from tools.study.corpus import Corpus
 from tools.study.definition import Study
 from tools.study.texts import Passage
 from tools.truth.appending import append_to, match_threshold
-from tools.truth.concepts import WRITTEN, Concept, find_places, list_words, topics_of
+from tools.truth.concepts import WRITTEN, Concept, broken_off, find_places, list_words, topics_of, words_ended
 from tools.truth.known import FILE, KnownFeature, KnownFeatures, read_known, write_known
 from tools.truth.planting import (
     MOST_OF_A_CONCEPT,
@@ -25,7 +25,6 @@ from tools.truth.planting import (
     f1_score,
     observe,
     plant_in,
-    words_ended,
 )
 
 D, N = 24, 6000
@@ -86,6 +85,21 @@ def test_words_of_tokens_are_whole_and_signs_stand_for_themselves() -> None:
     assert words_ended(pieces) == ["the", "", "", "unreadable", ",", "12", "cat", "'s"]
     seen = [("he", True)] * 9 + [("he", False), ("him", True), ("it", False), ("so", True), ("so", False)]
     assert list_words(seen) == ("he", "him")
+
+
+def test_pieces_are_of_words_that_several_tokens_spell() -> None:
+    pieces = ["The", " un", "read", "able", ",", " 12", "th", " cat", "'s", " Form", "ulated", ".", "a", " b"]
+    broken = ["", "un", "read", "able", "", "", "", "", "", "form", "ulated", "", "", ""]
+    assert broken_off(pieces) == broken
+    assert broken_off([]) == [] and broken_off(["whole"]) == [""]
+
+
+def test_pieces_of_a_concept_are_those_that_nearly_always_end_one_of_its_words() -> None:
+    train, held = gaussians(0), gaussians(1)
+    pieces = ["ulated" if one else "ing" if place % 2 else "" for place, one in enumerate(train.true[:, 0])]
+    found = plant_in(train._replace(pieces=tuple(pieces)), held, PLACED, seed=0)
+    assert found.directions[0].known.pieces == ("ulated",)
+    assert plant_in(train, held, PLACED, seed=0).directions[0].known.pieces == ()
 
 
 def test_what_was_put_there_is_found_and_what_is_too_weak_or_too_rare_is_left_out_with_its_reason() -> None:
