@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 
 from evals.reporting.page import Page, Point, Section, write_page
 from evals.statistics.estimate import format_estimate
@@ -91,6 +92,10 @@ def _draw(frontier: Frontier, measure: str, axes: Axes) -> None:
         style = ":" if said == HIGHEST else ("--", "-.")[place]
         axes.axhline(values.get(measure, np.nan), color=FLOOR, linewidth=1, linestyle=style, label=said)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(
+        LogFormatter()
+    )  # plain numbers: its usual formatter writes mathematics, read by nobody here
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     axes.set_xlabel("L0")
     axes.set_ylim(0, 1)
     if measure == frontier.measures[0]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure as Figure_
 
 from agent.errors import RunError
 from evals.truth import main
 from evals.truths.frontier import Frontier, Point, compare_saes, contrast, say_verdict
-from evals.truths.frontier_report import lay_out, write_report
+from evals.truths.frontier_report import _draw, lay_out, write_report
 from tools.truth.sums_truth import Recovered, SumsTruth
 from tools.truth.world_truth import Figure, HeldSae, Skyline, Told, WorldTruth
 
@@ -296,3 +298,14 @@ def test_a_damaged_file_is_told_by_the_place_that_does_not_fit(
         assert main(["--frontier", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
         said = capsys.readouterr().err
         assert f"{field}: Field required" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("levels", [(2.0, 5.5), (2.0, 64.0), (0.5, 900.0)])
+def test_levels_of_l0_are_plain_numbers(levels: tuple[float, float]) -> None:
+    frontier = compare_saes([hold("topk", l0, 0, l0, 0.5) for l0 in levels])
+    figure = Figure_(figsize=(4.5, 3.6))
+    axes = figure.subplots()
+    _draw(frontier, "coverage", axes)
+    figure.draw_without_rendering()
+    told = [label.get_text() for which in ("major", "minor") for label in axes.get_xticklabels(which=which)]
+    assert any(told) and all(re.fullmatch("[0-9.e+\N{MINUS SIGN}-]*", text) for text in told), told
