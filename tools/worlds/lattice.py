@@ -108,7 +108,9 @@ def tell(connections: Bool[np.ndarray, "2 size size"]) -> Int[np.ndarray, " told
     return (SOUTH * connections[0].astype(int) + EAST * connections[1]).ravel()[:-1]
 
 
-def _measure(exits: Bool[np.ndarray, "n cells 4"], beside: Int[np.ndarray, "cells 4"]) -> Int8[np.ndarray, "n cells cells"]:
+def _measure(
+    exits: Bool[np.ndarray, "n cells 4"], beside: Int[np.ndarray, "cells 4"]
+) -> Int8[np.ndarray, "n cells cells"]:
     """Steps between cells, by going one step further from all of them at a time."""
     n, cells, _ = exits.shape
     joined = np.zeros((n, cells, cells), dtype=np.float32)

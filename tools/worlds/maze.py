@@ -25,7 +25,8 @@ WAYS_ON = ("neither", "east", "south", "both")
 PHASES = ("map", "waiting", "walking")
 DISTANCES = (("one", 1), ("two", 2), ("three", 3), ("four or five", 4), ("six or more", 6))
 """And from how many steps on."""
-LATITUDES, LONGITUDES = ("north", "level", "south"), ("west", "level", "east")
+LATITUDES = ("further north", "in the same row", "further south")
+LONGITUDES = ("further west", "in the same column", "further east")
 _N = len(CELLS)
 _TOLD = _N - 1
 _FIRST_CELL = 1 + len(WAYS_ON)
@@ -101,8 +102,8 @@ class Maze(World):
         Variable("fork", "boolean", ("three or four ways lead out of the walker's cell",)),
         _when_walking("step", SIDES, "the next step to the target leads {}"),
         _when_walking("distance", tuple(name for name, _ in DISTANCES), "the target is {} steps away"),
-        _when_walking("latitude", LATITUDES, "the target lies {} of the walker, or level with it"),
-        _when_walking("longitude", LONGITUDES, "the target lies {} of the walker, or level with it"),
+        _when_walking("latitude", LATITUDES, "compared with the walker, the target lies {}"),
+        _when_walking("longitude", LONGITUDES, "compared with the walker, the target lies {}"),
         Variable(
             "phase",
             "categorical",
@@ -113,11 +114,26 @@ class Maze(World):
 
     def make(self, n: int, rng: np.random.Generator) -> Int16[np.ndarray, "n positions"]:
         """Random walks in random mazes."""
-        tokens = np.zeros((n, self.context_size), dtype=np.int16)
-        moment = _begin(n)
+        return self._go_on(np.zeros((n, 1), dtype=np.int16), rng)
+
+    def walk(self, told: Int[np.ndarray, "n told"], rng: np.random.Generator) -> Int16[np.ndarray, "n positions"]:
+        """Random walks in given mazes, such as `tools.worlds.lattice.tell` takes from others' generators.
+
+        Raises:
+            StudyError: it is no maze: it has a loop, or cells that no way leads to.
+        """
+        begun = np.column_stack([np.zeros(len(told)), told + 1]).astype(np.int16)
+        self.read(begun)
+        return self._go_on(begun, rng)
+
+    def _go_on(self, begun: Int16[np.ndarray, "n begun"], rng: np.random.Generator) -> Int16[np.ndarray, "n positions"]:
+        tokens = np.zeros((len(begun), self.context_size), dtype=np.int16)
+        tokens[:, : begun.shape[1]] = begun
+        moment = _begin(len(begun))
         for position in range(1, self.context_size):
-            bounds = _expect(moment).cumsum(1)
-            tokens[:, position] = (rng.random((n, 1)) * bounds[:, -1:] >= bounds).sum(1)
+            if position >= begun.shape[1]:
+                bounds = _expect(moment).cumsum(1)
+                tokens[:, position] = (rng.random((len(begun), 1)) * bounds[:, -1:] >= bounds).sum(1)
             moment = _advance(moment, tokens[:, position])
         return tokens
 

@@ -132,7 +132,7 @@ def test_what_fills_a_row_counts_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["world"], "name it with --world NAME, one of othello, text"),
+        (["world"], "name it with --world NAME, one of othello, maze, text"),
         (["world", "--world", "chess"], "invalid choice: 'chess'"),
         (["world", "--world", "othello", "--study", "pocket"], "no [training.world] table: it is no world's study"),
         (["world", "--world", "othello", "--study", "textworld"], "is about the world text, and not othello"),
