@@ -64,11 +64,11 @@ def walk_of(text: str) -> set[str]:
 def test_a_walker_that_is_told_where_to_go() -> None:
     assert walk_of(f"{COMB} b3") == {"at b3", "exit north", "exit south", "phase: waiting", *NOWHERE}
     assert walk_of(f"{COMB} b3 →d2") == {
-        "at b3", "target d2", "exit north", "exit south", "step: north", "distance: four or five",
+        "at b3", "target d2", "exit north", "exit south", "step: north", "distance: four or five steps",
         "latitude: further north", "longitude: further east", "phase: walking",
     }  # fmt: skip
     assert walk_of(f"{COMB} b3 →d2 b2 b1") == {
-        "at b1", "target d2", "exit east", "exit south", "exit west", "fork", "step: east", "distance: three",
+        "at b1", "target d2", "exit east", "exit south", "exit west", "fork", "step: east", "distance: three steps",
         "latitude: further south", "longitude: further east", "phase: walking",
     }  # fmt: skip
     assert walk_of(f"{COMB} b3 →d2 b2 b1 c1 d1 d2 →d4 d3 d4") == {
@@ -78,8 +78,8 @@ def test_a_walker_that_is_told_where_to_go() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "name"),
-    [("b1", "one"), ("c1", "two"), ("d1", "three"), ("d2", "four or five"), ("c2", "four or five")]
-    + [("b2", "six or more"), ("a4", "six or more")],
+    [("b1", "one step"), ("c1", "two steps"), ("d1", "three steps"), ("d2", "four or five steps")]
+    + [("c2", "four or five steps"), ("b2", "six or more steps"), ("a4", "six or more steps")],
 )
 def test_distances_are_counted_along_the_way(cell: str, name: str) -> None:
     assert f"distance: {name}" in so_after(f"{SNAKE} a1 →{cell}")
