@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,12 @@ def test_the_maze_costs_what_there_is_to_know_of_it() -> None:
     assert np.allclose(entropies[:, 15], np.log(16))
     walking = entropies[:, 16:]
     assert (np.isclose(walking, 0) | np.isclose(walking, np.log(15))).all()
+
+
+def test_the_walk_in_the_documentation_is_one() -> None:
+    page = Path("docs/worlds.md").read_text("utf-8")
+    shown = next(line for line in page.splitlines() if line.startswith(">") and "→" in line)
+    assert "phase: walking" in so_after(shown.strip("> …"))
 
 
 def test_the_study_steers_beginnings_of_walks_and_its_guideline_names_what_may_be_so() -> None:
