@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,30 +29,41 @@ def draw_boards(folder: Path, rows: Sequence[VariableRow]) -> Path | None:
     if not boards:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    panels = [(group, partial(_draw, board)) for group, board in boards.items()]
+    between = _list_between(rows)
+    panels = [(group, partial(_draw, board, group in between)) for group, board in boards.items()]
     return save_figure(folder / FILE, (_PANEL * len(panels), _PANEL + 0.35), *panels)
 
 
 def fill_boards(rows: Sequence[VariableRow]) -> dict[str, Float[np.ndarray, "height width"]]:
-    """F1 on test transcripts by place, a board for each group; nan where there is no such variable or no figure."""
+    """F1 on test transcripts by place, a board for each group; nan where there is no such variable or no figure.
+
+    The board of a group that lies between squares, such as the walls of a maze, has a row and a column for what is between
+    two: its squares have even numbers.
+    """
     placed = [(row, row.place) for row in rows if row.place is not None]
-    if not placed:
-        return {}
-    height, width = (1 + max(place[axis] for _, place in placed) for axis in (0, 1))
+    height, width = (1 + math.ceil(max((place[axis] for _, place in placed), default=0)) for axis in (0, 1))
+    between = _list_between(rows)
     boards: dict[str, Float[np.ndarray, "height width"]] = {}
     for row, place in placed:
-        board = boards.setdefault(row.group, np.full((height, width), np.nan))
-        board[place] = np.nan if row.f1 is None else row.f1
+        fold = 2 if row.group in between else 1
+        shape = (fold * (height - 1) + 1, fold * (width - 1) + 1)
+        board = boards.setdefault(row.group, np.full(shape, np.nan))
+        board[round(fold * place[0]), round(fold * place[1])] = np.nan if row.f1 is None else row.f1
     return boards
 
 
-def _draw(board: Float[np.ndarray, "height width"], axes: Axes) -> None:
+def _list_between(rows: Sequence[VariableRow]) -> set[str]:
+    """Groups that lie between squares."""
+    return {row.group for row in rows if row.place is not None and (row.place[0] % 1 or row.place[1] % 1)}
+
+
+def _draw(board: Float[np.ndarray, "height width"], between: bool, axes: Axes) -> None:
     axes.imshow(board, vmin=0, vmax=1, cmap="Greens")
     axes.set_xticks([])
     axes.set_yticks([])
     for (y, x), value in np.ndenumerate(board):
-        if np.isnan(value):
-            axes.text(x, y, "·", ha="center", va="center", color=INK, fontsize=6)
-        else:
+        if not np.isnan(value):
             colour = "white" if value > 0.6 else "black"
             axes.text(x, y, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=6)
+        elif not (between and y % 2 and x % 2):  # where four squares meet there is nothing to be told
+            axes.text(x, y, "·", ha="center", va="center", color=INK, fontsize=6)

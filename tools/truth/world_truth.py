@@ -61,8 +61,8 @@ class VariableRow(Record):
     name: str
     group: str
     """Of those that differ in their place alone."""
-    place: tuple[int, int] | None
-    """Row and column on the board."""
+    place: tuple[int | float, int | float] | None
+    """Row and column on the board; a half is between two squares."""
     prevalence: float
     feature: int
     threshold: float

@@ -25,6 +25,7 @@ class Listed(NamedTuple):
 
 WORLDS: dict[str, Listed] = {
     "othello": Listed("random legal games of Othello on 6 x 6 squares", "tools.worlds.othello:Othello", "othello"),
+    "maze": Listed("walks in mazes of 4 x 4 cells", "tools.worlds.maze:Maze", "maze"),
     "text": Listed("English-like text of a few hundred words", "tools.worlds.text_world:TextWorld", "textworld"),
 }
 """By the name that a command and a study's `[training.world]` give them."""

@@ -32,8 +32,8 @@ class Variable(NamedTuple):
     """In words: of being so; of a categorical variable, of each class."""
     classes: tuple[str, ...] = ()
     """Of a categorical variable: what the values 0, 1, 2 and so on are called."""
-    place: tuple[int, int] | None = None
-    """Row and column on the board, for pictures; None where it has no place."""
+    place: tuple[float, float] | None = None
+    """Row and column on the board, for pictures, a half being between two squares; None where it has no place."""
 
     @property
     def truths(self) -> tuple[str, ...]:

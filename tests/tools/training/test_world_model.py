@@ -61,7 +61,7 @@ def test_its_corpus_is_development_transcripts_and_no_others(trained: tuple[str,
     token_of = {text.strip(): token for token, text in enumerate(world.vocabulary)}
     passages = list(read_jsonl(work / "study" / "corpus.jsonl"))
     assert len({passage.text for passage in passages}) == 40
-    for passage in passages if name == "othello" else ():
+    for passage in passages if name != "text" else ():
         ids = [0, *(token_of[move] for move in passage.text.split())]
         row = np.array(ids + [0] * (world.context_size - len(ids)), dtype=np.int16)
         assert split_of(row) == "development"
@@ -132,7 +132,7 @@ def test_what_fills_a_row_counts_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["world"], "name it with --world NAME, one of othello, text"),
+        (["world"], "name it with --world NAME, one of othello, maze, text"),
         (["world", "--world", "chess"], "invalid choice: 'chess'"),
         (["world", "--world", "othello", "--study", "pocket"], "no [training.world] table: it is no world's study"),
         (["world", "--world", "othello", "--study", "textworld"], "is about the world text, and not othello"),

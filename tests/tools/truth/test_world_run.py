@@ -92,7 +92,12 @@ def board() -> WorldTruth:
     return hold_against_world(exact(load_world("othello")), "othello", Sizes(60, 20, 40))
 
 
-@pytest.mark.parametrize("name", ["found", "board"])
+@pytest.fixture(scope="module")
+def maze() -> WorldTruth:
+    return hold_against_world(exact(load_world("maze")), "maze", Sizes(60, 20, 40))
+
+
+@pytest.mark.parametrize("name", ["found", "board", "maze"])
 def test_one_exact_detector_for_each_variable_is_coverage_1_and_reconstruction_1(
     name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -124,6 +129,14 @@ def test_variables_on_a_board_have_a_place_and_share_a_group(board: WorldTruth) 
     assert (rows["disc c4: mine"].group, rows["disc c4: mine"].place) == ("disc: mine", (3, 2))
     assert (rows["legal f1"].group, rows["dark to move"].group) == ("legal", "dark to move")
     assert rows["phase: opening"].place is None
+
+
+def test_what_lies_between_two_cells_has_its_place_there(maze: WorldTruth) -> None:
+    rows = {row.name: row for row in maze.variables}
+    assert (rows["at c3"].group, rows["at c3"].place) == ("at", (2, 2))
+    assert (rows["wall b2-c2"].group, rows["wall b2-c2"].place) == ("wall", (1, 1.5))
+    assert (rows["open a3-a4"].group, rows["open a3-a4"].place) == ("open", (2.5, 0))
+    assert type(rows["at c3"].place[0]) is int  # as in what was stored of boards before
 
 
 def test_labels_say_in_words_what_their_variable_means(found: WorldTruth) -> None:

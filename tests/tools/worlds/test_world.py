@@ -24,7 +24,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def test_an_unknown_world_is_refused_with_those_there_are() -> None:
-    with pytest.raises(StudyError, match="no world 'chess': use one of othello, text"):
+    with pytest.raises(StudyError, match="no world 'chess': use one of othello, maze, text"):
         load_world("chess")
 
 
@@ -122,6 +122,7 @@ def test_a_tokenizer_of_its_words_reads_its_texts_back(world: World) -> None:
         ("text", "we", " we"),
         ("othello", "c2 zebra b2 b22 pass", " c2 b2 pass"),
         ("othello", "The history of the town", ""),
+        ("maze", "both e4 a1 →b9 →b2 →a1b bother", " both a1 →b2"),
     ],
 )
 def test_a_tokenizer_of_words_passes_over_what_is_none(name: str, text: str, kept: str) -> None:
