@@ -60,7 +60,6 @@ def load_arm(
     arm = study.arm(arm_name)
     where = choose_device(compute.device)
     hashes = hashes or check_arm_files(study, arm_name)
-    _silence_libraries()
     with offline_mode(is_at_hand(study, arm_name)):
         change = Change(find_folder(study, arm.adapter) if arm.adapter else None, arm.random_weights)
         loaded = load_model(str(locate(study, arm.model)), where, compute.precision, change)
@@ -97,6 +96,7 @@ def load_model(name: str, device: str, precision: Precision, change: Change = Ch
     Raises:
         LoadError: it does not load strictly, or TransformerLens does not read it rightly.
     """
+    _silence_libraries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside transformer_lens, none of them about our call
         try:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from pydantic import Field, ValidationError
 from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from tools.display.console import LineConsole
 from tools.display.progress import track, waiting
@@ -204,6 +205,7 @@ def _publish(
             shutil.copy(file, target)
         _repoint(target / "study.toml", study)
     shutil.rmtree(target / "base" / "model", ignore_errors=True)
+    transformers_logging.disable_progress_bar()  # of one file
     for part in (model, word_tokenizer(world.vocabulary)):
         part.save_pretrained(target / "base" / "model")
     rows = world.rows("development", recipe.world.corpus, CORPUS_SEED)
