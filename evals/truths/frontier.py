@@ -21,7 +21,12 @@ from tools.truth.world_truth import HeldSae
 HIGHEST = "exchanged truths"
 """The reference whose highest value stands for all SAEs: no figure of theirs is worth anything below it."""
 NEW, USUAL = "p-annealing", "standard"
-NAMES = {"mcc": "MCC", "f1": "F1"}
+NAMES = {
+    "mcc": "MCC",
+    "f1": "F1",
+    "coverage_beyond": "coverage beyond its floor",
+    "reconstruction_beyond": "reconstruction beyond its floor",
+}
 """Of measures, in words, where that is not what they are called."""
 
 
@@ -35,8 +40,8 @@ class Point(Record):
     l0: float
     explained_variance: float
     told: dict[str, float]
-    """What it is worth, by measure: on test transcripts coverage and reconstruction, of sums of directions MCC, uniqueness and
-    F1."""
+    """What it is worth, by measure: on test transcripts coverage and reconstruction, and what either has beyond exchanged truths;
+    of sums of directions MCC, uniqueness and F1."""
     counts: dict[str, int]
     """What else is listed of it."""
     command: str

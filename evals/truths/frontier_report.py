@@ -27,6 +27,10 @@ REFERENCES_NOTE = (
     "What the same measures come to where there is nothing to be found, or everything was: of exchanged truths the highest "
     "figure that an SAE of these has, of others the mean."
 )
+BEYOND_NOTE = (
+    " The floor of a coverage or a reconstruction is what the same SAE tells of the truths of other transcripts at the same "
+    "place: SAEs differ in it, so a gain that is not one beyond the floor is one in telling the place."
+)
 UNIQUENESS_NOTE = (
     " Uniqueness alone says little: random directions have one of 0.63 (1 - 1/e) where there are as many features as directions, "
     "and features that agree on what is frequent have less."
@@ -50,14 +54,13 @@ def lay_out(frontier: Frontier, figures: Sequence[Path] = ()) -> Page:
     verdict = say_verdict(frontier)
     contrasts, points, references = _contrasts(frontier), _points(frontier), _references(frontier)
     note = REFERENCES_NOTE + UNIQUENESS_NOTE * ("uniqueness" in frontier.measures)
+    explained = CONTRAST_NOTE + BEYOND_NOTE * ("coverage_beyond" in frontier.measures)
     return Page(
         title="What do SAEs of several architectures tell of a world whose truth is known?",
         heading=f"{len(frontier.points)} SAEs of the world {frontier.world}",
         sections=[
             Section(title="Does p-annealing help?", points=[Point(verdict)], brief=[verdict]),
-            Section(
-                "contrasts", "p-annealing against standard SAEs", CONTRAST_NOTE, contrasts, brief=as_text(contrasts)
-            ),
+            Section("contrasts", "p-annealing against standard SAEs", explained, contrasts, brief=as_text(contrasts)),
             Section("points", "Each SAE", POINTS_NOTE, points, brief=as_text([row[:-1] for row in points])),
             Section("references", "What the figures lie between", note, references, brief=as_text(references)),
         ],
@@ -72,7 +75,7 @@ def draw_frontier(file: Path, frontier: Frontier) -> Path:
         OSError: it cannot be written.
     """
     names = frontier.measures
-    size = (4.5 * len(names), 3.6)
+    size = (min(4.5 * len(names), 15.0), 3.6)
     return save_figure(file, size, *((name_of(name), partial(_draw, frontier, name)) for name in names))
 
 

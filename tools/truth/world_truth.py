@@ -124,8 +124,12 @@ class WorldTruth(Record):
 
     @property
     def measures(self) -> dict[str, float]:
-        """What SAEs are compared by."""
-        return _measures(self.features)
+        """What SAEs are compared by; `beyond` is what each has more than on exchanged truths.
+
+        SAEs differ in that floor as well: what is told of exchanged truths is told by the place in the transcript alone.
+        """
+        own, floor = _measures(self.features), _measures(self.shuffled)
+        return own | {f"{name}_beyond": own[name] - floor[name] for name in own}
 
     @property
     def references(self) -> dict[str, dict[str, float]]:
@@ -200,6 +204,8 @@ def read_held(place: Path) -> HeldSae:
         LoadError: it is not there, or does not read.
     """
     file = place / FILE if place.is_dir() else place
+    if file.is_file() and file.suffix != ".json":
+        raise LoadError(f"{file} is neither an SAE's folder nor its {FILE}: leave it out")
     if not file.is_file():
         raise LoadError(f"{file} is missing: python -m tools.training sae --world NAME trains an SAE and writes it")
     try:

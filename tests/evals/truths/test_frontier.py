@@ -77,7 +77,7 @@ def annealed(gains: Sequence[float], at: Sequence[float] = (6.0, 11.0)) -> list[
 
 def test_the_difference_is_at_the_same_l0_and_within_a_seed_however_far_seeds_lie_apart() -> None:
     found = compare_saes([*standards((0, 1, 2)), *annealed((0.04, 0.05, 0.06))])
-    coverage, reconstruction = found.contrasts
+    coverage, reconstruction, *_ = found.contrasts
     assert coverage.difference.value == pytest.approx(0.05)
     assert (coverage.seeds, coverage.saes) == (3, 6)
     assert coverage.difference.low == pytest.approx(0.05 - 4.3027 * 0.01 / math.sqrt(3), abs=1e-4)
@@ -86,6 +86,16 @@ def test_the_difference_is_at_the_same_l0_and_within_a_seed_however_far_seeds_li
     verdict = say_verdict(found)
     assert "+0.050 [+0.025, +0.075] in coverage" in verdict and "it helps coverage" in verdict
     assert "3 seeds, 6 SAEs" in verdict
+
+
+def test_a_gain_in_what_the_floor_has_as_well_is_none_beyond_it() -> None:
+    """All that these SAEs gain they tell of exchanged truths too."""
+    gained = [
+        hold("p-annealing", 8, seed, 8, 0.5 + seed / 50, shuffled=told(0.4, 0.2 + seed / 100)) for seed in (0, 1, 2)
+    ]
+    found = {one.measure: one.difference for one in compare_saes([*standards((0, 1, 2)), *gained]).contrasts}
+    assert found["coverage"].value == pytest.approx(0.2)
+    assert found["coverage_beyond"].value == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(

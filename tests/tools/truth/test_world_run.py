@@ -220,6 +220,8 @@ def test_what_an_sae_is_worth_is_written_beside_it_and_read_again(found: WorldTr
     known.check(tmp_path)
     with pytest.raises(LoadError, match="is missing"):
         read_held(tmp_path / "nothing")
+    with pytest.raises(LoadError, match="leave it out"):
+        read_held(tmp_path / "sae_weights.safetensors")
     (tmp_path / "truth.json").write_text("{}")
     with pytest.raises(LoadError, match=r"truth\.json"):
         read_held(tmp_path)
