@@ -10,7 +10,7 @@ transcripts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from tools.bench.workbench import Workbench
 from tools.border.cache import cache_folder
 from tools.display.terminal import complain
 from tools.errors import StudyError
+from tools.truth.concepts import list_words
 from tools.truth.counts import Counts, count, measure_maxima
 from tools.truth.coverage import Coverage, measure_coverage
 from tools.truth.examples import Stream
@@ -37,7 +38,7 @@ from tools.whole_files import write_bytes
 from tools.worlds.catalogue import load_world
 from tools.worlds.world import Split, Transcripts, Variable
 
-VERSION = 1
+VERSION = 2
 """Of how it is measured: another one is another truth."""
 LEAST_F1, MOST_SECOND = 0.9, 0.6
 """Of a feature with a true label: with the variable it means, and with any other."""
@@ -145,7 +146,7 @@ def _measure(
         ),
         variables=tuple(_list_variables(found, skyline, drawn[0].variables)),
         left_out=found.coverage.left_out,
-        labels=tuple(_list_labels(found.coverage, drawn[0].variables)),
+        labels=tuple(_list_labels(found.coverage, drawn[0], load_world(world).vocabulary)),
     )
 
 
@@ -202,10 +203,13 @@ def _list_variables(found: _Told, skyline: Scores, variables: tuple[Variable, ..
         )
 
 
-def _list_labels(coverage: Coverage, variables: tuple[Variable, ...]) -> Iterator[TrueLabel]:
+def _list_labels(coverage: Coverage, drawn: Transcripts, vocabulary: Sequence[str]) -> Iterator[TrueLabel]:
+    names, truths = drawn.truths()
+    counted = drawn.counted()
+    said = [vocabulary[int(token)].strip().lower() for token in drawn.tokens.ravel()[counted]]
     meanings = {
         name: meaning
-        for variable in variables
+        for variable in drawn.variables
         for name, meaning in zip(variable.truths, variable.meanings, strict=True)
     }
     near = coverage.nearest
@@ -218,6 +222,7 @@ def _list_labels(coverage: Coverage, variables: tuple[Variable, ...]) -> Iterato
             f1=float(near.f1[feature]),
             second=None if second < 0 else coverage.names[second],
             second_f1=float(near.second_f1[feature]),
+            words=list_words(zip(said, map(bool, truths[counted, names.index(name)]), strict=True)),
         )
 
 

@@ -86,11 +86,13 @@ class TrueLabel(Record):
     second: str | None
     """The variable that it tells second best."""
     second_f1: float
+    words: tuple[str, ...] = ()
+    """Tokens, lower-case, after which it is so nearly always: a list of these is a right label as well."""
 
     @property
     def known(self) -> KnownFeature:
         """As labels are held against it."""
-        words = (self.name.lower(),)
+        words = (self.name.lower(), *self.words)
         return KnownFeature(feature=self.feature, kind="concept", name=self.name, meaning=self.meaning, words=words)
 
 

@@ -139,6 +139,16 @@ def test_what_lies_between_two_cells_has_its_place_there(maze: WorldTruth) -> No
     assert [type(one) for one in rows["at c3"].place or ()] == [int, int]  # as in what was stored of boards before
 
 
+def test_labels_list_the_tokens_after_which_they_are_so(maze: WorldTruth, board: WorldTruth) -> None:
+    in_c3 = next(one for one in maze.labels if one.name == "at c3")
+    assert "c3" in in_c3.words and "c2" not in in_c3.words
+    assert in_c3.known.words[:1] == ("at c3",)
+    may_play = [one for one in board.labels if one.name.startswith("legal")]
+    assert all(
+        one.name.removeprefix("legal ") not in one.words for one in may_play
+    )  # what was played may not be played
+
+
 def test_labels_say_in_words_what_their_variable_means(found: WorldTruth) -> None:
     meanings = {
         name: meaning
@@ -148,7 +158,7 @@ def test_labels_say_in_words_what_their_variable_means(found: WorldTruth) -> Non
     assert all(label.meaning == meanings[label.name] for label in found.labels)
     assert all(label.second_f1 < 0.6 <= 0.9 <= label.f1 for label in found.labels)
     known = found.labels[0].known
-    assert (known.kind, known.name, known.words) == ("concept", found.labels[0].name, (known.name.lower(),))
+    assert (known.kind, known.name, known.words[0]) == ("concept", found.labels[0].name, known.name.lower())
 
 
 def test_what_an_sae_writes_and_how_many_features_are_active() -> None:
