@@ -120,7 +120,8 @@ def _references(frontier: Frontier) -> Table:
 
 
 def _points(frontier: Frontier) -> Table:
-    told, counts = map(name_of, frontier.measures), frontier.points[0].counts
+    told = (name_of(one).replace(" beyond its floor", " beyond") for one in frontier.measures)
+    counts = frontier.points[0].counts
     table: Table = [("architecture", "sparsity", "seed", "L0", "explained", *told, *counts, "command")]
     for one in frontier.points:
         figures = (f"{value:.3f}" for value in (one.explained_variance, *one.told.values()))
