@@ -113,10 +113,8 @@ def observe(
     recording = record_activations(
         bench, rows, features, chosen.directions[~real], progress, numbers=numbers, readings=readings
     )
-    null, recording = (
-        RecurrenceNull.of(recording),
-        recording._replace(components=None),
-    )  # they are as large as all the rest
+    null = RecurrenceNull.of(recording)
+    recording = recording._replace(components=None)  # which are as large as all the rest
     if note:
         note(describe_densities(recording.density, recording.drawn[np.argsort(numbers)]))
     near = domain_nearby(rows, survey.lexicon.words, survey.lexicon.vocabulary)

@@ -58,6 +58,29 @@ class Recording(NamedTuple):
     """Of the readings that were asked for, at every real token, row by row."""
 
 
+class _Components:
+    """Of readings, at every real token, row by row; gathered batch by batch."""
+
+    def __init__(self, rows: TokenRows, readings: Float[Tensor, "readings d_model"]) -> None:
+        self._rows, self._readings = rows, readings
+        self._places = rows.real.cumsum().reshape(rows.real.shape) - 1
+        self._found = np.empty((int(rows.real.sum()), len(readings)), dtype=np.float32)
+
+    def take(
+        self,
+        part: Int64[np.ndarray, " batch"],
+        residuals: Float[Tensor, "batch width d_model"],
+        real: Bool[Tensor, "batch width"],
+    ) -> None:
+        places = self._places[part, : real.shape[1]][real.cpu().numpy()]
+        own = residuals[real.to(residuals.device)] @ self._readings.to(residuals).T
+        self._found[places] = own.float().cpu().numpy()
+
+    def of(self, text: Bool[np.ndarray, "rows width"]) -> Float[np.ndarray, "text readings"]:
+        """At the real tokens that are text."""
+        return self._found[text[self._rows.real]]
+
+
 def record_activations(
     bench: Workbench,
     rows: TokenRows,
@@ -93,8 +116,7 @@ def record_activations(
     columns = torch.cat([chosen, alike, sample_features(bench.d_sae, sampled)])
     n, m = len(chosen), len(directions)
     activations = np.zeros((*rows.tokens.shape, n + m), dtype=np.float32)
-    numbered = rows.real.cumsum().reshape(rows.real.shape) - 1  # of real tokens, row by row
-    kept = None if readings is None else np.empty((int(rows.real.sum()), len(readings)), dtype=np.float32)
+    kept = None if readings is None else _Components(rows, readings)
     peaks = np.empty((len(rows.tokens), n + m), dtype=np.float32)
     places = np.empty(peaks.shape, dtype=np.int64)
     counts = np.zeros(len(columns) - n - len(alike))
@@ -109,9 +131,8 @@ def record_activations(
         text[part, :width] = counted.cpu().numpy()
         encoded = bench.encode(residuals, columns.to(residuals.device)).masked_fill(padding, 0.0).cpu()
         components = (residuals @ directions.to(residuals).T).masked_fill(padding, 0.0).cpu()  # [batch, width, m]
-        if readings is not None and kept is not None:
-            there = numbered[part, :width][real.cpu().numpy()]
-            kept[there] = (residuals[real.to(residuals.device)] @ readings.to(residuals).T).float().cpu().numpy()
+        if kept:
+            kept.take(part, residuals, real)
         own, near, drawn = encoded.split([n, len(alike), len(counts)], dim=-1)
         activations[part, :width] = torch.cat([own, components], dim=-1).numpy()
         highest = near.max(dim=1)  # of each row, [batch, n + m]
@@ -127,9 +148,9 @@ def record_activations(
         levels = [float(np.quantile(activations[text, n + i], 1 - share)) for i, share in enumerate(shares)]
     _threshold(activations[..., n:], text, levels)
     near_by = Neighbours(alike.numpy(), peaks, places)
-    kept = None if kept is None else kept[text[rows.real]]
+    found = kept.of(text) if kept else None
     rows = rows._replace(real=text)
-    return Recording(rows, activations, norms / n_real, density, near_by, shares, tuple(levels), kept)
+    return Recording(rows, activations, norms / n_real, density, near_by, shares, tuple(levels), found)
 
 
 def nearest_features(
